@@ -1,0 +1,386 @@
+//! Sealing: records become a signed, chained segment, and a segment is opened again.
+
+use prost::Message;
+
+use crate::digest::{DeviceId, Digest, EpochId, framed, hash, sha256};
+use crate::keys::{ECDSA_P256_SHA256, KeyError, KeyId, PublicKey, SigningKey};
+use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX, STATEMENT_BYTES_MAX};
+use crate::record::{FRAME_BYTES, RecordError, SALT_BYTES, frame, unframe};
+use crate::v1::{Clocks, EpochStart, Lane, Segment, Statement};
+use crate::{identity, merkle};
+
+/// The format number of statements.
+pub const FORMAT: u32 = 1;
+const STATEMENT_DOMAIN: &str = "watchpost/statement";
+
+/// Where a chain stands: what the next statement continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The run this chain belongs to.
+    pub epoch: EpochId,
+    /// Sequence of the next statement.
+    pub next: u64,
+    /// Digest of the last statement; `None` before the first.
+    pub digest: Option<Digest>,
+}
+
+impl Head {
+    /// The head of a chain without statements.
+    pub fn start(epoch: EpochId) -> Self {
+        Self { epoch, next: 0, digest: None }
+    }
+}
+
+/// Everything of a statement that is not computed from the records.
+#[derive(Clone, Debug)]
+pub struct Seal<'a> {
+    /// The tenant the device belongs to.
+    pub tenant: &'a str,
+    /// The device that seals.
+    pub device: DeviceId,
+    /// The lane, and where its chain stands.
+    pub lane: Lane,
+    /// What the new statement continues.
+    pub head: Head,
+    /// What came before this epoch; needed at sequence 0 and nowhere else.
+    pub epoch_start: Option<EpochStart>,
+    /// The device's clocks at this moment.
+    pub clocks: Clocks,
+    /// Version of the agent.
+    pub agent_version: &'a str,
+}
+
+/// A segment as made: the bytes to store and send, and the head that follows.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// What goes over the wire.
+    pub segment: Segment,
+    /// What the next statement of this lane continues.
+    pub head: Head,
+}
+
+/// Why records cannot be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// No record, too many, or too many bytes; [`fits`] says how many go in.
+    #[error("a segment holds 1 to {SEGMENT_RECORDS_MAX} records in {SEGMENT_BYTES_MAX} bytes")]
+    Size,
+    /// The key did not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// How many of the records, from the first, fit into one segment. At least one if there is any, since a record is far
+/// smaller than a segment.
+pub fn fits<R: AsRef<[u8]>>(records: &[R]) -> usize {
+    let mut bytes = 0;
+    records
+        .iter()
+        .take(SEGMENT_RECORDS_MAX)
+        .take_while(|record| {
+            bytes += FRAME_BYTES + record.as_ref().len();
+            bytes <= SEGMENT_BYTES_MAX
+        })
+        .count()
+}
+
+/// Seals records, each made by [`crate::record::encode`], into the next segment of a lane.
+pub fn seal<R: AsRef<[u8]>>(seal: &Seal<'_>, records: &[R], key: &dyn SigningKey) -> Result<Sealed, SealError> {
+    let sound = |record: &R| (SALT_BYTES..=RECORD_BYTES_MAX).contains(&record.as_ref().len());
+    if records.is_empty() || fits(records) != records.len() || !records.iter().all(sound) {
+        return Err(SealError::Size);
+    }
+    let mut payload = Vec::new();
+    let mut leaves = Vec::with_capacity(records.len());
+    for record in records {
+        leaves.push(merkle::leaf_hash(record.as_ref()));
+        frame(record.as_ref(), &mut payload);
+    }
+    let statement = Statement {
+        format: FORMAT,
+        signature_algorithm: ECDSA_P256_SHA256,
+        tenant: seal.tenant.to_owned(),
+        device: seal.device.to_vec(),
+        key_id: key.public().id().to_vec(),
+        epoch: seal.head.epoch.to_vec(),
+        lane: seal.lane.into(),
+        sequence: seal.head.next,
+        record_count: records.len() as u32,
+        previous: seal.head.digest.map(Digest::to_vec).unwrap_or_default(),
+        merkle_root: merkle::root(&leaves).to_vec(),
+        payload_digest: sha256(&[&payload]).to_vec(),
+        compression: 0,
+        encryption_suite: 0,
+        encryption_key_id: Vec::new(),
+        clocks: Some(seal.clocks.clone()),
+        agent_version: seal.agent_version.to_owned(),
+        epoch_start: seal.epoch_start.clone(),
+    }
+    .encode_to_vec();
+    let signature = key.sign(&framed(STATEMENT_DOMAIN, &[&statement]))?;
+    let head = Head { epoch: seal.head.epoch, next: seal.head.next + 1, digest: Some(statement_digest(&statement)) };
+    Ok(Sealed { segment: Segment { statement, signature, payload }, head })
+}
+
+/// The identity of a statement: a digest over its exact bytes, never over the signature.
+pub fn statement_digest(statement: &[u8]) -> Digest {
+    hash(STATEMENT_DOMAIN, &[statement])
+}
+
+/// A statement whose fields have the right shape. Nothing is said yet about signature, chain or payload.
+#[derive(Clone, Debug)]
+pub struct ReadStatement {
+    /// The statement as decoded.
+    pub statement: Statement,
+    /// Its identity.
+    pub digest: Digest,
+    /// The device it names.
+    pub device: DeviceId,
+    /// The key it names.
+    pub key_id: KeyId,
+    /// Its epoch.
+    pub epoch: EpochId,
+    /// Its lane.
+    pub lane: Lane,
+    /// Digest of the statement before it; `None` at sequence 0.
+    pub previous: Option<Digest>,
+}
+
+/// Why a segment is not what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// A bound of [`crate::limits`] is exceeded.
+    #[error("the segment is larger than allowed")]
+    TooLarge,
+    /// The statement does not decode, or a field has the wrong shape.
+    #[error("the statement is malformed")]
+    Malformed,
+    /// A format, algorithm, compression or encryption this side does not know.
+    #[error("the statement needs something this version does not know")]
+    Unsupported,
+    /// The signature is not this key's over these bytes.
+    #[error("the signature does not hold")]
+    Signature,
+    /// The payload is not the one the statement names.
+    #[error("the payload is not the one that was signed")]
+    Payload,
+    /// The payload's records do not have the signed root or count.
+    #[error("the records are not those that were signed")]
+    Records,
+    /// The payload does not consist of records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Reads a statement and checks the shape of every field.
+pub fn read_statement(bytes: &[u8]) -> Result<ReadStatement, OpenError> {
+    if bytes.len() > STATEMENT_BYTES_MAX {
+        return Err(OpenError::TooLarge);
+    }
+    let statement = Statement::decode(bytes).map_err(|_| OpenError::Malformed)?;
+    if statement.format != FORMAT
+        || statement.signature_algorithm != ECDSA_P256_SHA256
+        || statement.compression != 0
+        || statement.encryption_suite != 0
+        || !statement.encryption_key_id.is_empty()
+    {
+        return Err(OpenError::Unsupported);
+    }
+    let read = shape(bytes, statement).ok_or(OpenError::Malformed)?;
+    if identity::tenant_is_valid(&read.statement.tenant) { Ok(read) } else { Err(OpenError::Malformed) }
+}
+
+fn shape(bytes: &[u8], statement: Statement) -> Option<ReadStatement> {
+    let first = statement.sequence == 0;
+    let previous = Digest::from_slice(&statement.previous);
+    let sound = first == statement.previous.is_empty()
+        && first == previous.is_none()
+        && first == statement.epoch_start.is_some()
+        && statement.clocks.is_some()
+        && statement.merkle_root.len() == 32
+        && statement.payload_digest.len() == 32
+        && (1..=SEGMENT_RECORDS_MAX).contains(&(statement.record_count as usize));
+    if !sound {
+        return None;
+    }
+    let lane = match statement.lane() {
+        Lane::Unspecified => return None,
+        lane => lane,
+    };
+    Some(ReadStatement {
+        digest: statement_digest(bytes),
+        device: DeviceId::from_slice(&statement.device)?,
+        key_id: KeyId::from_slice(&statement.key_id)?,
+        epoch: EpochId::from_slice(&statement.epoch)?,
+        lane,
+        previous,
+        statement,
+    })
+}
+
+/// Checks the signature over a statement's exact bytes.
+pub fn verify_signature(statement: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), OpenError> {
+    let message = framed(STATEMENT_DOMAIN, &[statement]);
+    if key.verify(&message, signature) { Ok(()) } else { Err(OpenError::Signature) }
+}
+
+/// Checks a payload against its statement and returns the records, in order and without copying.
+pub fn open_payload<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<&'a [u8]>, OpenError> {
+    if payload.len() > SEGMENT_BYTES_MAX {
+        return Err(OpenError::TooLarge);
+    }
+    if sha256(&[payload]).0[..] != statement.payload_digest[..] {
+        return Err(OpenError::Payload);
+    }
+    let records = unframe(payload)?;
+    let leaves: Vec<Digest> = records.iter().map(|record| merkle::leaf_hash(record)).collect();
+    let same =
+        records.len() == statement.record_count as usize && merkle::root(&leaves).0[..] == statement.merkle_root[..];
+    if same { Ok(records) } else { Err(OpenError::Records) }
+}
+
+/// How a statement stands to the head of its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It is the next one.
+    Next,
+    /// It is older than the head: the same statement again, or a fork. Only the stored digest can tell.
+    Past,
+    /// Something before it is missing.
+    Gap,
+    /// It is next by number but continues another statement than the head.
+    Fork,
+}
+
+/// Decides how a statement stands to the head of its epoch and lane.
+pub fn link(head: &Head, next: &ReadStatement) -> Link {
+    match next.statement.sequence.cmp(&head.next) {
+        std::cmp::Ordering::Less => Link::Past,
+        std::cmp::Ordering::Greater => Link::Gap,
+        std::cmp::Ordering::Equal if next.previous == head.digest => Link::Next,
+        std::cmp::Ordering::Equal => Link::Fork,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::SoftwareKey;
+    use crate::record::encode;
+    use crate::v1::Summary;
+
+    fn records(count: usize) -> Vec<Vec<u8>> {
+        (0..count)
+            .map(|n| encode(&Summary { made_at_ms: n as i64, ..Summary::default() }, [n as u8; 16]).unwrap())
+            .collect()
+    }
+
+    fn at(head: Head) -> Seal<'static> {
+        Seal {
+            tenant: "default",
+            device: DeviceId([1; 16]),
+            lane: Lane::Urgent,
+            head,
+            epoch_start: (head.next == 0).then(EpochStart::default),
+            clocks: Clocks::default(),
+            agent_version: "0.1.0",
+        }
+    }
+
+    fn first(key: &SoftwareKey) -> Sealed {
+        seal(&at(Head::start(EpochId([2; 16]))), &records(3), key).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_segment_opens_to_its_records() {
+        let (key, _) = SoftwareKey::generate().unwrap();
+        let sealed = first(&key);
+        let read = read_statement(&sealed.segment.statement).unwrap();
+        verify_signature(&sealed.segment.statement, &sealed.segment.signature, key.public()).unwrap();
+        assert_eq!(open_payload(&read.statement, &sealed.segment.payload).unwrap(), records(3));
+        assert_eq!(sealed.head.digest, Some(read.digest));
+        assert_eq!(read.key_id, key.public().id());
+    }
+
+    #[test]
+    fn no_byte_of_a_segment_can_be_changed() {
+        let (key, _) = SoftwareKey::generate().unwrap();
+        let sealed = first(&key).segment;
+        let holds = |segment: &Segment| -> Result<(), OpenError> {
+            let read = read_statement(&segment.statement)?;
+            verify_signature(&segment.statement, &segment.signature, key.public())?;
+            open_payload(&read.statement, &segment.payload).map(|_| ())
+        };
+        holds(&sealed).unwrap();
+        for part in 0..3 {
+            let length = [&sealed.statement, &sealed.signature, &sealed.payload][part].len();
+            for at in 0..length {
+                let mut altered = sealed.clone();
+                [&mut altered.statement, &mut altered.signature, &mut altered.payload][part][at] ^= 1;
+                assert!(holds(&altered).is_err(), "part {part} byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_chain_tells_next_past_gap_and_fork_apart() {
+        let (key, _) = SoftwareKey::generate().unwrap();
+        let one = first(&key);
+        let two = seal(&at(one.head), &records(1), &key).unwrap();
+        let read = |sealed: &Sealed| read_statement(&sealed.segment.statement).unwrap();
+        let start = Head::start(EpochId([2; 16]));
+        assert_eq!(link(&start, &read(&one)), Link::Next);
+        assert_eq!(link(&one.head, &read(&two)), Link::Next);
+        assert_eq!(link(&two.head, &read(&one)), Link::Past);
+        assert_eq!(link(&start, &read(&two)), Link::Gap);
+        let other = seal(&at(start), &records(2), &key).unwrap();
+        assert_eq!(link(&other.head, &read(&two)), Link::Fork);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_sealed() {
+        let (key, _) = SoftwareKey::generate().unwrap();
+        let none: [Vec<u8>; 0] = [];
+        assert_eq!(seal(&at(Head::start(EpochId([2; 16]))), &none, &key).unwrap_err(), SealError::Size);
+        let big = vec![vec![0; RECORD_BYTES_MAX]; 40];
+        assert_eq!(fits(&big), 31);
+        assert_eq!(seal(&at(Head::start(EpochId([2; 16]))), &big, &key).unwrap_err(), SealError::Size);
+        let short = [vec![0; SALT_BYTES - 1]];
+        assert_eq!(seal(&at(Head::start(EpochId([2; 16]))), &short, &key).unwrap_err(), SealError::Size);
+    }
+
+    #[test]
+    fn a_statement_of_the_wrong_shape_is_malformed_and_of_another_version_unsupported() {
+        let (key, _) = SoftwareKey::generate().unwrap();
+        let sound = Statement::decode(&first(&key).segment.statement[..]).unwrap();
+        type Change = fn(&mut Statement);
+        let cases: [(Change, OpenError); 11] = [
+            (|s| s.format = 2, OpenError::Unsupported),
+            (|s| s.signature_algorithm = 2, OpenError::Unsupported),
+            (|s| s.compression = 1, OpenError::Unsupported),
+            (|s| s.encryption_suite = 1, OpenError::Unsupported),
+            (|s| s.device.push(0), OpenError::Malformed),
+            (|s| s.previous = vec![0; 32], OpenError::Malformed),
+            (|s| s.epoch_start = None, OpenError::Malformed),
+            (|s| s.lane = 9, OpenError::Malformed),
+            (|s| s.record_count = 0, OpenError::Malformed),
+            (|s| s.tenant = "Ü".into(), OpenError::Malformed),
+            (|s| s.agent_version = "x".repeat(4096), OpenError::TooLarge),
+        ];
+        for (number, (change, expected)) in cases.into_iter().enumerate() {
+            let mut statement = sound.clone();
+            change(&mut statement);
+            assert_eq!(read_statement(&statement.encode_to_vec()).unwrap_err(), expected, "case {number}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = read_statement(&bytes);
+            let _ = open_payload(&Statement::default(), &bytes);
+        }
+    }
+}
