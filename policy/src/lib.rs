@@ -1,1 +1,6 @@
 //! placeholder
+pub mod identity;
+pub mod matcher;
+pub mod message;
+pub mod normalise;
+pub mod parse;

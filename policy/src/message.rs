@@ -1,0 +1,242 @@
+//! The message model: one decrypted archive entry, whatever carried it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the archive says happened. Wire names are `send`, `recall`, `switch`; everything else, and a missing field, is `Other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A message was sent.
+    Send,
+    /// An earlier message was recalled; the original stays in the archive.
+    Recall,
+    /// A member switched to another corporation in the client.
+    Switch,
+    /// Any other or no action.
+    Other,
+}
+
+/// One piece of readable text of a message and where it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Path of the text inside the body: `text.content`, `mixed.item[0].content`, `chatrecord.item[2].item[0].content`.
+    pub field: String,
+    /// The decoded text. All offsets the crate reports count its characters (Unicode scalar values).
+    pub text: String,
+}
+
+/// One decrypted archive entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Id given by WeCom, unique within a corp; `None` when absent or empty.
+    pub msgid: Option<String>,
+    /// What happened.
+    pub action: Action,
+    /// Sender as written in the export; empty when absent.
+    pub from: String,
+    /// Receivers as written in the export, in order.
+    pub to: Vec<String>,
+    /// Room (group chat) id; `None` for 1:1 and for the placeholders `""`, `"0"` and `null`.
+    pub room: Option<String>,
+    /// Milliseconds since the Unix epoch, UTC; `None` when unknown.
+    pub msgtime: Option<i64>,
+    /// Type name as written (`text`, `mixed`, …); `switch` for switch entries, empty when absent.
+    pub msgtype: String,
+    /// The texts that could be read, in order of appearance.
+    pub texts: Vec<Text>,
+    /// The raw body of a type whose text is not read yet; `None` for types that are read, and when there is no body.
+    pub body: Option<Value>,
+}
+
+/// A WeCom corporation id. Compared exactly.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Corp(String);
+
+/// A user of a corp. The userid is kept ASCII-lowercased, because WeCom compares userids without case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account {
+    corp: Corp,
+    userid: String,
+}
+
+/// On whose side a party stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// A member of the own corp.
+    Employee,
+    /// A customer or a user of another corp.
+    External,
+    /// A group robot.
+    Robot,
+    /// No id, or an id that says nothing.
+    Unknown,
+}
+
+/// Types whose text is read into [`Message::texts`].
+pub const READ_TYPES: [&str; 5] = ["chatrecord", "file", "link", "mixed", "text"];
+
+/// Types that are known but kept raw: no text in them, or their text is not read yet.
+pub const RAW_TYPES: [&str; 31] = [
+    "agree",
+    "calendar",
+    "card",
+    "collect",
+    "disagree",
+    "docmsg",
+    "emotion",
+    "external_redpacket",
+    "image",
+    "location",
+    "markdown",
+    "meeting",
+    "meeting_control",
+    "meeting_notification",
+    "meeting_voice_call",
+    "meetingvoicecall",
+    "news",
+    "note",
+    "qy_disk_file",
+    "qydiskfile",
+    "redpacket",
+    "revoke",
+    "solitaire",
+    "sphfeed",
+    "switch",
+    "todo",
+    "video",
+    "voice",
+    "voip_doc_share",
+    "voipdocshare",
+    "voiptext",
+];
+
+/// Whether the type is one of the archive's own; two more (`vote`, `weapp`) are raw as well.
+#[must_use]
+pub fn known_type(msgtype: &str) -> bool {
+    READ_TYPES.contains(&msgtype) || RAW_TYPES.contains(&msgtype) || matches!(msgtype, "vote" | "weapp")
+}
+
+impl Message {
+    /// The receiver and sender ids, sender first, without empty ones.
+    pub fn parties(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.from.as_str()).chain(self.to.iter().map(String::as_str)).filter(|id| !id.is_empty())
+    }
+}
+
+impl Corp {
+    /// Takes the id as it is.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Corp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Account {
+    /// Binds a userid to its corp; the userid is ASCII-lowercased.
+    #[must_use]
+    pub fn new(corp: &Corp, userid: &str) -> Self {
+        Self { corp: corp.clone(), userid: userid.to_ascii_lowercase() }
+    }
+
+    /// The corp.
+    #[must_use]
+    pub fn corp(&self) -> &Corp {
+        &self.corp
+    }
+
+    /// The ASCII-lowercased userid.
+    #[must_use]
+    pub fn userid(&self) -> &str {
+        &self.userid
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.corp, self.userid)
+    }
+}
+
+impl Serialize for Account {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Side {
+    /// Judges an id by its shape alone: `wm` and `wo` are external, `wb` is a robot, when the id is about 32 characters of `A-Za-z0-9_-`.
+    /// Shorter ids with the same first letters are ordinary userids.
+    #[must_use]
+    pub fn of_id(id: &str) -> Self {
+        if id.is_empty() {
+            return Self::Unknown;
+        }
+        if !generated(id) {
+            return Self::Employee;
+        }
+        match id.as_bytes() {
+            [b'w', b'm' | b'o', ..] => Self::External,
+            [b'w', b'b', ..] => Self::Robot,
+            [b'w', b'k' | b'r', ..] => Self::Unknown,
+            _ => Self::Employee,
+        }
+    }
+}
+
+/// ASCII-lowercases without allocating when nothing changes.
+pub(crate) fn lower(id: &str) -> Cow<'_, str> {
+    if id.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(id.to_ascii_lowercase()) } else { Cow::Borrowed(id) }
+}
+
+/// Ids made by WeCom are 32 characters; some slack because the length is observed, not promised.
+fn generated(id: &str) -> bool {
+    (28..=40).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_by_shape() {
+        for (id, side) in [
+            ("li.na", Side::Employee),
+            ("15000000042", Side::Employee),
+            ("wmExAmPlEAAA0001customerAAAAAAAA", Side::External),
+            ("woExAmPlEAAA0003partnerAAAAAAAAA", Side::External),
+            ("wbExAmPlEAAA0005robotAAAAAAAAAAA", Side::Robot),
+            ("wrExAmPlEAAA0004groupAAAAAAAAAAA", Side::Unknown),
+            // A person whose userid happens to begin like a customer's id.
+            ("wmeng", Side::Employee),
+            ("", Side::Unknown),
+        ] {
+            assert_eq!(Side::of_id(id), side, "{id}");
+        }
+    }
+
+    #[test]
+    fn accounts_compare_without_case() {
+        let corp = Corp::new("wwExample");
+        assert_eq!(Account::new(&corp, "Li.Na"), Account::new(&corp, "li.na"));
+        assert_eq!(Account::new(&corp, "Li.Na").to_string(), "wwExample/li.na");
+        // The corp id is not a userid.
+        assert_ne!(Account::new(&Corp::new("wwexample"), "a"), Account::new(&corp, "a"));
+    }
+}
