@@ -1,0 +1,3 @@
+//! One module per subcommand of `watchpost-collector`.
+
+pub mod init;
