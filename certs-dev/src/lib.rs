@@ -11,6 +11,7 @@ use uuid::Uuid;
 use watchpost_collector::commands::init::{self, LaidOut, Plan};
 use watchpost_collector::durable_file::{self, Access};
 use watchpost_collector::pki::{self, Purpose};
+use watchpost_proto::DeviceId;
 
 /// The tenant of everything minted here.
 pub const TENANT: &str = "demo";
@@ -30,7 +31,7 @@ pub struct Minted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MintedDevice {
     /// The device's UUID, also in its file `uuid`.
-    pub uuid: Uuid,
+    pub uuid: DeviceId,
     /// The folder with `device.crt`, `device.key`, `root.crt`, `tenant.key` and `uuid`.
     pub dir: PathBuf,
 }
@@ -55,8 +56,8 @@ pub fn mint(out: &Path, devices: usize, listen: &str, force: bool) -> anyhow::Re
 }
 
 fn mint_device(dir: &Path, laid_out: &LaidOut, now: OffsetDateTime) -> anyhow::Result<MintedDevice> {
-    let uuid = Uuid::new_v4();
-    let leaf = laid_out.devices.issue_with_key(TENANT, uuid, DEVICE_LIFE, now)?;
+    let uuid = DeviceId(Uuid::new_v4().into_bytes());
+    let leaf = laid_out.devices.issue_with_key(TENANT, &uuid, DEVICE_LIFE, now)?;
     durable_file::create_folder(dir, Access::Secret)?;
     let files = [
         ("device.crt", leaf.chain, Access::Public),

@@ -1,6 +1,7 @@
 //! `certs-dev`: the command line over [`certs_dev::mint`].
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -28,8 +29,17 @@ struct Args {
     force: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
     let minted = certs_dev::mint(&args.out, args.devices, &args.listen, args.force)?;
     println!("collector  {}", minted.collector.display());
     for device in &minted.devices {

@@ -1,5 +1,7 @@
 //! `watchpost-collector`: the command line over the library.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::init;
 
@@ -16,8 +18,18 @@ enum Command {
     Init(init::InitArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Init(args) => init::run(args),
     }
 }

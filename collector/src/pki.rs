@@ -15,13 +15,10 @@ use rcgen::{
     SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
+use watchpost_proto::DeviceId;
+use watchpost_proto::identity::{self, ENROL_NAME, UPLINK_NAME};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// The name under which agents verify a collector they stream to.
-pub const UPLINK_NAME: &str = "uplink.watchpost.internal";
-/// The name under which agents verify a collector they enrol at.
-pub const ENROL_NAME: &str = "enrol.watchpost.internal";
 /// The marker extension of a development root.
 const DEV_CA_OID: &[u64] = &[2, 25, 1_959_324_082_104_638_123];
 
@@ -209,12 +206,12 @@ impl DeviceCa {
         &self,
         spki: &[u8],
         tenant: &str,
-        device: Uuid,
+        device: &DeviceId,
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<String, PkiError> {
         let key = p256_key(spki)?;
-        let params = self.0.leaf_params("device", tenant, device, life, now)?;
+        let params = self.0.leaf_params(tenant, device, identity::device_uri, life, now)?;
         self.0.sign_chain(&params, &key)
     }
 
@@ -225,7 +222,7 @@ impl DeviceCa {
     pub fn issue_with_key(
         &self,
         tenant: &str,
-        device: Uuid,
+        device: &DeviceId,
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<KeyedLeaf, PkiError> {
@@ -265,12 +262,12 @@ impl CollectorCa {
     pub fn issue_with_key(
         &self,
         tenant: &str,
-        collector: Uuid,
+        collector: &DeviceId,
         extra_names: &[String],
         now: OffsetDateTime,
     ) -> Result<KeyedLeaf, PkiError> {
         let ca = &self.0;
-        let mut params = ca.leaf_params("collector", tenant, collector, COLLECTOR_LIFE, now)?;
+        let mut params = ca.leaf_params(tenant, collector, identity::collector_uri, COLLECTOR_LIFE, now)?;
         for name in [UPLINK_NAME, ENROL_NAME] {
             params.subject_alt_names.push(subject_name(name)?);
         }
@@ -343,9 +340,9 @@ impl Intermediate {
 
     fn leaf_params(
         &self,
-        kind: &str,
         tenant: &str,
-        id: Uuid,
+        id: &DeviceId,
+        uri: fn(&str, &DeviceId) -> String,
         life: Duration,
         now: OffsetDateTime,
     ) -> Result<CertificateParams, PkiError> {
@@ -355,8 +352,7 @@ impl Intermediate {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![self.role.usage()];
-        let uri = format!("spiffe://{tenant}/{kind}/{id}");
-        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        params.subject_alt_names = vec![SanType::URI(uri(tenant, id).try_into()?)];
         Ok(params)
     }
 
@@ -472,9 +468,7 @@ fn subject_name(name: &str) -> Result<SanType, PkiError> {
 }
 
 fn check_tenant(tenant: &str) -> Result<(), PkiError> {
-    let plain =
-        (1..=32).contains(&tenant.len()) && tenant.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if plain { Ok(()) } else { Err(PkiError::Tenant(tenant.to_owned())) }
+    if identity::tenant_is_valid(tenant) { Ok(()) } else { Err(PkiError::Tenant(tenant.to_owned())) }
 }
 
 /// The first certificate of a PEM text, as DER.
@@ -507,14 +501,14 @@ mod tests {
 
     impl Tree {
         fn device(&self) -> String {
-            let id = Uuid::from_u128(7);
+            let id = &DeviceId([7; 16]);
             let leaf = self.devices.issue_with_key("demo", id, DEVICE_LIFE, NOW);
             leaf.unwrap().chain
         }
 
         fn collector(&self) -> String {
             let names = ["collector.example".to_owned(), "192.0.2.7".to_owned()];
-            let leaf = self.collectors.issue_with_key("demo", Uuid::from_u128(9), &names, NOW);
+            let leaf = self.collectors.issue_with_key("demo", &DeviceId([9; 16]), &names, NOW);
             leaf.unwrap().chain
         }
     }
@@ -615,12 +609,12 @@ mod tests {
     fn nothing_outlives_its_issuer() {
         let tree = tree();
         let late = NOW + INTERMEDIATE_LIFE - Duration::days(10);
-        let leaf = tree.devices.issue_with_key("demo", Uuid::from_u128(1), DEVICE_LIFE, late).unwrap();
+        let leaf = tree.devices.issue_with_key("demo", &DeviceId([1; 16]), DEVICE_LIFE, late).unwrap();
         let end = NOW + INTERMEDIATE_LIFE;
         let der = der_of(&leaf.chain).unwrap();
         let (_, parsed) = X509Certificate::from_der(&der).unwrap();
         assert_eq!(parsed.validity().not_after.to_datetime(), end);
-        let expired = tree.devices.issue_with_key("demo", Uuid::from_u128(1), DEVICE_LIFE, end);
+        let expired = tree.devices.issue_with_key("demo", &DeviceId([1; 16]), DEVICE_LIFE, end);
         assert!(matches!(expired, Err(PkiError::Expired("devices"))));
     }
 
@@ -628,6 +622,8 @@ mod tests {
     fn a_collector_answers_to_the_fixed_names_and_its_own() {
         let chain = certificates(&tree().collector());
         let leaf = EndEntityCert::try_from(&chain[0]).unwrap();
+        let named = identity::read_certificate(&chain[0]).unwrap();
+        assert_eq!(named.role, identity::Role::Collector(DeviceId([9; 16])));
         for name in [UPLINK_NAME, ENROL_NAME, "collector.example", "192.0.2.7"] {
             let name = ServerName::try_from(name).unwrap();
             leaf.verify_is_valid_for_subject_name(&name).unwrap();
@@ -640,14 +636,13 @@ mod tests {
     fn an_issued_device_certificate_carries_the_given_key_and_identity() {
         let tree = tree();
         let spki = new_key().unwrap().subject_public_key_info();
-        let device = Uuid::from_u128(42);
+        let device = &DeviceId([42; 16]);
         let chain = tree.devices.issue(&spki, "demo", device, DEVICE_LIFE, NOW).unwrap();
         let der = der_of(&chain).unwrap();
         let (_, parsed) = X509Certificate::from_der(&der).unwrap();
         assert_eq!(parsed.public_key().raw, spki);
-        let names = parsed.subject_alternative_name().unwrap().unwrap();
-        let names: Vec<String> = names.value.general_names.iter().map(|n| format!("{n}")).collect();
-        assert_eq!(names, [format!("URI(spiffe://demo/device/{device})")]);
+        let named = identity::read_certificate(&der).unwrap();
+        assert_eq!((named.tenant.as_str(), named.role), ("demo", identity::Role::Device(*device)));
     }
 
     #[test]
@@ -662,7 +657,7 @@ mod tests {
         assert!(production.iter().all(|pem| !is_development(pem)));
         let root = Root::create("demo", Purpose::Development, NOW).unwrap();
         assert!(is_development(root.certificate()));
-        let device = root.device_ca(NOW).unwrap().issue_with_key("demo", Uuid::from_u128(7), DEVICE_LIFE, NOW).unwrap();
+        let device = root.device_ca(NOW).unwrap().issue_with_key("demo", &DeviceId([7; 16]), DEVICE_LIFE, NOW).unwrap();
         assert!(!is_development(&device.chain));
         verify(&device.chain, root.certificate(), NOW, KeyUsage::client_auth()).unwrap();
     }
@@ -671,14 +666,14 @@ mod tests {
     fn a_loaded_intermediate_issues_like_the_one_that_was_saved() {
         let tree = tree();
         let loaded = DeviceCa::from_pem(tree.devices.certificate(), &tree.devices.key()).unwrap();
-        let leaf = loaded.issue_with_key("demo", Uuid::from_u128(3), DEVICE_LIFE, NOW).unwrap();
+        let leaf = loaded.issue_with_key("demo", &DeviceId([3; 16]), DEVICE_LIFE, NOW).unwrap();
         verify(&leaf.chain, tree.root.certificate(), NOW, KeyUsage::client_auth()).unwrap();
     }
 
     #[test]
     fn an_authority_that_cannot_do_the_work_is_not_loaded() {
         let tree = tree();
-        let device = tree.devices.issue_with_key("demo", Uuid::from_u128(3), DEVICE_LIFE, NOW).unwrap();
+        let device = tree.devices.issue_with_key("demo", &DeviceId([3; 16]), DEVICE_LIFE, NOW).unwrap();
         let cases = [
             (tree.devices.certificate(), tree.collectors.key(), "another certificate"),
             (tree.collectors.certificate(), tree.collectors.key(), "another role"),
@@ -702,12 +697,12 @@ mod tests {
         }
         let tree = tree();
         for name in ["", "a b", "*.example", "名字.example"] {
-            let refused = tree.collectors.issue_with_key("demo", Uuid::from_u128(1), &[name.to_owned()], NOW);
+            let refused = tree.collectors.issue_with_key("demo", &DeviceId([1; 16]), &[name.to_owned()], NOW);
             assert!(matches!(refused, Err(PkiError::Name(_))), "{name:?}");
         }
         let other_curve = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         for spki in [other_curve.subject_public_key_info(), b"no key".to_vec()] {
-            let refused = tree.devices.issue(&spki, "demo", Uuid::from_u128(1), DEVICE_LIFE, NOW);
+            let refused = tree.devices.issue(&spki, "demo", &DeviceId([1; 16]), DEVICE_LIFE, NOW);
             assert!(matches!(refused, Err(PkiError::Key)));
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use time::OffsetDateTime;
 use uuid::Uuid;
+use watchpost_proto::DeviceId;
 
 use crate::durable_file::{self, Access};
 use crate::pki::{CollectorCa, DeviceCa, Purpose, Root};
@@ -15,7 +16,7 @@ use crate::pki::{CollectorCa, DeviceCa, Purpose, Root};
 /// Makes the folder of a new collector: certificate authority, pseudonym key, configuration. 新建收集端目录。
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    watchpost-collector init ./collector --tenant acme --listen 0.0.0.0:7443 --name collector.acme.example")]
+    watchpost-collector init ./collector --tenant acme --listen 0.0.0.0:7443")]
 pub struct InitArgs {
     /// The folder to make. It must not exist yet, or be empty.
     pub dir: PathBuf,
@@ -76,7 +77,7 @@ pub fn lay_out(dir: &Path, plan: &Plan<'_>, now: OffsetDateTime) -> anyhow::Resu
     let root = Root::create(plan.tenant, plan.purpose, now)?;
     let devices = root.device_ca(now)?;
     let collectors = root.collector_ca(now)?;
-    let leaf = collectors.issue_with_key(plan.tenant, Uuid::new_v4(), plan.names, now)?;
+    let leaf = collectors.issue_with_key(plan.tenant, &DeviceId(Uuid::new_v4().into_bytes()), plan.names, now)?;
     let tenant_key = new_tenant_key()?;
 
     durable_file::create_folder(dir, Access::Secret)?;
