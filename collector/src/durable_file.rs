@@ -1,7 +1,7 @@
 //! Files that are either wholly there or not there, also after a power cut.
 //!
 //! A plain `write` may leave half a file, and syncing a file does not make its *name* durable: the directory
-//! holds the name and is synced separately. Keys, certificates and configuration go through [`write`].
+//! holds the name and is synced separately. Keys, certificates and configuration go through [`write()`].
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
