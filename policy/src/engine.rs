@@ -1,0 +1,388 @@
+//! Packs and accounts compiled into one engine: messages go in, findings come out.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::accounts::{Accounts, Entry};
+use crate::identity::{PackDigest, Parts, PolicyDigest};
+use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
+use crate::message::{Account, Action, Corp, Message, Side, Text};
+use crate::rules::{Disclose, Level, Pack, Rule, RuleTest, Scope, Selection, Status, TestOutcome};
+
+/// A rule that holds for a message. One message with many words of one rule is one finding.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Id of the pack.
+    pub pack: Arc<str>,
+    /// Version of the pack.
+    pub pack_version: u64,
+    /// Digest of the pack.
+    pub pack_digest: PackDigest,
+    /// Id of the rule.
+    pub rule: Arc<str>,
+    /// Category of the rule.
+    pub category: Arc<str>,
+    /// Level of the rule.
+    pub level: Level,
+    /// Status of the rule.
+    pub status: Status,
+    /// Most the rule allows to disclose.
+    pub disclose: Disclose,
+    /// Work time within which an alert is to be dealt with.
+    pub sla: Option<Duration>,
+    /// The person concerned: the sender when an employee, else the first managed account among the receivers, else the first employee.
+    pub person: Option<Account>,
+    /// Hits in order of text, place and selection; at most [`HITS_MAX`].
+    pub hits: Vec<Hit>,
+    /// Whether there were more hits than are listed.
+    pub hits_capped: bool,
+}
+
+/// One hit of one word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The word as its author wrote it.
+    pub word: Arc<str>,
+    /// Number of the word in its selection.
+    pub word_index: u32,
+    /// Name of the selection.
+    pub selection: Arc<str>,
+    /// Field of the text ([`Text::field`]).
+    pub field: String,
+    /// First character in the original text.
+    pub start: u32,
+    /// Behind the last character in the original text.
+    pub end: u32,
+}
+
+/// Whether a message may be evaluated at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// A managed account is among the parties, or there is no accounts file.
+    Evaluate,
+    /// No managed account is among the parties.
+    OutOfScope,
+    /// A party is on the *never* list, whatever else.
+    Never,
+}
+
+/// Buffers reused between messages.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    matcher: MatchScratch,
+    hits: Vec<RawHit>,
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Two packs have the same id.
+    #[error("the pack `{0}` is given twice; remove one")]
+    DuplicatePack(String),
+    /// The words do not make a matcher.
+    #[error(transparent)]
+    Matcher(#[from] MatcherError),
+}
+
+/// Hits listed in one finding.
+pub const HITS_MAX: usize = 64;
+/// Hits of all words looked at in one message. A message beyond this is judged by what was found so far, and its findings say `hits_capped`.
+pub const MESSAGE_HITS_MAX: usize = 50_000;
+
+/// Compiled packs and accounts. Shared between threads; each thread has its own [`Scratch`].
+pub struct Engine {
+    packs: Vec<Pack>,
+    accounts: Option<Accounts>,
+    matcher: Box<dyn Matcher>,
+    /// By list id of the matcher: the selection it belongs to.
+    lists: Vec<ListRef>,
+    digest: PolicyDigest,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("digest", &self.digest).field("packs", &self.packs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Compiles packs. With `accounts` only messages with a managed account are evaluated, without it every message is.
+    ///
+    /// # Errors
+    /// When two packs have the same id, or the words are too many for one automaton.
+    pub fn compile(packs: Vec<Pack>, accounts: Option<Accounts>) -> Result<Self, CompileError> {
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = packs.iter().find(|pack| !ids.insert(pack.id.clone())) {
+            return Err(CompileError::DuplicatePack(twice.id.to_string()));
+        }
+        let lists = list_refs(&packs);
+        let words: Vec<WordList<'_>> = lists.iter().filter_map(|list| word_list(&packs, *list)).collect();
+        let matcher = Box::new(PlainMatcher::compile(&words)?);
+        let digest = policy_digest(&packs);
+        Ok(Self { packs, accounts, matcher, lists, digest })
+    }
+
+    /// The packs.
+    #[must_use]
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
+    }
+
+    /// The accounts, if any were given.
+    #[must_use]
+    pub fn accounts(&self) -> Option<&Accounts> {
+        self.accounts.as_ref()
+    }
+
+    /// Digest over the digests of the packs, in order of pack id.
+    #[must_use]
+    pub fn digest(&self) -> PolicyDigest {
+        self.digest
+    }
+
+    /// Whether a message may be evaluated. [`Engine::evaluate`] asks by itself; this is for counting.
+    #[must_use]
+    pub fn standing(&self, corp: &Corp, message: &Message) -> Standing {
+        let Some(accounts) = &self.accounts else { return Standing::Evaluate };
+        let mut standing = Standing::OutOfScope;
+        for entry in message.parties().filter_map(|id| accounts.get(corp, id)) {
+            if entry.never {
+                return Standing::Never;
+            }
+            standing = Standing::Evaluate;
+        }
+        standing
+    }
+
+    /// The findings of a message, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].
+    pub fn evaluate(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
+        if message.texts.is_empty() || self.standing(corp, message) != Standing::Evaluate {
+            return Vec::new();
+        }
+        let capped = self.collect(&message.texts, scratch);
+        if scratch.hits.is_empty() {
+            return Vec::new();
+        }
+        scratch.hits.sort_unstable();
+        scratch.hits.dedup();
+        let parties = Parties::of(self, corp, message);
+        let by_rule = scratch.hits.chunk_by(|a, b| (a.pack, a.rule) == (b.pack, b.rule));
+        by_rule.filter_map(|hits| self.judge(hits, message, &parties, capped)).collect()
+    }
+
+    /// Which side an id stands on: an account of the roster is an employee, else the shape of the id decides.
+    #[must_use]
+    pub fn side(&self, corp: &Corp, id: &str) -> Side {
+        side(self.accounts.as_ref(), corp, id)
+    }
+
+    /// Runs one test of a rule on a message made for it.
+    pub(crate) fn run_test(&self, rule: &Rule, test: &RuleTest) -> TestOutcome {
+        let message = test_message(test);
+        let findings = self.evaluate(&Corp::new("test"), &message, &mut Scratch::default());
+        TestOutcome {
+            rule: rule.id.clone(),
+            test: test.clone(),
+            hit: findings.iter().any(|finding| finding.rule == rule.id),
+        }
+    }
+
+    /// Finds all words in all texts. Returns whether the cap was reached.
+    fn collect(&self, texts: &[Text], scratch: &mut Scratch) -> bool {
+        let Scratch { matcher: buffers, hits } = scratch;
+        hits.clear();
+        for (text, index) in texts.iter().zip(0_u32..) {
+            self.matcher.find(&text.text, buffers, &mut |hit| {
+                let Some(list) = self.lists.get(hit.list as usize) else { return ControlFlow::Continue(()) };
+                hits.push(RawHit::new(*list, index, hit));
+                if hits.len() < MESSAGE_HITS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            if hits.len() >= MESSAGE_HITS_MAX {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Judges one rule by its hits.
+    fn judge(&self, hits: &[RawHit], message: &Message, parties: &Parties<'_>, capped: bool) -> Option<Finding> {
+        let first = hits.first()?;
+        let pack = self.packs.get(first.pack as usize)?;
+        let rule = pack.rules.get(first.rule as usize)?;
+        if !parties.within(&rule.scope, message) {
+            return None;
+        }
+        let verdict = judge::judge(rule, hits)?;
+        let more = verdict.len() > HITS_MAX;
+        Some(Finding {
+            pack: pack.id.clone(),
+            pack_version: pack.version,
+            pack_digest: pack.digest(),
+            rule: rule.id.clone(),
+            category: rule.category.clone(),
+            level: rule.level,
+            status: rule.status,
+            disclose: rule.disclose,
+            sla: rule.sla,
+            person: parties.person.clone(),
+            hits: verdict.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, &message.texts)).collect(),
+            hits_capped: capped || more,
+        })
+    }
+}
+
+mod judge;
+
+/// Which selection a list of the matcher belongs to.
+#[derive(Clone, Copy, Debug)]
+struct ListRef {
+    pack: u32,
+    rule: u32,
+    selection: u32,
+}
+
+/// A hit with numbers only. The order of the fields is the order hits are reported in, within a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RawHit {
+    pack: u32,
+    rule: u32,
+    text: u32,
+    start: u32,
+    end: u32,
+    selection: u32,
+    word: u32,
+}
+
+impl RawHit {
+    fn new(list: ListRef, text: u32, hit: WordHit) -> Self {
+        Self {
+            pack: list.pack,
+            rule: list.rule,
+            text,
+            start: hit.start,
+            end: hit.end,
+            selection: list.selection,
+            word: hit.word,
+        }
+    }
+
+    fn describe(&self, rule: &Rule, texts: &[Text]) -> Option<Hit> {
+        let selection: &Selection = rule.selections.get(self.selection as usize)?;
+        Some(Hit {
+            word: selection.words.get(self.word as usize)?.clone(),
+            word_index: self.word,
+            selection: selection.name.clone(),
+            field: texts.get(self.text as usize)?.field.clone(),
+            start: self.start,
+            end: self.end,
+        })
+    }
+}
+
+/// Who takes part in a message, worked out once.
+struct Parties<'a> {
+    from: Side,
+    to: Vec<Side>,
+    person: Option<Account>,
+    labels: Option<&'a Entry>,
+    /// Without an accounts file labels are not checked.
+    labelled: bool,
+}
+
+impl<'a> Parties<'a> {
+    fn of(engine: &'a Engine, corp: &Corp, message: &Message) -> Self {
+        let accounts = engine.accounts.as_ref();
+        let entry = |id: &str| accounts.and_then(|accounts| accounts.get(corp, id));
+        let from = side(accounts, corp, &message.from);
+        let mut to: Vec<Side> = message.to.iter().map(|id| side(accounts, corp, id)).collect();
+        // Exports may lose the receivers; the archive's own msgid still says that outsiders take part.
+        if to.is_empty()
+            && from == Side::Employee
+            && message.msgid.as_deref().is_some_and(|id| id.ends_with("_external"))
+        {
+            to.push(Side::External);
+        }
+        let receivers = || message.to.iter().map(String::as_str);
+        let person = if from == Side::Employee {
+            Some(message.from.as_str())
+        } else {
+            receivers()
+                .find(|id| entry(id).is_some())
+                .or_else(|| receivers().find(|id| side(accounts, corp, id) == Side::Employee))
+        };
+        Self {
+            from,
+            to,
+            labels: person.and_then(entry),
+            person: person.map(|id| Account::new(corp, id)),
+            labelled: accounts.is_some(),
+        }
+    }
+
+    fn within(&self, scope: &Scope, message: &Message) -> bool {
+        let labels = || self.labels.map(|entry| entry.labels.as_slice()).unwrap_or_default();
+        (scope.from.is_empty() || scope.from.contains(&self.from))
+            && (scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)))
+            && (scope.types.is_empty() || scope.types.contains(&message.msgtype))
+            && (!self.labelled || scope.labels.is_empty() || labels().iter().any(|label| scope.labels.contains(label)))
+    }
+}
+
+/// An account of the roster is an employee, else the shape of the id decides.
+pub(crate) fn side(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> Side {
+    match accounts.and_then(|accounts| accounts.get(corp, id)) {
+        Some(_) => Side::Employee,
+        None => Side::of_id(id),
+    }
+}
+
+fn list_refs(packs: &[Pack]) -> Vec<ListRef> {
+    let mut lists = Vec::new();
+    for (pack, pack_at) in packs.iter().zip(0..) {
+        for (rule, rule_at) in pack.rules.iter().zip(0..) {
+            let selections = (0..).take(rule.selections.len());
+            lists.extend(selections.map(|selection| ListRef { pack: pack_at, rule: rule_at, selection }));
+        }
+    }
+    lists
+}
+
+fn word_list(packs: &[Pack], list: ListRef) -> Option<WordList<'_>> {
+    let rule = packs.get(list.pack as usize)?.rules.get(list.rule as usize)?;
+    let selection = rule.selections.get(list.selection as usize)?;
+    Some(WordList {
+        normalisation: selection.normalisation,
+        words: selection.words.iter().map(|word| &**word).collect(),
+    })
+}
+
+fn policy_digest(packs: &[Pack]) -> PolicyDigest {
+    let mut packs: Vec<&Pack> = packs.iter().collect();
+    packs.sort_by(|a, b| a.id.cmp(&b.id));
+    let parts = Parts::new("watchpost/policy");
+    PolicyDigest(packs.into_iter().fold(parts, |parts, pack| parts.str(&pack.id).bytes(&pack.digest().0)).sha256())
+}
+
+fn test_message(test: &RuleTest) -> Message {
+    let id = |side: Side, name: &str| match side {
+        Side::External => "wmTESTTESTTESTTESTTESTTESTTEST00".to_owned(),
+        Side::Robot => "wbTESTTESTTESTTESTTESTTESTTEST00".to_owned(),
+        Side::Employee | Side::Unknown => name.to_owned(),
+    };
+    Message {
+        msgid: Some("test".to_owned()),
+        action: Action::Send,
+        from: id(test.from, "sender"),
+        to: vec![id(test.to, "receiver")],
+        room: None,
+        msgtime: None,
+        msgtype: test.msgtype.clone(),
+        texts: vec![Text { field: format!("{}.content", test.msgtype), text: test.text.clone() }],
+        body: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! Packs of rules in YAML: named selections, one condition. All mistakes of a pack are reported at once, each with its line.
+//!
+//! # What a condition means
+//!
+//! A selection holds for a message when one of its words hits in one of its texts. With `near: other` and `within: N` a hit counts only
+//! when at most N characters lie between it and a counted hit of `other` in the same text.
+//!
+//! Negation nearby is judged **per hit**: in `promise and not denial`, where `denial` has `near: promise`, every hit of `promise` with a
+//! hit of `denial` near it is denied, and `not denial` holds while at least one hit of `promise` remains that no negated selection denies.
+//! So 「并非保本，但零风险」 still says 零风险. A negated selection without `near` is judged for the whole message: one hit anywhere and
+//! the `not` fails.
+//!
+//! # Scope
+//!
+//! `from` is the side of the sender; `to` holds when at least one receiver is of that side; `types` are message types; `labels` hold when the
+//! account of the person concerned carries one of them. Without an accounts file there are no labels, every message is evaluated, and
+//! `labels` is not checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::condition::Condition;
+use crate::engine::{CompileError, Engine};
+use crate::identity::{PackDigest, Parts};
+use crate::message::Side;
+use crate::normalise::Normalisation;
+use crate::yaml;
+
+mod read;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+/// Who sees the findings of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everybody who may.
+    Live,
+    /// Counted, shown to authors only.
+    Shadow,
+}
+
+/// How much text may leave the device. The lesser of two is the smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disclose {
+    /// No text.
+    None,
+    /// The hit, with everything readable around it masked.
+    Masked,
+    /// Up to 80 characters around the hit.
+    Context,
+}
+
+/// A title in two languages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Title {
+    /// Chinese.
+    pub zh: String,
+    /// English.
+    pub en: String,
+}
+
+/// Which messages a rule looks at. An empty list does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Sides of the sender.
+    pub from: Vec<Side>,
+    /// Sides of which at least one receiver must be.
+    pub to: Vec<Side>,
+    /// Message types.
+    pub types: Vec<String>,
+    /// Labels of the account of the person concerned.
+    pub labels: Vec<String>,
+}
+
+/// A named list of words.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Its name in the condition.
+    pub name: Arc<str>,
+    /// The words, first those written in the pack, then those of the file.
+    pub words: Vec<Arc<str>>,
+    /// How text and words are folded.
+    pub normalisation: Normalisation,
+    /// Hits count only near hits of another selection.
+    pub near: Option<Near>,
+}
+
+/// Nearness to another selection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Near {
+    /// Number of the other selection in the rule.
+    pub selection: usize,
+    /// Characters that may lie between the two hits; overlapping hits have none between them.
+    pub within: u32,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Id, unique within the pack.
+    pub id: Arc<str>,
+    /// Title.
+    pub title: Title,
+    /// Category, for grouping.
+    pub category: Arc<str>,
+    /// Level.
+    pub level: Level,
+    /// Status.
+    pub status: Status,
+    /// Scope.
+    pub scope: Scope,
+    /// Selections in file order.
+    pub selections: Vec<Selection>,
+    /// What must hold.
+    pub(crate) condition: Condition,
+    /// Most that may be disclosed.
+    pub disclose: Disclose,
+    /// Work time within which an alert is to be dealt with.
+    pub sla: Option<Duration>,
+    /// The rule's own tests.
+    pub tests: Vec<RuleTest>,
+    /// Line of the rule in its file.
+    pub line: u64,
+}
+
+/// A test written in a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTest {
+    /// Text of the message.
+    pub text: String,
+    /// Whether the rule must hold.
+    pub hit: bool,
+    /// Side of the sender; by default one the rule's scope allows.
+    pub from: Side,
+    /// Side of the receiver; by default one the rule's scope allows.
+    pub to: Side,
+    /// Message type; by default one the rule's scope allows.
+    pub msgtype: String,
+    /// Line in the file.
+    pub line: u64,
+}
+
+/// What a test gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestOutcome {
+    /// Rule id.
+    pub rule: Arc<str>,
+    /// The test.
+    pub test: RuleTest,
+    /// Whether the rule held.
+    pub hit: bool,
+}
+
+/// A versioned file of rules.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    /// Id of the pack (`pack:` in the file).
+    pub id: Arc<str>,
+    /// Version, counting from 1.
+    pub version: u64,
+    /// Title.
+    pub title: Title,
+    /// Rules in file order.
+    pub rules: Vec<Rule>,
+    digest: PackDigest,
+}
+
+/// Something wrong in a pack or in a file it names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// File.
+    pub file: String,
+    /// Line, from 1; 0 when it concerns the whole file.
+    pub line: u64,
+    /// Column, from 1; 0 when unknown.
+    pub column: u64,
+    /// A sentence that says what to do.
+    pub text: String,
+}
+
+/// Bytes of a pack file.
+pub const PACK_BYTES_MAX: usize = 4 << 20;
+/// Words of a pack, all selections together.
+pub const PACK_WORDS_MAX: usize = 200_000;
+
+impl Pack {
+    /// Reads and checks a pack. `name` is the file name for messages; `files` are the files it may name, by name as written in the pack.
+    ///
+    /// # Errors
+    /// All mistakes found, in order of file and line; never an empty list.
+    pub fn parse(name: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<Self, Vec<Mistake>> {
+        read::pack(name, bytes, files)
+    }
+
+    /// The names of the files a pack needs, as written in it. What cannot be read names none; [`Pack::parse`] says why.
+    #[must_use]
+    pub fn named_files(bytes: &[u8]) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        if let Ok(root) = yaml::read(bytes) {
+            read::collect_files(&root, &mut names);
+        }
+        names
+    }
+
+    /// SHA-256 over the exact bytes of the pack and of the files it names.
+    #[must_use]
+    pub fn digest(&self) -> PackDigest {
+        self.digest
+    }
+
+    /// Runs the tests written in the rules, each on a message made for it. Account labels play no part.
+    ///
+    /// # Errors
+    /// When the pack does not compile, which [`Pack::parse`] rules out except for the size of the automaton.
+    pub fn run_tests(&self) -> Result<Vec<TestOutcome>, CompileError> {
+        let engine = Engine::compile(vec![self.clone()], None)?;
+        Ok(self.rules.iter().flat_map(|rule| rule.tests.iter().map(|test| engine.run_test(rule, test))).collect())
+    }
+}
+
+impl TestOutcome {
+    /// Whether the rule did what its author expects.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.hit == self.test.hit
+    }
+}
+
+impl Level {
+    /// All levels, lowest first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// Name as in packs and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Status {
+    /// Name as in packs and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+impl Disclose {
+    /// All degrees, least first.
+    pub const ALL: [Self; 3] = [Self::None, Self::Masked, Self::Context];
+
+    /// Name as in packs, records and `agent.toml`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Masked => "masked",
+            Self::Context => "context",
+        }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|degree| degree.as_str() == name)
+    }
+}
+
+macro_rules! display_as_str {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+
+display_as_str!(Level, Status, Disclose);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.column) {
+            (0, _) => write!(f, "{}: {}", self.file, self.text),
+            (line, 0) => write!(f, "{}:{line}: {}", self.file, self.text),
+            (line, column) => write!(f, "{}:{line}:{column}: {}", self.file, self.text),
+        }
+    }
+}
+
+/// `; did you mean …?` when one of the names is close.
+pub(crate) fn did_you_mean(name: &str, names: &[&str]) -> String {
+    let close = names.iter().map(|other| (distance(name, other), *other)).min();
+    match close {
+        Some((steps, other)) if steps <= 1 + name.chars().count() / 4 => format!("; did you mean `{other}`?"),
+        _ => String::new(),
+    }
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+/// Digest over the pack and the files it names, in order of name.
+fn digest(bytes: &[u8], files: &BTreeMap<&str, &[u8]>) -> PackDigest {
+    let parts = Parts::new("watchpost/pack").bytes(bytes);
+    PackDigest(files.iter().fold(parts, |parts, (name, bytes)| parts.str(name).bytes(bytes)).sha256())
+}
