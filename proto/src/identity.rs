@@ -72,6 +72,14 @@ pub fn read_certificate(der: &[u8]) -> Result<Identity, IdentityError> {
     })
 }
 
+/// First and last moment of a certificate's validity, milliseconds since 1970; `None` if it is not one.
+pub fn validity_ms(der: &[u8]) -> Option<(i64, i64)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    let ms = |seconds: i64| seconds.saturating_mul(1000);
+    Some((ms(validity.not_before.timestamp()), ms(validity.not_after.timestamp())))
+}
+
 /// Whether a root carries the marker of a development authority. What cannot be read does not.
 pub fn is_development_root(der: &[u8]) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {

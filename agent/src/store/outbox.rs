@@ -1,0 +1,546 @@
+//! The outbox: records wait, are sealed into segments, and stay until a receipt says they are durable elsewhere.
+//!
+//! A segment is committed here before its first byte is sent, so a sequence number can never come again with other
+//! content. Nothing is dropped to make room; [`Tx::backlog`] lets the source rest instead.
+
+use rusqlite::{OptionalExtension, Row, params};
+use watchpost_proto::keys::PublicKey;
+use watchpost_proto::limits::{SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX};
+use watchpost_proto::record::{FRAME_BYTES, unframe};
+use watchpost_proto::segment::{Head, Sealed, open_payload, read_statement, statement_digest, verify_signature};
+use watchpost_proto::v1::{EpochCause, EpochStart, Lane, Segment, SignedReceipt};
+use watchpost_proto::{Digest, EpochId, Message};
+
+use super::{StoreError, Tx};
+
+pub(super) const SCHEMA: &str = "
+CREATE TABLE pending (
+    id      INTEGER PRIMARY KEY,
+    lane    INTEGER NOT NULL,
+    record  BLOB NOT NULL
+) STRICT;
+CREATE INDEX pending_lane ON pending (lane, id);
+CREATE TABLE lane (
+    lane   INTEGER PRIMARY KEY,
+    epoch  BLOB NOT NULL,
+    next   INTEGER NOT NULL,
+    head   BLOB,
+    start  BLOB NOT NULL
+) STRICT;
+CREATE TABLE past_epoch (
+    epoch     BLOB PRIMARY KEY,
+    ended_ms  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE segment (
+    id            INTEGER PRIMARY KEY,
+    epoch         BLOB NOT NULL,
+    lane          INTEGER NOT NULL,
+    sequence      INTEGER NOT NULL,
+    digest        BLOB NOT NULL,
+    records       INTEGER NOT NULL,
+    bytes         INTEGER NOT NULL,
+    sealed_ms     INTEGER NOT NULL,
+    receipted_ms  INTEGER,
+    statement     BLOB NOT NULL,
+    signature     BLOB NOT NULL,
+    payload       BLOB,
+    UNIQUE (epoch, lane, sequence)
+) STRICT;
+CREATE INDEX segment_unreceipted ON segment (lane, sequence) WHERE receipted_ms IS NULL;
+CREATE INDEX segment_receipted ON segment (receipted_ms) WHERE receipted_ms IS NOT NULL;
+CREATE TABLE receipt (
+    lane       INTEGER PRIMARY KEY,
+    receipt    BLOB NOT NULL,
+    signature  BLOB NOT NULL,
+    key_id     BLOB NOT NULL
+) STRICT;
+CREATE TABLE seen (
+    name   TEXT PRIMARY KEY,
+    value  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Both lanes, the more pressing first.
+const LANES: [Lane; 2] = [Lane::Urgent, Lane::Bulk];
+
+/// Where one lane stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneState {
+    /// Which lane.
+    pub lane: Lane,
+    /// What its next statement continues.
+    pub head: Head,
+    /// What came before this epoch.
+    pub start: EpochStart,
+}
+
+/// What has not been receipted in one lane: sealed segments and records still waiting to be sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Records.
+    pub records: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Records of these that are not sealed yet.
+    pub waiting: u64,
+}
+
+/// What has not been receipted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Findings and losses.
+    pub urgent: Outgoing,
+    /// Tallies and file reports.
+    pub bulk: Outgoing,
+}
+
+impl Backlog {
+    /// Records of both lanes.
+    pub fn records(&self) -> u64 {
+        self.urgent.records + self.bulk.records
+    }
+
+    /// Bytes of both lanes.
+    pub fn bytes(&self) -> u64 {
+        self.urgent.bytes + self.bulk.bytes
+    }
+}
+
+/// One stored segment without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Epoch, lane and sequence: its place.
+    pub epoch: EpochId,
+    /// See `epoch`.
+    pub lane: Lane,
+    /// See `epoch`.
+    pub sequence: u64,
+    /// Digest of its statement.
+    pub digest: Digest,
+    /// Records in it.
+    pub records: u64,
+    /// Bytes of its payload.
+    pub bytes: u64,
+    /// When it was sealed, milliseconds.
+    pub sealed_ms: i64,
+    /// When its receipt came, milliseconds.
+    pub receipted_ms: Option<i64>,
+}
+
+/// Where a stored chain does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {} chain does not hold at sequence {sequence}: {what}", lane_name(*lane))]
+pub struct OutboxFault {
+    /// The lane.
+    pub lane: Lane,
+    /// The first segment that does not hold.
+    pub sequence: u64,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+/// The word shown to people.
+pub fn lane_name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Urgent => "urgent",
+        Lane::Bulk => "bulk",
+        Lane::Unspecified => "unknown",
+    }
+}
+
+impl Tx<'_> {
+    /// Appends a record, made by `watchpost_proto::record::encode`, to a lane.
+    pub fn append(&self, lane: Lane, record: &[u8]) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached("INSERT INTO pending (lane, record) VALUES (?1, ?2)")?
+            .execute(params![lane as i32, record])?;
+        Ok(())
+    }
+
+    /// What has not been receipted.
+    pub fn backlog(&self) -> Result<Backlog, StoreError> {
+        let outgoing = |lane: Lane| -> Result<Outgoing, StoreError> {
+            let (sealed, sealed_bytes): (u64, u64) = self
+                .0
+                .prepare_cached(
+                    "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM segment
+                     WHERE lane = ?1 AND receipted_ms IS NULL",
+                )?
+                .query_row([lane as i32], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (waiting, waiting_bytes): (u64, u64) = self
+                .0
+                .prepare_cached("SELECT count(*), coalesce(sum(length(record)), 0) FROM pending WHERE lane = ?1")?
+                .query_row([lane as i32], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(Outgoing { records: sealed + waiting, bytes: sealed_bytes + waiting_bytes, waiting })
+        };
+        Ok(Backlog { urgent: outgoing(Lane::Urgent)?, bulk: outgoing(Lane::Bulk)? })
+    }
+
+    /// Where both lanes stand; empty before the first epoch.
+    pub fn lanes(&self) -> Result<Vec<LaneState>, StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT lane, epoch, next, head, start FROM lane ORDER BY lane")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, i32>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
+        })?;
+        rows.map(|row| lane_state(row?).ok_or(StoreError::Malformed("lane"))).collect()
+    }
+
+    /// Where one lane stands.
+    pub fn lane(&self, lane: Lane) -> Result<LaneState, StoreError> {
+        self.lanes()?.into_iter().find(|state| state.lane == lane).ok_or(StoreError::Malformed("lane"))
+    }
+
+    /// Opens the device's first epoch, unless it has one.
+    pub fn ensure_epoch(&self, epoch: EpochId, cause: EpochCause) -> Result<(), StoreError> {
+        if self.lanes()?.is_empty() {
+            for lane in LANES {
+                let start = EpochStart { cause: cause.into(), ..EpochStart::default() };
+                self.start_lane(lane, epoch, &start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the current epoch and opens a new one: everything without a receipt goes back to the front of its lane, in
+    /// order, to be sealed again.
+    pub fn open_epoch(&self, epoch: EpochId, cause: EpochCause, now_ms: i64) -> Result<(), StoreError> {
+        for state in self.lanes()? {
+            let (next, head) = self.last_receipted(&state)?;
+            self.take_back(&state)?;
+            self.0.execute(
+                "INSERT OR IGNORE INTO past_epoch VALUES (?1, ?2)",
+                params![state.head.epoch.as_ref(), now_ms],
+            )?;
+            let start = EpochStart {
+                previous_epoch: state.head.epoch.to_vec(),
+                next_sequence: next,
+                head: head.map(Digest::to_vec).unwrap_or_default(),
+                cause: cause.into(),
+            };
+            self.start_lane(state.lane, epoch, &start)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an epoch is one of this device's earlier ones.
+    pub fn is_past_epoch(&self, epoch: EpochId) -> Result<bool, StoreError> {
+        Ok(self.0.prepare_cached("SELECT 1 FROM past_epoch WHERE epoch = ?1")?.exists([epoch.as_ref()])?)
+    }
+
+    /// Seals the next waiting records of a lane. Unless `partial`, only a full segment is made. Returns whether one was.
+    pub fn seal(
+        &self,
+        lane: Lane,
+        partial: bool,
+        now_ms: i64,
+        make: impl FnOnce(&LaneState, &[Vec<u8>]) -> Result<Sealed, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let (records, last_id, full) = self.waiting(lane)?;
+        if records.is_empty() || !(full || partial) {
+            return Ok(false);
+        }
+        let state = self.lane(lane)?;
+        let sealed = make(&state, &records)?;
+        self.put_segment(&state, &sealed, records.len(), now_ms)?;
+        self.0.execute("DELETE FROM pending WHERE lane = ?1 AND id <= ?2", params![lane as i32, last_id])?;
+        self.0.execute(
+            "UPDATE lane SET next = ?2, head = ?3 WHERE lane = ?1",
+            params![lane as i32, sealed.head.next, sealed.head.digest.map(Digest::to_vec)],
+        )?;
+        Ok(true)
+    }
+
+    /// The segment at a place, to be sent; `None` if it is not sealed yet or not kept any more.
+    pub fn segment(&self, epoch: EpochId, lane: Lane, sequence: u64) -> Result<Option<Segment>, StoreError> {
+        let row = self
+            .0
+            .prepare_cached(
+                "SELECT statement, signature, payload FROM segment
+                 WHERE epoch = ?1 AND lane = ?2 AND sequence = ?3 AND payload IS NOT NULL",
+            )?
+            .query_row(params![epoch.as_ref(), lane as i32, sequence], |row| {
+                Ok(Segment { statement: row.get(0)?, signature: row.get(1)?, payload: row.get(2)? })
+            })
+            .optional()?;
+        Ok(row)
+    }
+
+    /// Digest of the statement at a place.
+    pub fn statement_digest(&self, epoch: EpochId, lane: Lane, sequence: u64) -> Result<Option<Digest>, StoreError> {
+        let digest: Option<Vec<u8>> = self
+            .0
+            .prepare_cached("SELECT digest FROM segment WHERE epoch = ?1 AND lane = ?2 AND sequence = ?3")?
+            .query_row(params![epoch.as_ref(), lane as i32, sequence], |row| row.get(0))
+            .optional()?;
+        digest.map(|digest| Digest::from_slice(&digest).ok_or(StoreError::Malformed("segment"))).transpose()
+    }
+
+    /// Takes a verified receipt. Returns false, changing nothing, if it does not name this device's own statement.
+    pub fn receipted(
+        &self,
+        place: (EpochId, Lane, u64),
+        digest: Digest,
+        signed: &SignedReceipt,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let (epoch, lane, through) = place;
+        if self.statement_digest(epoch, lane, through)? != Some(digest) {
+            return Ok(false);
+        }
+        self.0
+            .prepare_cached(
+                "UPDATE segment SET receipted_ms = ?4
+                 WHERE epoch = ?1 AND lane = ?2 AND sequence <= ?3 AND receipted_ms IS NULL",
+            )?
+            .execute(params![epoch.as_ref(), lane as i32, through, now_ms])?;
+        self.0.prepare_cached("INSERT OR REPLACE INTO receipt VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            lane as i32,
+            signed.receipt,
+            signed.signature,
+            signed.key_id
+        ])?;
+        Ok(true)
+    }
+
+    /// Every stored segment in order of sealing.
+    pub fn segments(&self) -> Result<Vec<SegmentRow>, StoreError> {
+        let mut statement = self.0.prepare(
+            "SELECT epoch, lane, sequence, digest, records, bytes, sealed_ms, receipted_ms FROM segment ORDER BY id",
+        )?;
+        let rows = statement.query_map([], |row| Ok(segment_row(row)))?;
+        rows.map(|row| row??.ok_or(StoreError::Malformed("segment"))).collect()
+    }
+
+    /// Lets go of receipted payloads older than `payload_before_ms` or beyond `payload_bytes_max`, newest kept, and of
+    /// statements older than `statement_before_ms`.
+    pub fn forget_segments(
+        &self,
+        payload_before_ms: i64,
+        payload_bytes_max: u64,
+        statement_before_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE segment SET payload = NULL WHERE payload IS NOT NULL AND id IN (
+                 SELECT id FROM (
+                     SELECT id, receipted_ms, sum(bytes) OVER (ORDER BY id DESC) AS total FROM segment
+                     WHERE receipted_ms IS NOT NULL AND payload IS NOT NULL)
+                 WHERE receipted_ms < ?1 OR total > ?2)",
+            params![payload_before_ms, payload_bytes_max],
+        )?;
+        self.0.execute("DELETE FROM segment WHERE receipted_ms < ?1 AND payload IS NULL", [statement_before_ms])?;
+        Ok(())
+    }
+
+    /// A small fact learned from the collector, such as the last checkpoint.
+    pub fn seen(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self
+            .0
+            .prepare_cached("SELECT value FROM seen WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        Ok(value)
+    }
+
+    /// Keeps a small fact learned from the collector.
+    pub fn put_seen(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.0.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2)")?.execute(params![name, value])?;
+        Ok(())
+    }
+
+    /// Records that fit into the next segment, the id of the last, and whether they fill it.
+    fn waiting(&self, lane: Lane) -> Result<(Vec<Vec<u8>>, i64, bool), StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT id, record FROM pending WHERE lane = ?1 ORDER BY id")?;
+        let mut rows = statement.query([lane as i32])?;
+        let (mut records, mut last_id, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(row) = rows.next()? {
+            let record: Vec<u8> = row.get(1)?;
+            bytes += FRAME_BYTES + record.len();
+            if bytes > SEGMENT_BYTES_MAX || records.len() == SEGMENT_RECORDS_MAX {
+                return Ok((records, last_id, true));
+            }
+            last_id = row.get(0)?;
+            records.push(record);
+        }
+        Ok((records, last_id, false))
+    }
+
+    fn put_segment(&self, state: &LaneState, sealed: &Sealed, records: usize, now_ms: i64) -> Result<(), StoreError> {
+        let segment = &sealed.segment;
+        self.0
+            .prepare_cached(
+                "INSERT INTO segment (epoch, lane, sequence, digest, records, bytes, sealed_ms, receipted_ms,
+                                      statement, signature, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                state.head.epoch.as_ref(),
+                state.lane as i32,
+                state.head.next,
+                statement_digest(&segment.statement).as_ref(),
+                records as u64,
+                segment.payload.len() as u64,
+                now_ms,
+                segment.statement,
+                segment.signature,
+                segment.payload,
+            ])?;
+        Ok(())
+    }
+
+    fn start_lane(&self, lane: Lane, epoch: EpochId, start: &EpochStart) -> Result<(), StoreError> {
+        self.0.execute(
+            "INSERT OR REPLACE INTO lane VALUES (?1, ?2, 0, NULL, ?3)",
+            params![lane as i32, epoch.as_ref(), start.encode_to_vec()],
+        )?;
+        Ok(())
+    }
+
+    /// Next sequence and head of the last statement of this epoch that a receipt covers.
+    fn last_receipted(&self, state: &LaneState) -> Result<(u64, Option<Digest>), StoreError> {
+        let last: Option<(u64, Vec<u8>)> = self
+            .0
+            .query_row(
+                "SELECT sequence, digest FROM segment
+                 WHERE epoch = ?1 AND lane = ?2 AND receipted_ms IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+                params![state.head.epoch.as_ref(), state.lane as i32],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        Ok(last.map_or((0, None), |(sequence, digest)| (sequence + 1, Digest::from_slice(&digest))))
+    }
+
+    /// Moves the records of every unreceipted segment of a lane before those that wait.
+    fn take_back(&self, state: &LaneState) -> Result<(), StoreError> {
+        let lane = state.lane as i32;
+        let mut statement = self.0.prepare(
+            "SELECT payload FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL ORDER BY id",
+        )?;
+        let payloads = statement.query_map([lane], |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?;
+        let mut records = Vec::new();
+        for payload in &payloads {
+            records.extend(unframe(payload).map_err(|_| StoreError::Malformed("segment"))?);
+        }
+        let first: i64 = self.0.query_row("SELECT coalesce(min(id), 1) FROM pending", [], |row| row.get(0))?;
+        let mut insert = self.0.prepare_cached("INSERT INTO pending (id, lane, record) VALUES (?1, ?2, ?3)")?;
+        for (id, record) in (first - records.len() as i64..).zip(records) {
+            insert.execute(params![id, lane, record])?;
+        }
+        self.0.execute("DELETE FROM segment WHERE lane = ?1 AND receipted_ms IS NULL", [lane])?;
+        Ok(())
+    }
+}
+
+/// A lane as it stands in its row.
+type LaneColumns = (i32, Vec<u8>, u64, Option<Vec<u8>>, Vec<u8>);
+
+fn lane_state((lane, epoch, next, head, start): LaneColumns) -> Option<LaneState> {
+    let digest = match head {
+        Some(head) => Some(Digest::from_slice(&head)?),
+        None => None,
+    };
+    Some(LaneState {
+        lane: Lane::try_from(lane).ok()?,
+        head: Head { epoch: EpochId::from_slice(&epoch)?, next, digest },
+        start: EpochStart::decode(&start[..]).ok()?,
+    })
+}
+
+fn segment_row(row: &Row<'_>) -> Result<Option<SegmentRow>, StoreError> {
+    let (epoch, digest): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(3)?);
+    let (Some(epoch), Some(digest)) = (EpochId::from_slice(&epoch), Digest::from_slice(&digest)) else {
+        return Ok(None);
+    };
+    let Ok(lane) = Lane::try_from(row.get::<_, i32>(1)?) else { return Ok(None) };
+    Ok(Some(SegmentRow {
+        epoch,
+        lane,
+        sequence: row.get(2)?,
+        digest,
+        records: row.get(4)?,
+        bytes: row.get(5)?,
+        sealed_ms: row.get(6)?,
+        receipted_ms: row.get(7)?,
+    }))
+}
+
+/// Walks the chains of the current epoch as far back as statements are kept: each must be what was signed, continue the
+/// one before it, and lead to the head. This, and not a check of SQLite's own structure, is what finds a flipped bit.
+pub fn verify_chains(tx: &Tx<'_>, key: Option<&PublicKey>) -> Result<Result<u64, OutboxFault>, StoreError> {
+    let mut checked = 0;
+    for state in tx.lanes()? {
+        match verify_lane(tx, &state, key)? {
+            Ok(count) => checked += count,
+            Err(fault) => return Ok(Err(fault)),
+        }
+    }
+    Ok(Ok(checked))
+}
+
+fn verify_lane(
+    tx: &Tx<'_>,
+    state: &LaneState,
+    key: Option<&PublicKey>,
+) -> Result<Result<u64, OutboxFault>, StoreError> {
+    let mut statement = tx.0.prepare(
+        "SELECT sequence, digest, statement, signature, payload FROM segment
+         WHERE epoch = ?1 AND lane = ?2 ORDER BY sequence",
+    )?;
+    let mut rows = statement.query(params![state.head.epoch.as_ref(), state.lane as i32])?;
+    let (mut before, mut count): (Option<(u64, Digest)>, u64) = (None, 0);
+    while let Some(row) = rows.next()? {
+        let stored = StoredSegment {
+            sequence: row.get(0)?,
+            digest: row.get(1)?,
+            statement: row.get(2)?,
+            signature: row.get(3)?,
+            payload: row.get(4)?,
+        };
+        if let Err(what) = stored.check(state, before, key) {
+            return Ok(Err(OutboxFault { lane: state.lane, sequence: stored.sequence, what }));
+        }
+        before = Some((stored.sequence, statement_digest(&stored.statement)));
+        count += 1;
+    }
+    let end = before.map_or((0, None), |(sequence, digest)| (sequence + 1, Some(digest)));
+    if before.is_some() && end != (state.head.next, state.head.digest) {
+        return Ok(Err(OutboxFault { lane: state.lane, sequence: end.0, what: "the chain does not lead to its head" }));
+    }
+    Ok(Ok(count))
+}
+
+struct StoredSegment {
+    sequence: u64,
+    digest: Vec<u8>,
+    statement: Vec<u8>,
+    signature: Vec<u8>,
+    payload: Option<Vec<u8>>,
+}
+
+impl StoredSegment {
+    fn check(
+        &self,
+        state: &LaneState,
+        before: Option<(u64, Digest)>,
+        key: Option<&PublicKey>,
+    ) -> Result<(), &'static str> {
+        let read = read_statement(&self.statement).map_err(|_| "the statement is damaged")?;
+        if read.digest.as_ref() != self.digest {
+            return Err("the statement is not the one that was stored");
+        }
+        if (read.epoch, read.lane, read.statement.sequence) != (state.head.epoch, state.lane, self.sequence) {
+            return Err("the statement belongs to another place");
+        }
+        if let Some((sequence, digest)) = before
+            && (self.sequence, read.previous) != (sequence + 1, Some(digest))
+        {
+            return Err("the statement does not continue the one before it");
+        }
+        if let Some(payload) = &self.payload {
+            open_payload(&read.statement, payload).map_err(|_| "the payload is damaged")?;
+        }
+        if let Some(key) = key {
+            verify_signature(&self.statement, &self.signature, key).map_err(|_| "the signature does not hold")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,455 @@
+//! The uplink: connects, says Hello, sends sealed segments within their credit and takes receipts.
+//!
+//! One connection at a time, dialled by this module's own loop. Success is an answered Hello: in TLS 1.3 a connection
+//! looks open before the collector has looked at the device's certificate. Every failure leads back to the loop.
+
+mod reconcile;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+use watchpost_proto::keys::PublicKey;
+use watchpost_proto::limits::MESSAGE_BYTES_MAX;
+use watchpost_proto::refusal::Code;
+use watchpost_proto::v1::uplink_client::UplinkClient;
+use watchpost_proto::v1::{
+    AgentMessage, CollectorMessage, Heads, Heartbeat, Hello, Lane, LaneHead, Ready, Refusal, SignedReceipt, Welcome,
+    agent_message, collector_message,
+};
+use watchpost_proto::{Digest, EpochId, InstanceId, receipt};
+
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::random;
+use crate::seal::{SERVER_TIME, server_time};
+use crate::store::{Backlog, Store, StoreError};
+
+pub use reconcile::{Trouble, reconcile};
+
+/// The version of the contract spoken here.
+const PROTOCOL: u32 = 1;
+/// First wait after a failure; doubles up to the configured maximum, with full jitter.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// From the first byte sent to an answered Hello.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
+/// Without any message for this many heartbeats the connection is given up.
+const SILENT_HEARTBEATS: u32 = 3;
+/// Bounds what a refusal can ask for.
+const REFUSAL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// Where to, and how patiently.
+#[derive(Clone, Debug)]
+pub struct UplinkConfig {
+    /// `host:port`.
+    pub collector: String,
+    /// Between heartbeats.
+    pub heartbeat: Duration,
+    /// Longest wait between attempts.
+    pub retry_max: Duration,
+}
+
+/// What the daemon may tell about itself in a heartbeat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceState {
+    /// Why the source rests; empty while it reads.
+    pub resting: String,
+    /// Exports not read yet.
+    pub files_waiting: u64,
+}
+
+/// The uplink of one process.
+pub struct Uplink {
+    config: UplinkConfig,
+    device: Arc<Device>,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    policy: Digest,
+    instance: InstanceId,
+    sealed: Arc<Notify>,
+    freed: Arc<Notify>,
+    source: watch::Receiver<SourceState>,
+}
+
+/// How one connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The collector said no, with a code and a sentence.
+    #[error("{code}: {sentence}")]
+    Refused {
+        /// The code as sent.
+        code: String,
+        /// The English sentence.
+        sentence: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Connection(String),
+    /// The other side is not the collector this device trusts, or does not behave like one.
+    #[error("{0}")]
+    Distrusted(Trouble),
+    /// Everything was sent and receipted, which is only asked for by [`Uplink::sync_until`].
+    #[error("everything is receipted")]
+    Drained,
+    /// The local database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Uplink {
+    /// An uplink that is not connected yet. `sealed` wakes it when a segment was made; it wakes `freed` when a receipt
+    /// made room.
+    #[expect(clippy::too_many_arguments, reason = "each is a distinct collaborator, named once at start")]
+    pub fn new(
+        config: UplinkConfig,
+        device: Arc<Device>,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        policy: Digest,
+        sealed: Arc<Notify>,
+        freed: Arc<Notify>,
+        source: watch::Receiver<SourceState>,
+    ) -> Self {
+        let instance = InstanceId(random::bytes());
+        Self { config, device, store, clock, policy, instance, sealed, freed, source }
+    }
+
+    /// Connects again and again until the database fails.
+    pub async fn run(&self) -> StoreError {
+        let mut failures = 0;
+        loop {
+            let (ended, welcomed) = self.connect(false).await;
+            failures = if welcomed { 0 } else { failures + 1 };
+            let wait = match ended {
+                Ended::Store(StoreError::Full) => self.backoff(failures + 1),
+                Ended::Store(error) => return error,
+                Ended::Refused { code, sentence, retry_after } => {
+                    tracing::warn!(code, sentence, "the collector refused");
+                    retry_after.mul_f64(0.75 + random::fraction() / 2.0)
+                }
+                Ended::Distrusted(trouble) => {
+                    tracing::error!(%trouble, "the other side is not trusted");
+                    self.config.retry_max
+                }
+                ended => {
+                    tracing::info!(reason = %ended, "not connected");
+                    self.backoff(failures)
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends until everything is receipted or the deadline has come. Returns whether everything is.
+    pub async fn sync_until(&self, deadline: tokio::time::Instant) -> Result<bool, Ended> {
+        let mut failures = 0;
+        loop {
+            let (ended, _) = match tokio::time::timeout_at(deadline, self.connect(true)).await {
+                Ok(ended) => ended,
+                Err(_) => return Ok(self.backlog()?.records() == 0),
+            };
+            failures += 1;
+            match ended {
+                Ended::Drained => return Ok(true),
+                Ended::Connection(_) => {}
+                ended => return Err(ended),
+            }
+            if tokio::time::timeout_at(deadline, tokio::time::sleep(self.backoff(failures))).await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn backoff(&self, failures: u32) -> Duration {
+        let ceiling = RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(self.config.retry_max);
+        ceiling.mul_f64(random::fraction()).max(Duration::from_millis(50))
+    }
+
+    fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.store.read(|tx| tx.backlog())
+    }
+
+    /// One connection from dialling to its end, and whether the collector welcomed the device.
+    async fn connect(&self, until_drained: bool) -> (Ended, bool) {
+        let opened = tokio::time::timeout(WELCOME_TIMEOUT, self.open()).await;
+        let (mut session, welcome) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(ended)) => return (ended, false),
+            Err(_) => return (Ended::Connection("the collector did not answer Hello in time".into()), false),
+        };
+        let ended = match session.begin(&welcome).await {
+            Ok(()) => session.serve(until_drained).await.err().unwrap_or(Ended::Drained),
+            Err(ended) => ended,
+        };
+        (ended, true)
+    }
+
+    async fn open(&self) -> Result<(Session<'_>, Welcome), Ended> {
+        let (send, outgoing) = mpsc::channel(4);
+        let hello = self.hello()?;
+        let channel = self.dial().await?;
+        let mut client = UplinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let hello = AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
+        send.send(hello).await.map_err(|_| Ended::Connection("the connection closed".into()))?;
+        let mut incoming =
+            client.sync(ReceiverStream::new(outgoing)).await.map_err(|status| connection(&status))?.into_inner();
+        let welcome = match next(&mut incoming).await? {
+            collector_message::Kind::Welcome(welcome) => welcome,
+            collector_message::Kind::Refusal(refusal) => return Err(refused(refusal)),
+            _ => return Err(Ended::Distrusted(Trouble::OutOfTurn)),
+        };
+        let session = Session {
+            uplink: self,
+            send,
+            incoming,
+            signer: None,
+            epoch: EpochId([0; 16]),
+            lanes: Vec::new(),
+            silent: 0,
+        };
+        Ok((session, welcome))
+    }
+
+    async fn dial(&self) -> Result<Channel, Ended> {
+        let server_ms = server_time(self.store.read(|tx| tx.seen(SERVER_TIME))?.as_deref());
+        let connector = tls::connector(&self.device, self.clock.wall_ms(), server_ms)
+            .map_err(|error| Ended::Connection(error.to_string()))?;
+        let address = self.config.collector.clone();
+        // The name in the URI is what HTTP/2 calls the authority; the address dialled is the configured one.
+        Endpoint::from_static("http://uplink.watchpost.internal")
+            .connect_with_connector(tower::service_fn(move |_| tls::dial(address.clone(), connector.clone())))
+            .await
+            .map_err(|error| connection(&error))
+    }
+
+    fn hello(&self) -> Result<Hello, StoreError> {
+        self.store.read(|tx| {
+            let lanes = tx.lanes()?;
+            let epoch = lanes.first().map(|lane| lane.head.epoch.to_vec()).unwrap_or_default();
+            let server_ms = server_time(tx.seen(SERVER_TIME)?.as_deref());
+            Ok(Hello {
+                protocol: PROTOCOL,
+                tenant: self.device.tenant.clone(),
+                device: self.device.id.to_vec(),
+                instance: self.instance.to_vec(),
+                agent_version: env!("CARGO_PKG_VERSION").into(),
+                epoch,
+                lanes: lanes
+                    .iter()
+                    .map(|state| LaneHead {
+                        lane: state.lane.into(),
+                        epoch: state.head.epoch.to_vec(),
+                        next_sequence: state.head.next,
+                        head: state.head.digest.map(Digest::to_vec).unwrap_or_default(),
+                    })
+                    .collect(),
+                clocks: Some(self.clock.clocks(server_ms)),
+                checkpoint: reconcile::last_checkpoint(tx)?,
+                policy: self.policy.to_vec(),
+            })
+        })
+    }
+}
+
+/// One welcomed connection.
+struct Session<'a> {
+    uplink: &'a Uplink,
+    send: mpsc::Sender<AgentMessage>,
+    incoming: Streaming<CollectorMessage>,
+    /// Signs receipts; known after Welcome.
+    signer: Option<PublicKey>,
+    epoch: EpochId,
+    lanes: Vec<LaneCursor>,
+    /// Heartbeats since the last message from the collector.
+    silent: u32,
+}
+
+/// How far a lane has been sent on this connection.
+struct LaneCursor {
+    lane: Lane,
+    /// Next sequence to send.
+    next: u64,
+    /// Sent and not receipted.
+    under_way: u64,
+    credit: u64,
+}
+
+impl Session<'_> {
+    /// Acts on Welcome: trust, heads, receipts. Opens a new epoch where this device and the collector have parted.
+    async fn begin(&mut self, welcome: &Welcome) -> Result<(), Ended> {
+        let uplink = self.uplink;
+        let trusted = tls::verify_signer(&uplink.device, &welcome.signer_chain, uplink.clock.wall_ms())
+            .map_err(Ended::Distrusted)?;
+        let agreed = reconcile(&uplink.store, &uplink.device.tenant, &trusted, welcome, uplink.clock.wall_ms())?
+            .map_err(Ended::Distrusted)?;
+        tracing::info!(collector = uplink.config.collector, epoch = %agreed.epoch, "connected");
+        self.signer = Some(trusted);
+        self.epoch = agreed.epoch;
+        self.lanes = agreed
+            .next
+            .iter()
+            .map(|(lane, next, credit)| LaneCursor { lane: *lane, next: *next, under_way: 0, credit: *credit })
+            .collect();
+        uplink.freed.notify_one();
+        let slot = welcome.pace.as_ref().map_or(0, |pace| pace.slot_ms);
+        tokio::time::sleep(Duration::from_millis(slot).min(REFUSAL_WAIT.1)).await;
+        self.say(agent_message::Kind::Ready(Ready { nonce: welcome.nonce.clone() })).await
+    }
+
+    async fn serve(&mut self, until_drained: bool) -> Result<(), Ended> {
+        let mut heartbeat = tokio::time::interval(self.uplink.config.heartbeat);
+        loop {
+            self.fill().await?;
+            if until_drained && self.uplink.backlog()?.records() == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                message = next(&mut self.incoming) => self.take(message?)?,
+                () = self.uplink.sealed.notified() => {}
+                _ = heartbeat.tick() => self.beat().await?,
+            }
+        }
+    }
+
+    /// Sends sealed segments while there is credit, the urgent lane first.
+    async fn fill(&mut self) -> Result<(), Ended> {
+        loop {
+            let mut sent = false;
+            for at in 0..self.lanes.len() {
+                let cursor = &self.lanes[at];
+                if cursor.under_way >= cursor.credit {
+                    continue;
+                }
+                let (lane, sequence) = (cursor.lane, cursor.next);
+                let Some(segment) = self.uplink.store.read(|tx| tx.segment(self.epoch, lane, sequence))? else {
+                    continue;
+                };
+                self.say(agent_message::Kind::Segment(segment)).await?;
+                self.lanes[at].next += 1;
+                self.lanes[at].under_way += 1;
+                sent = true;
+                break;
+            }
+            if !sent {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, message: collector_message::Kind) -> Result<(), Ended> {
+        self.silent = 0;
+        match message {
+            collector_message::Kind::Receipt(receipt) => self.receipted(&receipt),
+            collector_message::Kind::Heads(heads) => self.rewind(&heads),
+            collector_message::Kind::Refusal(refusal) => self.refused(refusal),
+            collector_message::Kind::HeartbeatReply(reply) => {
+                let server = reply.server_ms.to_be_bytes();
+                Ok(self.uplink.store.transaction(|tx| tx.put_seen(SERVER_TIME, &server))?)
+            }
+            // A relay has it. Nothing may be deleted for that.
+            collector_message::Kind::Held(_) => Ok(()),
+            collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
+        }
+    }
+
+    fn receipted(&mut self, signed: &SignedReceipt) -> Result<(), Ended> {
+        let uplink = self.uplink;
+        let opened = self.signer.as_ref().and_then(|signer| receipt::open_receipt(signed, signer));
+        let receipt = opened.ok_or(Ended::Distrusted(Trouble::Receipt))?;
+        let place = reconcile::place(&receipt, &uplink.device).ok_or(Ended::Distrusted(Trouble::Receipt))?;
+        let digest = Digest::from_slice(&receipt.statement_digest).ok_or(Ended::Distrusted(Trouble::Receipt))?;
+        let now_ms = uplink.clock.wall_ms();
+        let own = uplink.store.transaction(|tx| {
+            reconcile::remember_checkpoint(tx, &receipt.checkpoint)?;
+            tx.receipted(place, digest, signed, now_ms)
+        })?;
+        if !own {
+            return Err(Ended::Distrusted(Trouble::Receipt));
+        }
+        if let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == place.1) {
+            cursor.under_way = cursor.next.saturating_sub(place.2 + 1);
+        }
+        uplink.freed.notify_one();
+        Ok(())
+    }
+
+    /// The collector expects something else: go back to it, but never forward over what it has not receipted.
+    fn rewind(&mut self, heads: &Heads) -> Result<(), Ended> {
+        for head in &heads.lanes {
+            let same_epoch = head.epoch == self.epoch.0;
+            if let Some(cursor) = self.lanes.iter_mut().find(|cursor| i32::from(cursor.lane) == head.lane) {
+                cursor.next = if same_epoch { head.next_sequence.min(cursor.next) } else { 0 };
+                cursor.under_way = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// A fork means this device and another have used the same places: this one goes on in a new epoch.
+    fn refused(&mut self, refusal: Refusal) -> Result<(), Ended> {
+        if Code::parse(&refusal.code) == Some(Code::Fork) {
+            reconcile::part_ways(&self.uplink.store, self.uplink.clock.wall_ms())?;
+        }
+        Err(refused(refusal))
+    }
+
+    async fn beat(&mut self) -> Result<(), Ended> {
+        self.silent += 1;
+        if self.silent > SILENT_HEARTBEATS {
+            return Err(Ended::Connection("the collector fell silent".into()));
+        }
+        let uplink = self.uplink;
+        let backlog = uplink.backlog()?;
+        let server_ms = server_time(uplink.store.read(|tx| tx.seen(SERVER_TIME))?.as_deref());
+        let source = uplink.source.borrow().clone();
+        self.say(agent_message::Kind::Heartbeat(Heartbeat {
+            clocks: Some(uplink.clock.clocks(server_ms)),
+            backlog_records: backlog.records(),
+            backlog_bytes: backlog.bytes(),
+            resting: source.resting,
+            files_waiting: source.files_waiting,
+        }))
+        .await
+    }
+
+    async fn say(&mut self, kind: agent_message::Kind) -> Result<(), Ended> {
+        // While the collector does not take what is sent, its answers must still be read: it may be saying no.
+        let message = AgentMessage { kind: Some(kind) };
+        let send = self.send.clone();
+        loop {
+            tokio::select! {
+                permit = send.reserve() => {
+                    permit.map_err(|_| Ended::Connection("the connection closed".into()))?.send(message);
+                    return Ok(());
+                }
+                answer = next(&mut self.incoming) => self.take(answer?)?,
+            }
+        }
+    }
+}
+
+async fn next(incoming: &mut Streaming<CollectorMessage>) -> Result<collector_message::Kind, Ended> {
+    let message = incoming.message().await.map_err(|status| connection(&status))?;
+    let message = message.ok_or_else(|| Ended::Connection("the collector closed the connection".into()))?;
+    message.kind.ok_or(Ended::Distrusted(Trouble::OutOfTurn))
+}
+
+fn refused(refusal: Refusal) -> Ended {
+    let retry_after = Duration::from_millis(refusal.retry_after_ms).clamp(REFUSAL_WAIT.0, REFUSAL_WAIT.1);
+    Ended::Refused { code: refusal.code, sentence: refusal.sentence_en, retry_after }
+}
+
+/// The last cause in an error's chain says most: a TLS alert, a refused connection.
+fn connection(error: &(dyn std::error::Error + 'static)) -> Ended {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    Ended::Connection(deepest.to_string())
+}
