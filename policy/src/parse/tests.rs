@@ -1,1 +1,431 @@
+use super::*;
 
+const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
+
+fn line(rest: &str) -> String {
+    format!(
+        r#"{{"msgid":"m1","action":"send","from":"li.na","tolist":["{CUSTOMER}"],"roomid":"","msgtime":1772416861007,{rest}}}"#
+    )
+}
+
+fn texts(parsed: &Parsed) -> Vec<(&str, &str)> {
+    let texts = parsed.message.iter().flat_map(|message| &message.texts);
+    texts.map(|text| (text.field.as_str(), text.text.as_str())).collect()
+}
+
+fn codes(parsed: &Parsed) -> Vec<&'static str> {
+    parsed.defects.iter().map(|defect| defect.code()).collect()
+}
+
+/// Every line that is answered without a defect by one path must be answered the same by the other.
+fn parse(line: &[u8]) -> Parsed {
+    let parsed = parse_line(line);
+    assert_eq!(parsed, if trim(line).is_empty() { Parsed::default() } else { parse_any(trim(line)) });
+    parsed
+}
+
+fn samples() -> Vec<&'static str> {
+    include_str!("../../tests/fixtures/samples.jsonl").lines().collect()
+}
+
+#[test]
+fn every_sample_is_read_without_a_defect() {
+    for sample in samples() {
+        let parsed = parse(sample.as_bytes());
+        assert_eq!(codes(&parsed), [""; 0], "{sample}");
+        let message = parsed.message.unwrap();
+        let read = READ_TYPES.contains(&message.msgtype.as_str());
+        assert_eq!(read, !message.texts.is_empty(), "{sample}");
+        assert_eq!(!read && message.action != Action::Switch, message.body.is_some(), "{sample}");
+        assert_eq!(known_type(&message.msgtype), message.msgtype != "brand_new_type", "{sample}");
+    }
+}
+
+#[test]
+fn texts_of_the_samples() {
+    for (msgtype, expected) in [
+        ("text", vec![("text.content", "王总您好，报价单稍后发您🙂")]),
+        ("file", vec![("file.filename", "2026年报价单.xlsx")]),
+        (
+            "link",
+            vec![
+                ("link.title", "新品发布"),
+                ("link.description", "点击查看详情"),
+                ("link.link_url", "https://example.com/p/1"),
+            ],
+        ),
+        (
+            "chatrecord",
+            vec![
+                ("chatrecord.title", "李娜和周强的聊天记录"),
+                ("chatrecord.item[0].content", "合同今天签吗"),
+                ("chatrecord.item[2].item[0].content", "图文"),
+            ],
+        ),
+        ("mixed", vec![("mixed.item[0].content", "见附图\n")]),
+    ] {
+        let tag = format!(r#""msgtype":"{msgtype}""#);
+        let sample = samples().into_iter().find(|sample| sample.contains(&tag)).unwrap();
+        assert_eq!(texts(&parse(sample.as_bytes())), expected, "{msgtype}");
+    }
+}
+
+#[test]
+fn bodies_under_other_keys_are_found() {
+    for (msgtype, key) in [
+        ("docmsg", "title"),
+        ("markdown", "content"),
+        ("news", "item"),
+        ("voiptext", "callduration"),
+        ("qydiskfile", "filename"),
+        ("note", "items"),
+        ("meeting_notification", "meeting_id"),
+        ("external_redpacket", "wish"),
+        ("vote", "votetitle"),
+        ("todo", "title"),
+        ("brand_new_type", "anything"),
+        ("collect", "details"),
+    ] {
+        let tag = format!(r#""msgtype":"{msgtype}""#);
+        for sample in samples().into_iter().filter(|sample| sample.contains(&tag)) {
+            let body = parse(sample.as_bytes()).message.unwrap().body.unwrap();
+            assert!(body.get(key).is_some(), "{msgtype}: {body}");
+            assert!(body.get("msgid").is_none(), "{msgtype}: the envelope is no body");
+        }
+    }
+}
+
+#[test]
+fn envelope_fields() {
+    let sample = samples()[2];
+    let message = parse(sample.as_bytes()).message.unwrap();
+    assert_eq!(message.msgid.as_deref(), Some("9100000023333333331_1772416983021_external"));
+    assert_eq!((message.action, message.from.as_str()), (Action::Send, "li.na"));
+    assert_eq!(message.to, ["zhouqiang", "15000000042", CUSTOMER]);
+    assert_eq!(message.room.as_deref(), Some("wrExAmPlEAAA0004groupAAAAAAAAAAA"));
+    assert_eq!((message.msgtime, message.msgtype.as_str()), (Some(1_772_416_983_021), "text"));
+}
+
+#[test]
+fn a_switch_has_its_own_shape() {
+    let parsed = parse(r#"{"msgid":"1","action":"switch","time":1772417700001,"user":"li.na"}"#.as_bytes());
+    let message = parsed.message.clone().unwrap();
+    assert_eq!((message.action, message.from.as_str(), message.msgtype.as_str()), (Action::Switch, "li.na", "switch"));
+    assert_eq!((message.msgtime, message.to.len()), (Some(1_772_417_700_001), 0));
+    assert_eq!(codes(&parsed), [""; 0]);
+}
+
+#[test]
+fn blank_lines_are_nothing() {
+    for blank in ["", "\r\n", "  \t", "\u{FEFF}", "\u{FEFF}\r\n"] {
+        assert_eq!(parse_line(blank.as_bytes()), Parsed::default(), "{blank:?}");
+    }
+}
+
+#[test]
+fn bom_line_ends_and_spaces_are_tolerated() {
+    for sample in [format!("\u{FEFF}{}", samples()[0]), format!("{}\r\n", samples()[0]), format!("  {} ", samples()[0])]
+    {
+        let parsed = parse(sample.as_bytes());
+        assert_eq!((codes(&parsed), texts(&parsed).len()), (vec![], 1), "{sample:?}");
+    }
+}
+
+#[test]
+fn lines_that_are_no_message() {
+    let deep = "[".repeat(100_000);
+    let deep_closed = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_message = line(&format!(r#""msgtype":"x","x":{}1{}"#, r#"{"a":"#.repeat(5_000), "}".repeat(5_000)));
+    for (name, line, code) in [
+        ("binary", "\u{0}\u{1}PK", "not_json"),
+        ("text", "hello", "not_json"),
+        ("two objects", "{}{}", "not_json"),
+        ("torn", r#"{"msgid":"m1","action":"se"#, "torn"),
+        ("number", "42", "not_an_object"),
+        ("string", r#""x""#, "not_an_object"),
+        ("array", "[]", "not_an_object"),
+        ("array of the right length", r#"["m","send","a",["b"],"",1,"text",{"content":"x"}]"#, "not_an_object"),
+        ("empty object", "{}", "not_a_message"),
+        ("other object", r#"{"a":1,"msg":{"b":2}}"#, "not_a_message"),
+        ("deep", &deep, "too_deep"),
+        ("deep and closed", &deep_closed, "too_deep"),
+        ("deep inside", &deep_message, "too_deep"),
+        ("number beyond f64", r#"{"msgtype":"x","x":1e999}"#, "number_out_of_range"),
+        (
+            "envelope",
+            r#"{"seq":1,"msgid":"m","publickey_ver":3,"encrypt_random_key":"a","encrypt_chat_msg":"b"}"#,
+            "encrypted",
+        ),
+        ("response", r#"{"errcode":0,"errmsg":"ok","chatdata":[{"seq":1,"encrypt_chat_msg":"b"}]}"#, "encrypted"),
+    ] {
+        let parsed = parse(line.as_bytes());
+        assert_eq!((codes(&parsed), parsed.message), (vec![code], None), "{name}");
+    }
+}
+
+#[test]
+fn defects_leave_the_rest_of_the_message() {
+    let text = r#""msgtype":"text","text":{"content":"x"}"#;
+    for (name, line, code, texts_read) in [
+        (
+            "no msgid",
+            format!(r#"{{"action":"send","from":"a","tolist":["b"],"msgtime":1,{text}}}"#),
+            "msgid_missing",
+            1,
+        ),
+        (
+            "msgid object",
+            format!(r#"{{"msgid":{{}},"action":"send","from":"a","tolist":["b"],"msgtime":1,{text}}}"#),
+            "msgid_wrong_type",
+            1,
+        ),
+        ("no time", format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],{text}}}"#), "time_missing", 1),
+        (
+            "zero time",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":0,{text}}}"#),
+            "time_missing",
+            1,
+        ),
+        (
+            "date",
+            format!(
+                r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":"2026-03-02 10:00:00",{text}}}"#
+            ),
+            "time_wrong_type",
+            1,
+        ),
+        (
+            "time list",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":[1],{text}}}"#),
+            "time_wrong_type",
+            1,
+        ),
+        (
+            "negative time",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":-5,{text}}}"#),
+            "number_out_of_range",
+            1,
+        ),
+        (
+            "huge time",
+            format!(
+                r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":18446744073709551615,{text}}}"#
+            ),
+            "number_out_of_range",
+            1,
+        ),
+        (
+            "huge time string",
+            format!(
+                r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":"99999999999999999999",{text}}}"#
+            ),
+            "number_out_of_range",
+            1,
+        ),
+        (
+            "fraction",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":1.5,{text}}}"#),
+            "number_out_of_range",
+            1,
+        ),
+        ("no from", format!(r#"{{"msgid":"m","action":"send","tolist":["b"],"msgtime":1,{text}}}"#), "from_missing", 1),
+        (
+            "from list",
+            format!(r#"{{"msgid":"m","action":"send","from":["a"],"tolist":["b"],"msgtime":1,{text}}}"#),
+            "from_wrong_type",
+            1,
+        ),
+        (
+            "no to",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":[],"msgtime":1,{text}}}"#),
+            "to_missing",
+            1,
+        ),
+        (
+            "to object",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":{{}},"msgtime":1,{text}}}"#),
+            "to_wrong_type",
+            1,
+        ),
+        (
+            "to of objects",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b",{{}}],"msgtime":1,{text}}}"#),
+            "to_wrong_type",
+            1,
+        ),
+        (
+            "room object",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"roomid":{{}},"msgtime":1,{text}}}"#),
+            "room_wrong_type",
+            1,
+        ),
+        (
+            "strange action",
+            format!(r#"{{"msgid":"m","action":7,"from":"a","tolist":["b"],"msgtime":1,{text}}}"#),
+            "action_unknown",
+            1,
+        ),
+        ("no body", line(r#""msgtype":"text""#), "body_missing", 0),
+        ("null body", line(r#""msgtype":"text","text":null"#), "body_missing", 0),
+        ("list body", line(r#""msgtype":"text","text":["x"]"#), "body_wrong_type", 0),
+        ("string body", line(r#""msgtype":"text","text":"x""#), "body_wrong_type", 1),
+        ("bracketed string body", line(r#""msgtype":"text","text":"[1]""#), "body_wrong_type", 1),
+        ("content list", line(r#""msgtype":"text","text":{"content":["x"]}"#), "body_wrong_type", 0),
+        ("no type", line(r#""text":{"content":"x"}"#), "type_missing", 0),
+        ("type number", line(r#""msgtype":3,"text":{"content":"x"}"#), "type_wrong_type", 0),
+        ("lone surrogate", line(r#""msgtype":"text","text":{"content":"a\ud83d"}"#), "lone_surrogate", 1),
+        (
+            "lone surrogate in an unknown key",
+            line(r#""msgtype":"text","text":{"content":"a"},"x":"\ud83d""#),
+            "lone_surrogate",
+            1,
+        ),
+        ("item without content", line(r#""msgtype":"mixed","mixed":{"item":[{"type":"text"}]}"#), "body_missing", 0),
+        ("item that is no object", line(r#""msgtype":"mixed","mixed":{"item":[1]}"#), "body_wrong_type", 0),
+        ("item list that is none", line(r#""msgtype":"mixed","mixed":{"item":"x"}"#), "body_wrong_type", 0),
+        (
+            "item content that is no JSON",
+            line(r#""msgtype":"mixed","mixed":{"item":[{"type":"text","content":"{x"}]}"#),
+            "body_wrong_type",
+            1,
+        ),
+    ] {
+        let parsed = parse(line.as_bytes());
+        assert_eq!(codes(&parsed), [code], "{name}");
+        assert_eq!(texts(&parsed).len(), texts_read, "{name}");
+    }
+}
+
+#[test]
+fn invalid_utf8_is_replaced() {
+    let mut bytes = line(r#""msgtype":"text","text":{"content":"保本X"}"#).into_bytes();
+    let at = bytes.iter().position(|b| *b == b'X').unwrap();
+    bytes[at] = 0xFF;
+    let parsed = parse(&bytes);
+    assert_eq!((codes(&parsed), texts(&parsed)), (vec!["invalid_utf8"], vec![("text.content", "保本\u{FFFD}")]));
+}
+
+#[test]
+fn lone_surrogates_keep_the_text_around_them() {
+    let parsed = parse(line(r#""msgtype":"text","text":{"content":"保\ud83d本\ud83d\ude42"}"#).as_bytes());
+    assert_eq!(texts(&parsed), [("text.content", "保\u{FFFD}本🙂")]);
+}
+
+#[test]
+fn scalars_of_another_type_are_taken() {
+    let line = format!(
+        r#"{{"msgid":18446744073709551615,"action":"send","from":15000000042,"tolist":"a, b|{CUSTOMER}","roomid":"0","msgtime":"1772416861007","msgtype":"text","text":"{{\"content\":\"x\"}}"}}"#
+    );
+    let parsed = parse(line.as_bytes());
+    let message = parsed.message.clone().unwrap();
+    assert_eq!(codes(&parsed), [""; 0]);
+    assert_eq!(message.msgid.as_deref(), Some("18446744073709551615"));
+    assert_eq!((message.from.as_str(), message.room), ("15000000042", None));
+    assert_eq!(message.to, ["a", "b", CUSTOMER]);
+    assert_eq!((message.msgtime, texts(&parsed)), (Some(1_772_416_861_007), vec![("text.content", "x")]));
+}
+
+#[test]
+fn time_units_are_told_by_magnitude() {
+    for (time, expected) in [
+        (1, Ok(1_000)),
+        (1_772_416_861, Ok(1_772_416_861_000)),
+        (99_999_999_999, Ok(99_999_999_999_000)),
+        (100_000_000_000, Ok(100_000_000_000)),
+        (1_772_416_861_007, Ok(1_772_416_861_007)),
+        (0, Err(Defect::TimeMissing)),
+        (-1, Err(Defect::NumberOutOfRange)),
+        (i64::MAX, Ok(i64::MAX)),
+        (i64::MIN, Err(Defect::NumberOutOfRange)),
+    ] {
+        assert_eq!(milliseconds(time), expected, "{time}");
+    }
+}
+
+#[test]
+fn the_body_is_looked_up_in_order() {
+    for (name, rest, expected) in [
+        ("type", r#""msgtype":"text","text":{"content":"x"},"info":{"content":"y"}"#, "x"),
+        ("info", r#""msgtype":"text","info":{"content":"y"},"content":{"content":"z"}"#, "y"),
+        ("content", r#""msgtype":"text","content":{"content":"z"}"#, "z"),
+        ("body", r#""msgtype":"text","body":{"content":"z"}"#, "z"),
+        ("data", r#""msgtype":"text","data":"{\"content\":\"z\"}""#, "z"),
+        ("null keys of other types", r#""msgtype":"text","image":null,"info":null,"text":{"content":"x"}"#, "x"),
+    ] {
+        let parsed = parse(line(rest).as_bytes());
+        assert_eq!((codes(&parsed), texts(&parsed)), (vec![], vec![("text.content", expected)]), "{name}");
+    }
+}
+
+#[test]
+fn a_wrapped_message_is_unwrapped() {
+    let inner = line(r#""msgtype":"text","text":{"content":"x"}"#);
+    let parsed = parse(format!(r#"{{"seq":7,"publickey_ver":1,"msg":{inner}}}"#).as_bytes());
+    assert_eq!((codes(&parsed), texts(&parsed)), (vec![], vec![("text.content", "x")]));
+}
+
+/// A forwarded record of the given depth around one text.
+fn record(depth: usize) -> String {
+    let mut content = serde_json::json!({ "content": "deep" }).to_string();
+    let mut kind = "ChatRecordText";
+    for _ in 0..depth {
+        content = serde_json::json!({ "item": [{ "type": kind, "content": content }] }).to_string();
+        kind = "ChatRecord";
+    }
+    content
+}
+
+#[test]
+fn nested_records_are_read_to_depth_eight() {
+    let at = |depth| parse(line(&format!(r#""msgtype":"chatrecord","chatrecord":{}"#, record(depth))).as_bytes());
+    let eight = at(8);
+    assert_eq!((codes(&eight), texts(&eight).len()), (vec![], 1));
+    assert_eq!(texts(&eight)[0].0, format!("chatrecord{}.content", ".item[0]".repeat(8)));
+    let nine = at(9);
+    assert_eq!((codes(&nine), texts(&nine).len()), (vec!["too_deep"], 0));
+}
+
+#[test]
+fn items_may_be_objects_or_twice_wrapped() {
+    let twice = serde_json::json!(serde_json::json!({ "content": "x" }).to_string()).to_string();
+    let item =
+        serde_json::json!([{ "type": "text", "content": twice }, { "type": "text", "content": { "content": "y" } }]);
+    let parsed = parse(line(&format!(r#""msgtype":"mixed","mixed":{{"item":{item}}}"#)).as_bytes());
+    assert_eq!(
+        (codes(&parsed), texts(&parsed)),
+        (vec![], vec![("mixed.item[0].content", "x"), ("mixed.item[1].content", "y")])
+    );
+}
+
+#[test]
+fn the_number_of_texts_is_bounded() {
+    let items = vec![r#"{"type":"text","content":"{\"content\":\"x\"}"}"#; 10_001].join(",");
+    let parsed = parse(line(&format!(r#""msgtype":"mixed","mixed":{{"item":[{items}]}}"#)).as_bytes());
+    assert_eq!((codes(&parsed), texts(&parsed).len()), (vec!["too_many_texts"], 10_000));
+}
+
+#[test]
+fn the_fast_path_takes_plain_messages() {
+    assert!(typed::parse(samples()[0].as_bytes()).is_some(), "else nobody is fast");
+    for rest in [
+        r#""msgtype":"text","text":{"content":"x"},"extra":1"#,
+        r#""msgtype":"text","text":{"content":"x","content":"y"}"#,
+        r#""msgtype":"text","msgtype":"text","text":{"content":"x"}"#,
+        r#""msgtype":"text","text":["x"]"#,
+        r#""msgtype":"text","text":{"content":""}"#,
+    ] {
+        let line = line(rest);
+        assert!(typed::parse(line.as_bytes()).is_none(), "{rest}");
+        parse(line.as_bytes());
+    }
+}
+
+#[test]
+fn codes_are_unique_and_snake_case() {
+    let mut seen = std::collections::BTreeSet::new();
+    for defect in Defect::ALL {
+        assert!(seen.insert(defect.code()), "{defect:?}");
+        assert_eq!(serde_json::to_value(defect).unwrap(), defect.code());
+        assert!(!defect.sentence().is_empty());
+    }
+}
