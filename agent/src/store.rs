@@ -222,7 +222,7 @@ mod tests {
             Err(StoreError::Full)
         });
         assert!(matches!(failed, Err(StoreError::Full)));
-        assert_eq!(store.read(Tx::backlog).unwrap().records(), 0);
+        assert_eq!(store.read(|tx| tx.backlog()).unwrap().records(), 0);
     }
 
     #[test]

@@ -124,6 +124,28 @@ pub fn sha256(parts: &[&[u8]]) -> Digest {
     finish(context)
 }
 
+/// A SHA-256 that can tell its digest at any point and go on.
+#[derive(Clone)]
+pub struct Running(Context);
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Running {
+    /// Takes more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything taken so far.
+    pub fn digest(&self) -> Digest {
+        finish(self.0.clone())
+    }
+}
+
 fn finish(context: Context) -> Digest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(context.finish().as_ref());

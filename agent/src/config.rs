@@ -1,0 +1,321 @@
+//! `agent.toml`, checked whole: every mistake is reported at once, with its line and what to do about it.
+
+mod read;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use watchpost_policy::message::Corp;
+use watchpost_policy::rules::Disclose;
+
+use crate::device::DeviceFiles;
+use crate::uplink::UplinkConfig;
+
+use read::Reader;
+
+/// Largest configuration file, in bytes. Anything larger is not one.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// One mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.text)
+    }
+}
+
+/// A folder of sanctioned exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The corporation its exports belong to.
+    pub corp: Corp,
+}
+
+/// How exports are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Size and time must be stable this long.
+    pub settle: Duration,
+    /// Between two listings when nothing is heard.
+    pub rescan: Duration,
+    /// Between two listings of folders that tell nothing, such as network shares.
+    pub poll: Duration,
+    /// Bytes of export per transaction.
+    pub batch_bytes: usize,
+    /// Longest line read, in bytes; a longer one is a defect and passed over.
+    pub line_bytes_max: usize,
+    /// Days a message is remembered.
+    pub horizon_days: i64,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(2),
+            rescan: Duration::from_secs(60),
+            poll: Duration::from_secs(10),
+            batch_bytes: 8 * 1024 * 1024,
+            line_bytes_max: 32 * 1024 * 1024,
+            horizon_days: 45,
+        }
+    }
+}
+
+/// How much may wait on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxConfig {
+    /// Unreceipted bytes of both lanes at which the source rests.
+    pub bytes_max: u64,
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self { bytes_max: 256 * 1024 * 1024 }
+    }
+}
+
+/// Everything `agent.toml` says, checked, with paths made absolute against its folder.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the database lies.
+    pub state_dir: PathBuf,
+    /// Certificate, key, root, tenant key.
+    pub identity: DeviceFiles,
+    /// The folders watched.
+    pub folders: Vec<Folder>,
+    /// The roster file; without it every message is evaluated.
+    pub accounts: Option<PathBuf>,
+    /// Pack files; empty means the built-in packs.
+    pub packs: Vec<PathBuf>,
+    /// The most that any rule may disclose on this device.
+    pub disclose: Disclose,
+    /// How exports are taken.
+    pub source: SourceConfig,
+    /// How much may wait.
+    pub outbox: OutboxConfig,
+    /// Where to, and how patiently.
+    pub uplink: UplinkConfig,
+}
+
+impl Config {
+    /// Reads and checks a file. The mistakes are sentences for a person, each with the file's name.
+    pub fn load(path: &Path) -> Result<Self, Vec<String>> {
+        let told = |text: String| vec![format!("{}: {text}", path.display())];
+        let length = std::fs::metadata(path)
+            .map_err(|error| told(format!("{error}; name the file with --config")))?
+            .len();
+        if length > CONFIG_BYTES_MAX {
+            return Err(told("this is too large to be a configuration".into()));
+        }
+        let bytes = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| told("the file is not UTF-8; save it as UTF-8".into()))?;
+        let base = std::path::absolute(path).map_err(|error| told(error.to_string()))?;
+        Self::parse(&text, base.parent().unwrap_or(Path::new("."))).map_err(|mistakes| {
+            mistakes.iter().map(|mistake| format!("{}:{}: {}", path.display(), mistake.line, mistake.text)).collect()
+        })
+    }
+
+    /// Checks a configuration whose relative paths belong to `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::new(text, base);
+        let config = read_config(&mut reader);
+        let mistakes = reader.into_mistakes();
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes),
+        }
+    }
+}
+
+fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
+    let root = reader.root()?;
+    reader.known(&root, &["collector", "state_dir", "identity", "folder", "accounts", "policy", "source", "outbox", "uplink"]);
+    let collector = reader.address(&root, "collector");
+    let state_dir = reader.path(&root, "state_dir");
+    let identity = read_identity(reader, &root);
+    let folders = read_folders(reader, &root);
+    let accounts = read_accounts(reader, &root);
+    let (packs, disclose) = read_policy(reader, &root);
+    let source = read_source(reader, &root);
+    let outbox = read_outbox(reader, &root);
+    let uplink = read_uplink(reader, &root, collector?);
+    Some(Config { state_dir: state_dir?, identity: identity?, folders, accounts, packs, disclose, source, outbox, uplink })
+}
+
+fn read_identity<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<DeviceFiles> {
+    let table = reader.table(root, "identity")?;
+    reader.known(&table, &["certificate", "key", "root", "tenant_key"]);
+    let [certificate, key, root, tenant_key] =
+        ["certificate", "key", "root", "tenant_key"].map(|name| reader.path(&table, name));
+    Some(DeviceFiles { certificate: certificate?, key: key?, root: root?, tenant_key: tenant_key? })
+}
+
+fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Folder> {
+    let mut folders: Vec<Folder> = Vec::new();
+    for table in reader.tables(root, "folder") {
+        reader.known(&table, &["path", "corp"]);
+        let (path, corp) = (reader.path(&table, "path"), reader.word(&table, "corp"));
+        let (Some(path), Some(corp)) = (path, corp) else { continue };
+        let nested = folders.iter().any(|other| other.path.starts_with(&path) || path.starts_with(&other.path));
+        if nested {
+            reader.mistake(table.at, format!("{} lies in, or is, another watched folder; name each once", path.display()));
+        }
+        folders.push(Folder { path, corp: Corp::new(corp) });
+    }
+    folders
+}
+
+fn read_accounts<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<PathBuf> {
+    let table = reader.optional_table(root, "accounts")?;
+    reader.known(&table, &["file"]);
+    reader.path(&table, "file")
+}
+
+fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<PathBuf>, Disclose) {
+    let Some(table) = reader.optional_table(root, "policy") else { return (Vec::new(), Disclose::Context) };
+    reader.known(&table, &["packs", "disclose"]);
+    let disclose = reader.choice(
+        &table,
+        "disclose",
+        &[("none", Disclose::None), ("masked", Disclose::Masked), ("context", Disclose::Context)],
+    );
+    (reader.paths(&table, "packs"), disclose.unwrap_or(Disclose::Context))
+}
+
+fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceConfig {
+    let mut source = SourceConfig::default();
+    let Some(table) = reader.optional_table(root, "source") else { return source };
+    reader.known(&table, &["settle", "rescan", "poll", "batch_bytes", "line_bytes_max", "horizon_days"]);
+    for (name, place, least) in [
+        ("settle", &mut source.settle, Duration::ZERO),
+        ("rescan", &mut source.rescan, Duration::from_millis(100)),
+        ("poll", &mut source.poll, Duration::from_millis(100)),
+    ] {
+        if let Some(duration) = reader.duration(&table, name, least) {
+            *place = duration;
+        }
+    }
+    if let Some(bytes) = reader.size(&table, "batch_bytes", 64 * 1024) {
+        source.batch_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = reader.size(&table, "line_bytes_max", 64 * 1024) {
+        source.line_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(days) = reader.number(&table, "horizon_days", 1..=366) {
+        source.horizon_days = days;
+    }
+    source
+}
+
+fn read_outbox<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> OutboxConfig {
+    let mut outbox = OutboxConfig::default();
+    let Some(table) = reader.optional_table(root, "outbox") else { return outbox };
+    reader.known(&table, &["bytes_max"]);
+    if let Some(bytes) = reader.size(&table, "bytes_max", 1024 * 1024) {
+        outbox.bytes_max = bytes;
+    }
+    outbox
+}
+
+fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collector: String) -> UplinkConfig {
+    let mut uplink =
+        UplinkConfig { collector, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
+    let Some(table) = reader.optional_table(root, "uplink") else { return uplink };
+    reader.known(&table, &["heartbeat", "retry_max"]);
+    if let Some(heartbeat) = reader.duration(&table, "heartbeat", Duration::from_millis(100)) {
+        uplink.heartbeat = heartbeat;
+    }
+    if let Some(retry_max) = reader.duration(&table, "retry_max", Duration::from_millis(100)) {
+        uplink.retry_max = retry_max;
+    }
+    uplink
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = r#"
+collector = "127.0.0.1:7443"
+state_dir = "state"
+[identity]
+certificate = "device.crt"
+key = "device.key"
+root = "root.crt"
+tenant_key = "tenant.key"
+[[folder]]
+path = "exports"
+corp = "wwEXAMPLE0001"
+"#;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        Config::parse(text, Path::new("/etc/watchpost"))
+            .map(|_| Vec::new())
+            .unwrap_or_else(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    #[test]
+    fn a_sound_file_has_defaults_and_absolute_paths() {
+        let config = Config::parse(SOUND, Path::new("/etc/watchpost")).unwrap();
+        assert_eq!(config.state_dir, Path::new("/etc/watchpost/state"));
+        assert_eq!(config.folders[0].path, Path::new("/etc/watchpost/exports"));
+        assert_eq!(config.source, SourceConfig::default());
+        assert_eq!(config.uplink.heartbeat, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_tolerated() {
+        assert_eq!(mistakes(&format!("\u{feff}{SOUND}")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_line() {
+        let text = "collector = 7443\nstate_dri = \"state\"\n[identity]\ncertificate = \"a\"\nkey = \"\"\n\
+                    [[folder]]\npath = \"C:\\new\\exports\"\ncorp = \"ww1\"\n[source]\nsettle = \"2 parsecs\"\n";
+        let told = mistakes(text);
+        let expected = [
+            "line 1: collector must be text in quotes, not an integer",
+            "line 2: unknown key state_dri; did you mean state_dir?",
+            "line 1: state_dir is missing",
+            "line 5: key is empty",
+            "line 3: root is missing",
+            "line 3: tenant_key is missing",
+            "line 7: path holds a control character; write Windows paths in 'single quotes'",
+            "line 10: settle must be a time such as \"500ms\", \"2s\", \"5m\" or \"1h\"",
+        ];
+        for expected in expected {
+            assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}\nnot in {told:#?}");
+        }
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_says_where() {
+        let told = mistakes("collector = \"a:1\"\nstate_dir = \n");
+        assert!(told[0].starts_with("line 2: "), "{told:?}");
+    }
+
+    #[test]
+    fn folders_are_needed_and_may_not_overlap() {
+        let without = SOUND.split("[[folder]]").next().unwrap();
+        assert_eq!(mistakes(without), ["line 1: folder is missing; add [[folder]] with path and corp"]);
+        let told = mistakes(&format!("{SOUND}[[folder]]\npath = \"exports/sub\"\ncorp = \"ww1\"\n"));
+        assert!(told[0].contains("lies in, or is, another watched folder"), "{told:?}");
+    }
+
+    #[test]
+    fn an_address_needs_a_port() {
+        let told = mistakes(&SOUND.replace("127.0.0.1:7443", "127.0.0.1"));
+        assert_eq!(told, ["line 2: collector must be host:port, such as \"collector.example:7443\""]);
+    }
+}
