@@ -5,11 +5,14 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use serde::Serialize as _;
+use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
 
 /// The 1,200 characters the text is drawn from, roughly from common to less common.
 const CHARACTERS: &str = "\
@@ -60,6 +63,16 @@ pub const PLANTS: [Plant; 8] = [
     Plant { rule: "fin.suitability-coaching", phrase: "风险测评往高了填" },
 ];
 
+/// How lines are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// As the archive itself prints them: keys in its order, no spaces, characters as they are.
+    Regular,
+    /// As other tools print the same messages again: keys in another order, spaces between parts, and in every second
+    /// line everything beyond ASCII as `\\u` escapes.
+    Irregular,
+}
+
 /// What a corpus is made of.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -78,6 +91,8 @@ pub struct Settings {
     pub employees: u64,
     /// How many customers write.
     pub customers: u64,
+    /// How lines are spelled; the messages are the same.
+    pub spelling: Spelling,
 }
 
 impl Default for Settings {
@@ -90,6 +105,7 @@ impl Default for Settings {
             step_ms: 250,
             employees: 50,
             customers: 400,
+            spelling: Spelling::Regular,
         }
     }
 }
@@ -139,6 +155,14 @@ impl Corpus {
 
     /// Message `number` as one line of JSON, without a line end.
     pub fn line(&self, number: u64) -> String {
+        let regular = self.regular_line(number);
+        match self.settings.spelling {
+            Spelling::Regular => regular,
+            Spelling::Irregular => respelled(&regular, number % 2 == 1),
+        }
+    }
+
+    fn regular_line(&self, number: u64) -> String {
         let mut random = Random::new(self.settings.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
         let planted = self.planted(number);
         let (from, to, room) = self.parties(&mut random, planted.is_some());
@@ -320,7 +344,48 @@ fn image(random: &mut Random) -> String {
 
 /// The text as a JSON string, quotes and all.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
+}
+
+/// The same value with its keys in alphabetical order and spaces between its parts.
+fn respelled(line: &str, ascii: bool) -> String {
+    let mut out = Vec::with_capacity(line.len() * 2);
+    let mut serializer = Serializer::with_formatter(&mut out, Spaced { ascii });
+    let respelled = serde_json::from_str::<Value>(line).and_then(|value| value.serialize(&mut serializer));
+    // A line of ours is JSON; were it not, the tests that read it would say so.
+    respelled.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_else(|| line.to_owned())
+}
+
+/// Prints JSON on one line with spaces.
+struct Spaced {
+    ascii: bool,
+}
+
+impl Formatter for Spaced {
+    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b" " } else { b", " })
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b" : ")
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b"" } else { b", " })
+    }
+
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        if !self.ascii {
+            return out.write_all(fragment.as_bytes());
+        }
+        for unit in fragment.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => out.write_all(&[byte])?,
+                _ => write!(out, "\\u{unit:04x}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// SplitMix64: small, fast, and the same on every machine for ever.
@@ -352,8 +417,11 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
     use std::collections::{BTreeMap, BTreeSet};
+    use watchpost_policy::engine::{Engine, Scratch};
+    use watchpost_policy::message::Corp;
+    use watchpost_policy::packs::builtin;
+    use watchpost_policy::parse::parse_line;
 
     fn corpus(messages: u64) -> Corpus {
         Corpus::new(Settings { messages, ..Settings::default() })
@@ -429,6 +497,49 @@ mod tests {
         assert_eq!(rules.len(), PLANTS.len());
         let none = Corpus::new(Settings { planted_one_in: 0, ..Settings::default() });
         assert_eq!(none.planted_in(0..2000), 0);
+    }
+
+    #[test]
+    fn irregular_lines_say_the_same_in_other_bytes() {
+        let regular = corpus(200);
+        let irregular = Corpus::new(Settings { spelling: Spelling::Irregular, ..Settings::default() });
+        let mut escaped = 0;
+        for number in 0..200 {
+            let (plain, other) = (regular.line(number), irregular.line(number));
+            assert_ne!(plain, other);
+            assert!(!other.contains('\n'));
+            assert!(other.is_ascii() || number % 2 == 0, "{other}");
+            escaped += usize::from(other.is_ascii() && !plain.is_ascii());
+            let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+            assert_eq!(read(&plain), read(&other));
+        }
+        assert!(escaped > 50, "{escaped}");
+    }
+
+    /// The rules of the built-in packs that hold for a line.
+    fn rules_held(engine: &Engine, scratch: &mut Scratch, line: &str) -> Vec<String> {
+        let parsed = parse_line(line.as_bytes());
+        assert_eq!(parsed.defects, [], "{line}");
+        let findings = engine.evaluate(&Corp::new("ww1"), &parsed.message.unwrap(), scratch);
+        findings.iter().map(|finding| finding.rule.to_string()).collect()
+    }
+
+    #[test]
+    fn what_is_planted_is_found_and_hardly_anything_else() {
+        let engine = Engine::compile(builtin().unwrap(), None).unwrap();
+        let mut scratch = Scratch::default();
+        let mut chance = 0;
+        for spelling in [Spelling::Regular, Spelling::Irregular] {
+            let corpus = Corpus::new(Settings { spelling, ..Settings::default() });
+            for number in 0..5000 {
+                let held = rules_held(&engine, &mut scratch, &corpus.line(number));
+                match corpus.planted(number) {
+                    Some(plant) => assert!(held.iter().any(|rule| rule == plant.rule), "{plant:?}: {held:?}"),
+                    None => chance += held.len(),
+                }
+            }
+        }
+        assert!(chance <= 2, "{chance} findings by chance");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
+use toml::{Table, Value as Toml};
 use watchpost_proto::DeviceId;
 
 pub use binaries::{Binaries, binaries, workspace};
@@ -261,12 +262,15 @@ impl Agent {
     }
 
     /// Writes `agent.toml`: `exports/` of corporation [`CORP`], short waits, `collector` to dial. `extra` is TOML text
-    /// put at the end, so a further `[[folder]]` or `[outbox]` can be added. Takes effect at the next start.
+    /// merged over that: a `[[folder]]` in it is a further one, any other value replaces. Takes effect at the next
+    /// start.
     ///
     /// # Errors
-    /// What the file system said.
+    /// `extra` is not TOML, or what the file system said.
     pub fn configure(&self, collector: SocketAddr, extra: &str) -> anyhow::Result<()> {
-        Ok(fs::write(self.config(), agent_config(collector, extra))?)
+        let mut config = agent_config(collector).parse()?;
+        merge(&mut config, extra.parse().context("the extra configuration")?);
+        Ok(fs::write(self.config(), toml::to_string(&config)?)?)
     }
 
     /// The device on its certificate.
@@ -482,7 +486,7 @@ fn with_listen(config: &str, address: SocketAddr) -> Option<String> {
     found.then_some(kept)
 }
 
-fn agent_config(collector: SocketAddr, extra: &str) -> String {
+fn agent_config(collector: SocketAddr) -> String {
     format!(
         "collector = \"{collector}\"\n\
          state_dir = \"state\"\n\
@@ -503,10 +507,21 @@ fn agent_config(collector: SocketAddr, extra: &str) -> String {
          \n\
          [uplink]\n\
          heartbeat = \"1s\"\n\
-         retry_max = \"1s\"\n\
-         \n\
-         {extra}\n"
+         retry_max = \"1s\"\n"
     )
+}
+
+/// Lays `over` over `config`: tables are merged, arrays put together, everything else replaced.
+fn merge(config: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (config.get_mut(&key), value) {
+            (Some(Toml::Table(old)), Toml::Table(new)) => merge(old, new),
+            (Some(Toml::Array(old)), Toml::Array(new)) => old.extend(new),
+            (_, value) => {
+                config.insert(key, value);
+            }
+        }
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -543,7 +558,7 @@ mod tests {
         assert_eq!(address.port(), 41234);
         lab.collector.kill().unwrap();
         assert!(!lab.collector.is_running().unwrap());
-        let config: toml::Table = fs::read_to_string(lab.collector.config()).unwrap().parse().unwrap();
+        let config: Table = fs::read_to_string(lab.collector.config()).unwrap().parse().unwrap();
         assert_eq!(config["listen"].as_str(), Some("127.0.0.1:41234"));
         assert_eq!(config["identity"]["root"].as_str(), Some("pki/root.crt"));
         fs::write(lab.collector.dir().join("busy"), "").unwrap();
@@ -607,10 +622,18 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_configuration_is_toml_with_the_extra_part() {
-        let text = agent_config(SocketAddr::from(([127, 0, 0, 1], 7)), "[outbox]\nbytes_max = \"1MiB\"");
-        let config: toml::Table = text.parse().unwrap();
+    fn extra_configuration_is_added_and_goes_before() {
+        let lab = lab();
+        let extra =
+            "[source]\nsettle = \"0s\"\n[outbox]\nbytes_max = \"1MiB\"\n[[folder]]\npath = \"b\"\ncorp = \"ww2\"\n";
+        lab.agents[0].configure(SocketAddr::from(([127, 0, 0, 1], 7)), extra).unwrap();
+        let config: Table = fs::read_to_string(lab.agents[0].config()).unwrap().parse().unwrap();
         assert_eq!(config["collector"].as_str(), Some("127.0.0.1:7"));
+        assert_eq!(config["source"]["settle"].as_str(), Some("0s"));
+        assert_eq!(config["source"]["rescan"].as_str(), Some("1s"));
         assert_eq!(config["outbox"]["bytes_max"].as_str(), Some("1MiB"));
+        assert_eq!(config["folder"][0]["path"].as_str(), Some("exports"));
+        assert_eq!(config["folder"][1]["path"].as_str(), Some("b"));
+        assert!(lab.agents[0].configure(SocketAddr::from(([127, 0, 0, 1], 7)), "no toml").is_err());
     }
 }
