@@ -228,4 +228,12 @@ mod tests {
         assert_eq!(accounts.len(), 2);
         assert_eq!(Accounts::parse(b"corp,userid,name\nww1,a,\"x\ny\"\nww1,,z\n").unwrap_err()[0].line, 4);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_give_an_answer(bytes: Vec<u8>, text in "(corp|userid|never|,|\\n|\"|a|true){0,40}") {
+            let _ = Accounts::parse(&bytes);
+            let _ = Accounts::parse(text.as_bytes());
+        }
+    }
 }

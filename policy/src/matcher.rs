@@ -319,4 +319,121 @@ mod tests {
     fn no_lists_no_hits() {
         assert!(find(&[], "保本").is_empty());
     }
+
+    /// What is right, said the slow way: every word at every place, character by character.
+    fn reference(lists: &[WordList<'_>], text: &str) -> Vec<WordHit> {
+        let mut hits = Vec::new();
+        for (list, words) in (0..).zip(lists) {
+            let text: Vec<Seen> = text.chars().map(|c| Seen::of(c, words.normalisation)).collect();
+            for (word, spelled) in (0..).zip(&words.words) {
+                let spelled: Vec<Seen> = spelled.chars().map(|c| Seen::of(c, words.normalisation)).collect();
+                for start in 0..text.len() {
+                    if let Some(end) = match_at(&text, start, &spelled) {
+                        hits.push(WordHit { list, word, start: start as u32, end: end as u32 });
+                    }
+                }
+            }
+        }
+        hits
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        Char(char),
+        Noise,
+        Nothing,
+    }
+
+    impl Seen {
+        fn of(c: char, normalisation: Normalisation) -> Self {
+            match Folded::of(&c.to_string(), normalisation).text().chars().next() {
+                Some(folded) => Self::Char(folded),
+                None if crate::normalise::is_zero_width(c) => Self::Nothing,
+                None => Self::Noise,
+            }
+        }
+    }
+
+    /// The characters of a word and the noise before each but the first.
+    fn steps(seen: &[Seen]) -> Vec<(char, u32)> {
+        let mut steps = Vec::new();
+        let mut noise = 0;
+        for seen in seen {
+            match seen {
+                Seen::Char(c) => {
+                    steps.push((*c, if steps.is_empty() { 0 } else { noise }));
+                    noise = 0;
+                }
+                Seen::Noise => noise += 1,
+                Seen::Nothing => {}
+            }
+        }
+        steps
+    }
+
+    fn match_at(text: &[Seen], start: usize, word: &[Seen]) -> Option<usize> {
+        let word = steps(word);
+        matches!(text[start], Seen::Char(_)).then_some(())?;
+        let mut end = start;
+        let mut rest = text.iter().skip(start);
+        let mut found = Vec::new();
+        while found.len() < word.len() {
+            loop {
+                end += 1;
+                if matches!(rest.next()?, Seen::Char(_)) {
+                    break;
+                }
+            }
+            found = steps(&text[start..end]);
+        }
+        let own = |steps: &[(char, u32)]| {
+            (steps.iter().map(|step| step.1).sum::<u32>(), steps.iter().map(|step| step.1).max())
+        };
+        let ((noise, most), (word_noise, word_most)) = (own(&found), own(&word));
+        let same = found.iter().map(|step| step.0).eq(word.iter().map(|step| step.0));
+        (same && noise <= word_noise + 8 && most <= word_most.map(|most| most + 4)).then_some(end)
+    }
+
+    const OPTIONS: [Normalisation; 4] = [
+        Normalisation { width: true, case: true, zero_width: true, noise: true },
+        Normalisation { width: true, case: false, zero_width: true, noise: false },
+        Normalisation { width: false, case: true, zero_width: false, noise: true },
+        Normalisation::EXACT,
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn agrees_with_the_reference(
+            text in "([保本险aAＡbİß]|[保本险aAＡbİß]|[. 🎉　①]|\u{200B}|\n){0,40}",
+            words in proptest::collection::vec(("[保本险aAＡbß. \u{200B}]{1,6}", 0..4_usize), 0..8),
+        ) {
+            let lists: Vec<WordList<'_>> = OPTIONS.iter().enumerate().map(|(at, options)| {
+                let mine = words.iter().filter(|word| word.1 == at && check_word(&word.0, *options).is_ok());
+                WordList { normalisation: *options, words: mine.map(|word| word.0.as_str()).collect() }
+            }).collect();
+            let mut hits = Vec::new();
+            PlainMatcher::compile(&lists).unwrap().find(&text, &mut MatchScratch::default(), &mut |hit| {
+                hits.push(hit);
+                ControlFlow::Continue(())
+            });
+            let mut expected = reference(&lists, &text);
+            for hit in &hits {
+                let list = &lists[hit.list as usize];
+                let slice: String = text.chars().skip(hit.start as usize).take((hit.end - hit.start) as usize).collect();
+                let word = Folded::of(list.words[hit.word as usize], list.normalisation);
+                let slice = Folded::of(&slice, list.normalisation);
+                proptest::prop_assert_eq!(slice.text(), word.text());
+            }
+            hits.sort_unstable();
+            expected.sort_unstable();
+            proptest::prop_assert_eq!(hits, expected);
+        }
+
+        #[test]
+        fn any_text_can_be_searched(text: String, word: String) {
+            let lists = [WordList { normalisation: Normalisation::default(), words: vec!["保本", "ab"] }];
+            PlainMatcher::compile(&lists).unwrap().find(&text, &mut MatchScratch::default(), &mut |_| ControlFlow::Continue(()));
+            let _ = check_word(&word, Normalisation::default());
+        }
+    }
 }

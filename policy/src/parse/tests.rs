@@ -429,3 +429,96 @@ fn codes_are_unique_and_snake_case() {
         assert!(!defect.sentence().is_empty());
     }
 }
+
+/// A small deterministic generator: the same mutants on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides as u64) as usize
+    }
+}
+
+/// Changes, inserts, cuts and doubles bytes.
+fn mutate(line: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const PIECES: [&[u8]; 14] = [
+        b"\"",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"\\",
+        b"\\ud83d",
+        b"\xFF",
+        b"\0",
+        b"null",
+        b"1e400",
+        b"18446744073709551616",
+    ];
+    let mut line = line.to_vec();
+    for _ in 0..=dice.roll(3) {
+        let at = dice.roll(line.len().max(1)).min(line.len());
+        let end = (at + dice.roll(12)).min(line.len());
+        match dice.roll(4) {
+            0 => line.truncate(at),
+            1 => _ = line.splice(at..at, PIECES[dice.roll(PIECES.len())].iter().copied()),
+            2 => _ = line.splice(at..end, []),
+            _ => {
+                let copy = line[at..end].to_vec();
+                let to = dice.roll(line.len() + 1);
+                line.splice(to..to, copy);
+            }
+        }
+    }
+    line
+}
+
+#[test]
+fn mutants_of_the_samples_are_answered_alike_by_both_paths() {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let (mut fast, mut messages) = (0, 0);
+    for _ in 0..300 {
+        for sample in samples() {
+            let mutant = mutate(sample.as_bytes(), &mut dice);
+            let parsed = parse(&mutant);
+            fast += usize::from(typed::parse(trim(&mutant)).is_some());
+            messages += usize::from(parsed.message.is_some());
+            assert!(
+                parsed.message.is_some() || !parsed.defects.is_empty() || trim(&mutant).is_empty(),
+                "nothing is dropped silently"
+            );
+        }
+    }
+    // Otherwise the mutants would not test what they are for.
+    assert!(fast > 50 && messages > 1_000 && messages < 300 * 39, "{fast} fast, {messages} messages");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_give_an_answer(bytes: Vec<u8>) {
+        parse(&bytes);
+    }
+
+    #[test]
+    fn any_body_gives_an_answer(body in "[\\[\\]{}\",:\\\\a-c0-9保 ]{0,60}", kind in "text|link|file|mixed|chatrecord|x") {
+        parse(line(&format!(r#""msgtype":"{kind}","{kind}":{body}"#)).as_bytes());
+        let quoted = serde_json::Value::from(body);
+        parse(line(&format!(r#""msgtype":"{kind}","{kind}":{quoted}"#)).as_bytes());
+        parse(line(&format!(r#""msgtype":"{kind}","{kind}":{{"item":[{{"type":"ChatRecordText","content":{quoted}}}]}}"#)).as_bytes());
+    }
+
+    #[test]
+    fn text_comes_through_unchanged(text in "\\PC{1,40}|[\\x00-\\x1F\\u{2028}🙂\"\\\\/]{1,10}") {
+        let content = serde_json::json!({ "content": text });
+        let parsed = parse(line(&format!(r#""msgtype":"text","text":{content}"#)).as_bytes());
+        proptest::prop_assert_eq!(texts(&parsed), [("text.content", text.as_str())]);
+        let nested = serde_json::json!({ "item": [{ "type": "text", "content": content.to_string() }] });
+        let parsed = parse(line(&format!(r#""msgtype":"mixed","mixed":{nested}"#)).as_bytes());
+        proptest::prop_assert_eq!(texts(&parsed), [("mixed.item[0].content", text.as_str())]);
+    }
+}

@@ -1,1 +1,80 @@
+use super::*;
+use crate::engine::{Engine, Scratch};
+use crate::packs;
+use crate::parse::parse_line;
 
+const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
+const ROOM: &str = "wrExAmPlEAAA0004groupAAAAAAAAAAA";
+const RECORD_BYTES_MAX: usize = 16 << 10;
+
+fn message(text: &str) -> Message {
+    let line = serde_json::json!({
+        "msgid": "m1", "action": "send", "from": "Li.Na", "tolist": ["zhou", CUSTOMER, "wbExAmPlEAAA0005robotAAAAAAAAAAA"],
+        "roomid": ROOM, "msgtime": 1_772_416_861_007_i64, "msgtype": "text", "text": { "content": text },
+    });
+    parse_line(line.to_string().as_bytes()).message.unwrap()
+}
+
+fn summary_of(message: &Message, ceiling: Disclose) -> FindingSummary {
+    let corp = Corp::new("ww1");
+    let engine = Engine::compile(packs::builtin().unwrap(), None).unwrap();
+    let finding = engine.evaluate(&corp, message, &mut Scratch::default()).remove(0);
+    let key = TenantKey([7; 32]);
+    summarise(&finding, message, &SummaryContext { tenant: "demo", corp: &corp, key: &key, ceiling, accounts: None })
+}
+
+#[test]
+fn employees_in_clear_all_others_as_pseudonyms() {
+    let summary = summary_of(&message("王总，加我私人微信13800001234"), Disclose::Context);
+    assert_eq!(summary.from, "ww1/li.na");
+    assert_eq!(summary.person.as_deref(), Some("ww1/li.na"));
+    assert_eq!(summary.to[0], "ww1/zhou");
+    assert!(summary.to[1..].iter().all(|id| id.starts_with("p_") && id.len() == 26), "{:?}", summary.to);
+    assert!(summary.room.as_deref().unwrap().starts_with("p_"));
+    let encoded = serde_json::to_string(&summary).unwrap();
+    for secret in [CUSTOMER, ROOM, "王总", "1380000"] {
+        assert!(!encoded.contains(secret), "{secret} in {encoded}");
+    }
+}
+
+#[test]
+fn the_ceiling_of_the_device_holds() {
+    let message = message("王总，加我私人微信13800001234");
+    let masked = summary_of(&message, Disclose::Context);
+    assert_eq!((masked.disclosed, masked.excerpt.as_deref()), (Disclose::Masked, Some("＊，加我私人微信＊")));
+    assert_eq!(masked.hits[0].word.as_deref(), Some("加我私人微信"));
+    let none = summary_of(&message, Disclose::None);
+    assert_eq!((none.disclosed, none.excerpt.as_deref(), none.hits[0].word.as_deref()), (Disclose::None, None, None));
+    assert!(!serde_json::to_string(&none).unwrap().contains("微信"));
+}
+
+#[test]
+fn the_id_does_not_depend_on_who_looks() {
+    let message = message("加我私人微信");
+    assert_eq!(summary_of(&message, Disclose::None).finding_id, summary_of(&message, Disclose::Context).finding_id);
+}
+
+#[test]
+fn the_record_stays_small_whatever_the_message() {
+    let mut message = message(&"加我私人微信，".repeat(2_000));
+    message.msgid = Some("号".repeat(10_000));
+    message.msgtype = "text".to_owned();
+    message.from = "名".repeat(10_000);
+    message.to = (0..5_000).map(|at| format!("{}{at}", "户".repeat(5_000))).chain([CUSTOMER.to_owned()]).collect();
+    message.texts[0].field = format!("chatrecord{}", ".item[123456]".repeat(500));
+    let summary = summary_of(&message, Disclose::Context);
+    assert_eq!((summary.to.len(), summary.to_total), (TO_MAX, 5_001));
+    assert_eq!((summary.hits.len(), summary.hits_total, summary.hits_capped), (SUMMARY_HITS_MAX, 64, true));
+    let encoded = serde_json::to_vec(&summary).unwrap().len();
+    assert!(encoded < RECORD_BYTES_MAX, "{encoded}");
+}
+
+#[test]
+fn strings_are_cut_at_characters() {
+    for text in ["", "abc", &"a".repeat(128), &"a".repeat(129), &"保".repeat(43), &"🎉".repeat(100)] {
+        let cut = bounded(text);
+        assert!(cut.len() <= STRING_BYTES_MAX, "{text}");
+        assert_eq!(cut == *text, text.len() <= STRING_BYTES_MAX);
+        assert!(text.starts_with(cut.trim_end_matches('…')));
+    }
+}

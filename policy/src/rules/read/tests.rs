@@ -299,3 +299,25 @@ fn too_large_a_pack_is_refused() {
     let yaml = format!("# {}\n", "x".repeat(PACK_BYTES_MAX));
     assert!(parse(&yaml).unwrap_err()[0].text.contains("4 MiB"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_pack_or_have_mistakes(bytes: Vec<u8>, text in "[\\[\\]{}:,&*a|>'\"# \\n-]{0,60}") {
+        for bytes in [bytes.as_slice(), text.as_bytes()] {
+            if let Err(mistakes) = Pack::parse("p", bytes, &BTreeMap::new()) {
+                proptest::prop_assert!(!mistakes.is_empty());
+            }
+            let _ = Pack::named_files(bytes);
+        }
+    }
+
+    #[test]
+    fn damaged_packs_never_panic(cut in 0..6_000_usize, piece in "[\\[\\]{}:,&*a|>'\"# \\n-]{0,6}") {
+        let pack = include_str!("../../../packs/finance-conduct.yaml");
+        let at = (0..=cut.min(pack.len())).rev().find(|at| pack.is_char_boundary(*at)).unwrap();
+        let damaged = format!("{}{piece}{}", &pack[..at], &pack[at..]);
+        if let Err(mistakes) = Pack::parse("p", damaged.as_bytes(), &BTreeMap::new()) {
+            proptest::prop_assert!(!mistakes.is_empty());
+        }
+    }
+}
