@@ -19,7 +19,7 @@ pub mod segment;
 
 /// Messages and services of version 1 of the contract.
 #[expect(missing_docs, reason = "generated; the documentation is in the .proto files")]
-#[allow(unreachable_pub, clippy::all, reason = "generated")]
+#[allow(unreachable_pub, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("watchpost.v1");
 }

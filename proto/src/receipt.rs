@@ -37,7 +37,10 @@ pub fn open_log_key(signed: &SignedLogKey, key: &PublicKey) -> Option<LogKey> {
     LogKey::decode(&signed.log_key[..]).ok().filter(|log_key| log_key.format == FORMAT)
 }
 
-fn sign(domain: &str, bytes: Vec<u8>, key: &dyn SigningKey) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), KeyError> {
+/// Exact bytes, signature, key id.
+type Signed = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn sign(domain: &str, bytes: Vec<u8>, key: &dyn SigningKey) -> Result<Signed, KeyError> {
     let signature = key.sign(&framed(domain, &[&bytes]))?;
     Ok((bytes, signature, key.public().id().to_vec()))
 }
