@@ -1,6 +1,28 @@
 //! Watchpost's collector: takes signed segments from agents, keeps them in an append-only log and derives from it
 //! what people look at.
+//!
+//! ```text
+//! socket ─► acceptor ─► ingest ─► verify ─► sequencer (chain, log_store) ─► log.db ─► derive ─► derived.db
+//!             tls         ▲                      │                                              alerts
+//!             peer        └── receipts ◄─────────┘
+//! ```
 
+pub mod acceptor;
+pub mod chain;
+pub mod clock;
 pub mod commands;
+pub mod config;
+pub mod credentials;
 pub mod durable_file;
+pub mod ingest;
+pub mod log_key;
+pub mod log_store;
+pub mod peer;
 pub mod pki;
+pub mod registry;
+pub mod sequencer;
+pub mod server;
+pub mod sessions;
+pub mod standing;
+pub mod tls;
+pub mod verify;

@@ -1,3 +1,4 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod init;
+pub mod serve;

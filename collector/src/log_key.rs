@@ -1,0 +1,116 @@
+//! The Ed25519 key of the log: made once, kept beside it, introduced by the collector's own key.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use watchpost_proto::Message as _;
+use watchpost_proto::keys::{KeyError, SigningKey};
+use watchpost_proto::note::LogSigner;
+use watchpost_proto::receipt;
+use watchpost_proto::v1::{LogKey, LogOpened, SignedLogKey};
+
+use crate::credentials::{Credentials, private_key};
+use crate::durable_file::{self, Access};
+use crate::log_store::{LogName, LogReader, StoreError};
+
+/// Characters of base64 in a line of PEM.
+const PEM_LINE: usize = 64;
+
+/// Reads the log's key at `path`, or makes it.
+///
+/// # Errors
+/// A file that is no key, or cannot be written.
+pub fn load_or_make(path: &Path) -> anyhow::Result<LogSigner> {
+    if path.exists() {
+        let der = private_key(path)?;
+        return LogSigner::from_pkcs8(der.secret_der())
+            .with_context(|| format!("{} is not an Ed25519 key", path.display()));
+    }
+    let (signer, der) = LogSigner::generate()?;
+    durable_file::write(path, pem(&der).as_bytes(), Access::Secret)?;
+    Ok(signer)
+}
+
+/// The first entry of a new log.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn first_entry(
+    name: &LogName,
+    signer: &LogSigner,
+    credentials: &Credentials,
+    at_ms: i64,
+) -> Result<LogOpened, KeyError> {
+    let log_key = LogKey {
+        format: receipt::FORMAT,
+        tenant: credentials.tenant.clone(),
+        log_id: name.id.to_vec(),
+        origin: name.origin.clone(),
+        ed25519: signer.public().to_vec(),
+        at_ms,
+        previous_log_id: Vec::new(),
+        previous_size: 0,
+        previous_root: Vec::new(),
+    };
+    let signed = receipt::sign_log_key(&log_key, &credentials.key)?;
+    Ok(LogOpened { log_key: Some(signed), signer_chain: credentials.chain_der() })
+}
+
+/// What the log's first entry says about its key, signed by the collector's present key: its certificate may have
+/// been renewed since.
+///
+/// # Errors
+/// The key beside the log is not the log's.
+pub fn introduce(log: &LogReader, signer: &LogSigner, key: &dyn SigningKey) -> anyhow::Result<SignedLogKey> {
+    let log_key = opened_with(log)?;
+    ensure!(
+        log_key.ed25519 == signer.public(),
+        "log.key is not the key of this log.db: put the right one back, or start with an empty data folder"
+    );
+    Ok(receipt::sign_log_key(&log_key, key)?)
+}
+
+/// The log key as the first entry names it. Whether it was signed is for `log verify` to say.
+///
+/// # Errors
+/// [`StoreError`], or a first entry that is none.
+pub fn opened_with(log: &LogReader) -> anyhow::Result<LogKey> {
+    let mut header = None;
+    log.entries(0, |entry| {
+        header = Some(entry.header);
+        Ok::<_, StoreError>(false)
+    })?;
+    let opened = LogOpened::decode(&header.context("the log is empty")?[..])?;
+    let signed = opened.log_key.context("the first entry does not introduce the log's key")?;
+    Ok(LogKey::decode(&signed.log_key[..])?)
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.key");
+        let made = load_or_make(&path).unwrap();
+        assert_eq!(load_or_make(&path).unwrap().public(), made.public());
+        std::fs::write(&path, "no key").unwrap();
+        assert!(load_or_make(&path).unwrap_err().to_string().contains("log.key"));
+    }
+}

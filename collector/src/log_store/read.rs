@@ -1,0 +1,158 @@
+//! Reading: entries in order, tree nodes, and what must be in memory when a process starts.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _};
+use watchpost_proto::keys::{KeyId, PublicKey};
+use watchpost_proto::note::Checkpoint;
+use watchpost_proto::v1::EntryKind;
+use watchpost_proto::{DeviceId, Digest};
+
+use super::{LogName, StoreError, digest, head_row, schema};
+
+/// One entry of the log with its payload, where it has one.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the log.
+    pub log_index: u64,
+    /// The number of its kind; kinds of a later version have no name here.
+    pub kind_number: i32,
+    /// Random bytes of the entry digest.
+    pub salt: Vec<u8>,
+    /// The exact header bytes.
+    pub header: Vec<u8>,
+    /// The digest as stored.
+    pub digest: Vec<u8>,
+    /// The payload of a segment or fork.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// The kind; unspecified for one of a later version.
+    pub fn kind(&self) -> EntryKind {
+        EntryKind::try_from(self.kind_number).unwrap_or(EntryKind::Unspecified)
+    }
+}
+
+/// The log, opened for reading only. Works while another process appends.
+#[derive(Debug)]
+pub struct LogReader {
+    db: Connection,
+    name: LogName,
+}
+
+impl LogReader {
+    /// Opens the log at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError`]: no log, or not one of this version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Unfit(format!("{} does not exist; run serve first", path.display())));
+        }
+        let db = schema::open_read_only(path)?;
+        let head = head_row(&db)?.ok_or_else(|| StoreError::Unfit("it holds no log yet; run serve first".into()))?;
+        Ok(Self { db, name: head.name })
+    }
+
+    /// Which log this is.
+    pub fn name(&self) -> &LogName {
+        &self.name
+    }
+
+    /// The connection, for further questions.
+    pub fn connection(&self) -> &Connection {
+        &self.db
+    }
+
+    /// The head as last committed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let head = head_row(&self.db)?.ok_or_else(|| StoreError::Damaged("it has no head".into()))?;
+        Ok(Checkpoint { origin: head.name.origin, size: head.size, root: head.root })
+    }
+
+    /// Hands the entries from `from` on to `take`, in order, until `take` says no or the log ends.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `take` returned.
+    pub fn entries<E: From<StoreError>>(
+        &self,
+        from: u64,
+        mut take: impl FnMut(Entry) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .db
+            .prepare_cached(
+                "SELECT entry.log_index, kind, salt, header, digest, bytes
+                 FROM entry LEFT JOIN payload ON payload.log_index = entry.log_index
+                 WHERE entry.log_index >= ?1 ORDER BY entry.log_index",
+            )
+            .map_err(StoreError::from)?;
+        let mut rows = statement.query([from]).map_err(StoreError::from)?;
+        while let Some(row) = rows.next().map_err(StoreError::from)? {
+            let entry = read_entry(row).map_err(StoreError::from)?;
+            if !take(entry)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The hash of a complete subtree.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a missing node is damage.
+    pub fn node(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
+        node(&self.db, level, index)
+    }
+}
+
+fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        log_index: row.get(0)?,
+        kind_number: row.get(1)?,
+        salt: row.get(2)?,
+        header: row.get(3)?,
+        digest: row.get(4)?,
+        payload: row.get(5)?,
+    })
+}
+
+pub(crate) fn node(db: &Connection, level: u32, index: u64) -> Result<Digest, StoreError> {
+    let found: Option<Vec<u8>> = db
+        .prepare_cached("SELECT hash FROM node WHERE level = ?1 AND idx = ?2")?
+        .query_row((level, index), |row| row.get(0))
+        .optional()?;
+    let bytes = found.ok_or_else(|| StoreError::Damaged(format!("tree node {level}/{index} is missing")))?;
+    digest(&bytes)
+}
+
+/// Hands every device with its quarantine and revocation to `take`.
+pub(crate) fn devices(db: &Connection, mut take: impl FnMut(DeviceId, bool, bool)) -> Result<(), StoreError> {
+    let mut statement = db.prepare("SELECT device, quarantined, revoked FROM device")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let device = DeviceId::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default())
+            .ok_or_else(|| StoreError::Damaged("a device id is not 16 bytes".into()))?;
+        take(device, row.get(1)?, row.get(2)?);
+    }
+    Ok(())
+}
+
+/// Hands every device key ever seen to `take`.
+pub(crate) fn keys(db: &Connection, mut take: impl FnMut(DeviceId, KeyId, PublicKey)) -> Result<(), StoreError> {
+    let mut statement = db.prepare("SELECT device, key_id, spki FROM key")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let blob = |column| row.get_ref(column).map(|value| value.as_blob().unwrap_or_default());
+        let parts = (DeviceId::from_slice(blob(0)?), KeyId::from_slice(blob(1)?), PublicKey::from_spki(blob(2)?));
+        let (Some(device), Some(id), Some(key)) = parts else {
+            return Err(StoreError::Damaged("a device key is not one".into()));
+        };
+        take(device, id, key);
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! A running collector: everything wired together, to be started by `serve` or a test.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+use tracing::{info, warn};
+use watchpost_proto::limits::MESSAGE_BYTES_MAX;
+use watchpost_proto::note::LogSigner;
+use watchpost_proto::v1::uplink_server::UplinkServer;
+
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::durable_file::{self, Access};
+use crate::ingest::{Ingest, Shared};
+use crate::log_store::{LogReader, LogStore, StoreError};
+use crate::registry::Registry;
+use crate::sequencer::{self, Sequencer, Writer};
+use crate::sessions::Sessions;
+use crate::{acceptor, log_key, tls};
+
+/// Streams on one connection; an agent needs one.
+const STREAMS_MAX: u32 = 4;
+/// Bytes of headers; an agent sends about three hundred.
+const HEADERS_MAX: u32 = 16 * 1024;
+/// Bytes one stream may have under way, and one connection: a segment, so that one round trip carries one.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// A connection that is silent for this long is asked whether it still lives. Longer than an agent's heartbeat, so
+/// that a healthy one is never asked.
+const KEEPALIVE: Duration = Duration::from_secs(90);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
+/// How long streams may take to say their last word.
+const LAST_WORDS: Duration = Duration::from_millis(1200);
+
+/// The right to append to a data folder; given up when dropped, also by a crash.
+#[derive(Debug)]
+pub struct DataLock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl DataLock {
+    /// Takes the lock. `None` where another process holds it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn take(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        durable_file::create_folder(data_dir, Access::Secret)?;
+        let path = data_dir.join("log.lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+        }
+    }
+}
+
+/// The log of a data folder, opened for appending.
+#[derive(Debug)]
+pub struct OpenLog {
+    /// The log.
+    pub store: LogStore,
+    /// Its key.
+    pub signer: LogSigner,
+}
+
+/// Opens the log, or makes it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn open_log(config: &Config, credentials: &Credentials) -> anyhow::Result<OpenLog> {
+    let signer = log_key::load_or_make(&config.data_dir.join("log.key"))?;
+    let store = LogStore::open(&config.log_db(), &config.tenant, |name| {
+        log_key::first_entry(name, &signer, credentials, now_ms())
+            .map_err(|error| StoreError::Unfit(format!("its key cannot be introduced: {error}")))
+    })?;
+    Ok(OpenLog { store, signer })
+}
+
+/// A collector at work.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    sequencer: Sequencer,
+    writer: Writer,
+    _lock: DataLock,
+}
+
+/// Starts a collector.
+///
+/// # Errors
+/// A sentence that says what is missing or wrong.
+pub async fn start(config: &Config) -> anyhow::Result<Running> {
+    let credentials = Credentials::load(config)?;
+    let Some(lock) = DataLock::take(&config.data_dir)? else {
+        bail!("another collector is running on {}", config.data_dir.display());
+    };
+    let OpenLog { store, signer } = open_log(config, &credentials)?;
+    let reader = LogReader::open(&config.log_db())?;
+    let log_key = log_key::introduce(&reader, &signer, &credentials.key)?;
+    let registry = Arc::new(Registry::load(&store)?);
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let tls = Arc::new(tls::server_config(&credentials)?);
+
+    let (stop, stopping) = watch::channel(false);
+    let (log, log_public) = (store.name().clone(), signer.public());
+    let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
+    let shared = Shared {
+        tenant: config.tenant.clone(),
+        sequencer: sequencer.clone(),
+        registry,
+        sessions: Arc::new(Sessions::default()),
+        signer_chain: credentials.chain_der(),
+        key: Box::new(credentials.key),
+        log,
+        log_key,
+        log_public,
+        stopping: stopping.clone(),
+    };
+    let transport = tokio::spawn(transport(listener, tls, shared, stopping));
+    Ok(Running { address, stop, transport, sequencer, writer, _lock: lock })
+}
+
+async fn transport(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    shared: Shared,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let service = UplinkServer::new(Ingest::new(Arc::new(shared))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .add_service(service)
+        .serve_with_incoming_shutdown(acceptor::accept(listener, tls), async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way to the log.
+    pub fn sequencer(&self) -> &Sequencer {
+        &self.sequencer
+    }
+
+    /// Waits until the log cannot be written any more, and says why.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.writer.failed.clone();
+        let reason = match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None,
+        };
+        reason.unwrap_or_else(|| "the log's writer has ended".into())
+    }
+
+    /// Tells every stream, then closes the log. Takes less than two seconds.
+    pub async fn stop(self) {
+        let Self { stop, transport, sequencer, writer, .. } = self;
+        stop.send_replace(true);
+        let abort = transport.abort_handle();
+        if tokio::time::timeout(LAST_WORDS, transport).await.is_err() {
+            warn!("streams did not end in time");
+            abort.abort();
+        }
+        drop(sequencer);
+        // Streams that outlive the transport hold the writer's queue open; the process does not wait for them.
+        let joined = tokio::task::spawn_blocking(move || writer.thread.join());
+        if tokio::time::timeout(Duration::from_millis(500), joined).await.is_err() {
+            warn!("log not closed in time");
+        }
+        info!("stopped");
+    }
+}
