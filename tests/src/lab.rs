@@ -11,6 +11,7 @@
 mod binaries;
 mod process;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -26,13 +27,15 @@ use toml::{Table, Value as Toml};
 use watchpost_proto::DeviceId;
 
 pub use binaries::{Binaries, binaries, workspace};
+use process::Process;
 pub use process::wait_until;
-use process::{Process, START_MAX};
 
 /// How long a collector or agent may take to end when asked to.
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// How long a killed collector's port may stay taken.
 const PORT_BUSY_MAX: Duration = Duration::from_secs(20);
+/// How long a command may take on a busy machine, with much to read.
+const COMMAND_MAX: Duration = Duration::from_secs(300);
 /// The corporation of the exports in the lab.
 pub const CORP: &str = "wwEXAMPLE0001";
 
@@ -222,7 +225,8 @@ impl Collector {
         self.process.log()
     }
 
-    /// Runs a subcommand such as `["alert", "list", "--json"]` with this collector's `--config`.
+    /// Runs a subcommand such as `["alert", "list", "--json"]` with this collector's `--config`, in a folder of its own:
+    /// paths must be absolute.
     ///
     /// # Errors
     /// It cannot be run or does not end. An exit code other than 0 is no error here.
@@ -390,7 +394,7 @@ impl Agent {
         Tool { config: Some(self.config()), ..self.tool.clone() }.run(arguments)
     }
 
-    /// What `scan` finds in files or folders: one value per finding.
+    /// What `scan` finds in files or folders (absolute paths): one value per finding.
     ///
     /// # Errors
     /// Exit code other than 0, or a line that is not JSON.
@@ -420,7 +424,7 @@ impl Tool {
         let scratch = TempDir::with_prefix_in("command-", &self.logs)?;
         let mut process = Process::new(&self.program, &all, scratch.path(), scratch.path(), "command");
         process.start()?;
-        let status = process.wait(START_MAX)?.context("not started")?;
+        let status = process.wait(COMMAND_MAX)?.context("not started")?;
         Ok(Finished { status, stdout: process.output()?, stderr: process.log() })
     }
 }
@@ -454,6 +458,26 @@ impl Finished {
         let parse = |line: &str| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"));
         self.ok()?.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
     }
+}
+
+/// A finding as `scan --format jsonl` and `finding list --json` both name it: pack, rule, msgid.
+pub type FindingName = (String, String, String);
+
+/// The findings in the output of either command, to be compared.
+///
+/// # Errors
+/// A value without one of the three, or a finding that is there twice: each must count once.
+pub fn finding_names(values: &[Value]) -> anyhow::Result<BTreeSet<FindingName>> {
+    let mut names = BTreeSet::new();
+    for value in values {
+        let part = |key: &str| {
+            let text = value[key].as_str().map(str::to_owned);
+            text.with_context(|| format!("no {key} in {value}"))
+        };
+        let doubled = !names.insert((part("pack")?, part("rule")?, part("msgid")?));
+        ensure!(!doubled, "doubled: {value}");
+    }
+    Ok(names)
 }
 
 /// The part of the collector's log that belongs to a failed start.
@@ -592,6 +616,16 @@ mod tests {
         let failed = lab.agents[0].command(&["fail"]).unwrap();
         assert_eq!(failed.status.code(), Some(2));
         assert!(failed.ok().unwrap_err().to_string().contains("no such thing"));
+    }
+
+    #[test]
+    fn a_doubled_finding_is_an_error() {
+        let value = |msgid: &str| serde_json::json!({"pack": "p", "rule": "r", "msgid": msgid, "more": 1});
+        let names = finding_names(&[value("1"), value("2")]).unwrap();
+        assert_eq!(names.first(), Some(&("p".into(), "r".into(), "1".into())));
+        assert_eq!(names.len(), 2);
+        assert!(finding_names(&[value("1"), value("1")]).is_err());
+        assert!(finding_names(&[serde_json::json!({"pack": "p"})]).is_err());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
-/// How long a program may take until it is ready, and a command until it is done, on a busy machine.
-pub(super) const START_MAX: Duration = Duration::from_secs(60);
+/// How long a program may take until it is ready, on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
 /// Lines of a log shown with a failure.
 const TAIL_LINES: usize = 30;
 
