@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use toml::{Table, Value as Toml};
 use watchpost_proto::DeviceId;
 
-pub use binaries::{Binaries, binaries, workspace};
+pub use binaries::{Binaries, binaries, program, workspace};
 use process::Process;
 pub use process::wait_until;
 

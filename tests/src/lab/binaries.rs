@@ -26,7 +26,7 @@ pub struct Binaries {
 /// What the build said. A failed build is not repeated within the process.
 pub fn binaries() -> anyhow::Result<&'static Binaries> {
     static BUILT: OnceLock<Result<Binaries, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    let built = BUILT.get_or_init(|| build_both().map_err(|error| format!("{error:#}")));
     built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
 }
 
@@ -36,12 +36,27 @@ pub fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-fn build() -> anyhow::Result<Binaries> {
+fn build_both() -> anyhow::Result<Binaries> {
+    let messages = build(&[AGENT, COLLECTOR])?;
+    Ok(Binaries { agent: executable(&messages, AGENT)?, collector: executable(&messages, COLLECTOR)? })
+}
+
+/// Builds one package of the workspace and returns its program, named like the package.
+///
+/// # Errors
+/// What the build said, or a package without a program.
+pub fn program(package: &str) -> anyhow::Result<PathBuf> {
+    executable(&build(&[package])?, package)
+}
+
+/// Builds packages; returns cargo's messages, one JSON object per line.
+fn build(packages: &[&str]) -> anyhow::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--message-format=json-render-diagnostics", "--package", AGENT, "--package", COLLECTOR])
-        .current_dir(workspace());
+    command.args(["build", "--message-format=json-render-diagnostics"]).current_dir(workspace());
+    for package in packages {
+        command.args(["--package", package]);
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -49,8 +64,7 @@ fn build() -> anyhow::Result<Binaries> {
     if !output.status.success() {
         bail!("cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    Ok(Binaries { agent: executable(&messages, AGENT)?, collector: executable(&messages, COLLECTOR)? })
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Finds the path of a program in cargo's messages, one JSON object per line.
