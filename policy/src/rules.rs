@@ -212,7 +212,7 @@ impl Pack {
         read::pack(name, bytes, files)
     }
 
-    /// The names of the files a pack needs, as written in it. What cannot be read names none; [`Pack::parse`] says why.
+    /// The names of the files a pack needs, as written in it: relative paths without `..`. What cannot be read names none; [`Pack::parse`] says why.
     #[must_use]
     pub fn named_files(bytes: &[u8]) -> BTreeSet<String> {
         let mut names = BTreeSet::new();

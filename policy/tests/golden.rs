@@ -1,4 +1,5 @@
 //! Pinned identities. A change of any value here would double or lose findings in the field.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use serde_json::Value;
 use watchpost_policy::identity::{FindingKey, Mid, TenantKey, body_digest, finding_id, mid, pseudonym};

@@ -421,6 +421,26 @@ fn the_fast_path_takes_plain_messages() {
 }
 
 #[test]
+fn the_fast_path_leaves_odd_envelopes_to_the_slow_one() {
+    let plain = samples()[0];
+    for (from, to) in [
+        (r#"["wmExAmPlEAAA0001customerAAAAAAAA"]"#, r#"[" a ",""]"#),
+        (r#"["wmExAmPlEAAA0001customerAAAAAAAA"]"#, "[]"),
+        (r#""from":"li.na""#, r#""from":" li.na""#),
+        (r#""from":"li.na""#, r#""from":"""#),
+        (r#""action":"send""#, r#""action":"recall""#),
+        (r#""msgtime":1772416861007"#, r#""msgtime":0"#),
+        (r#""msgtype":"text""#, r#""msgtype":"link""#),
+        (r#""roomid":"""#, r#""roomid":null"#),
+    ] {
+        let line = plain.replace(from, to);
+        assert_ne!(line, plain);
+        assert!(typed::parse(line.as_bytes()).is_none(), "{line}");
+        parse(line.as_bytes());
+    }
+}
+
+#[test]
 fn codes_are_unique_and_snake_case() {
     let mut seen = std::collections::BTreeSet::new();
     for defect in Defect::ALL {

@@ -62,14 +62,14 @@ pub(super) fn pack(name: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) 
     }
 }
 
-/// Collects every `words_file` in the tree.
+/// Collects every `words_file` in the tree that lies below the pack's folder; the others are refused later and must not be opened.
 pub(super) fn collect_files(node: &Node, names: &mut BTreeSet<String>) {
     match &node.value {
         Yaml::List(items) => items.iter().for_each(|item| collect_files(item, names)),
         Yaml::Map(map) => {
             for (key, value) in map {
                 match &value.value {
-                    Yaml::Text(name) if key.name == "words_file" => _ = names.insert(name.clone()),
+                    Yaml::Text(name) if key.name == "words_file" => names.extend(is_inside(name).then(|| name.clone())),
                     _ => collect_files(value, names),
                 }
             }

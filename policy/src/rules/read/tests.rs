@@ -272,6 +272,12 @@ fn mistakes_in_words_files_name_the_file_and_line() {
 }
 
 #[test]
+fn files_outside_the_folder_are_not_even_named() {
+    let yaml = "rules: [{ detection: { a: { words_file: ../x }, b: { words_file: /y }, c: { words_file: z/w.txt } } }]";
+    assert_eq!(Pack::named_files(yaml.as_bytes()), BTreeSet::from(["z/w.txt".to_owned()]));
+}
+
+#[test]
 fn the_digest_covers_pack_and_named_files_only() {
     let yaml = pack_with(&format!("{HEAD}detection:\n  a: {{ words_file: w.txt }}\n  condition: a"));
     let digest = |yaml: &str, files: &[(&str, &str)]| {
