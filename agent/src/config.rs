@@ -111,9 +111,8 @@ impl Config {
     /// Reads and checks a file. The mistakes are sentences for a person, each with the file's name.
     pub fn load(path: &Path) -> Result<Self, Vec<String>> {
         let told = |text: String| vec![format!("{}: {text}", path.display())];
-        let length = std::fs::metadata(path)
-            .map_err(|error| told(format!("{error}; name the file with --config")))?
-            .len();
+        let length =
+            std::fs::metadata(path).map_err(|error| told(format!("{error}; name the file with --config")))?.len();
         if length > CONFIG_BYTES_MAX {
             return Err(told("this is too large to be a configuration".into()));
         }
@@ -139,7 +138,10 @@ impl Config {
 
 fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let root = reader.root()?;
-    reader.known(&root, &["collector", "state_dir", "identity", "folder", "accounts", "policy", "source", "outbox", "uplink"]);
+    reader.known(
+        &root,
+        &["collector", "state_dir", "identity", "folder", "accounts", "policy", "source", "outbox", "uplink"],
+    );
     let collector = reader.address(&root, "collector");
     let state_dir = reader.path(&root, "state_dir");
     let identity = read_identity(reader, &root);
@@ -149,7 +151,17 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
     let uplink = read_uplink(reader, &root, collector?);
-    Some(Config { state_dir: state_dir?, identity: identity?, folders, accounts, packs, disclose, source, outbox, uplink })
+    Some(Config {
+        state_dir: state_dir?,
+        identity: identity?,
+        folders,
+        accounts,
+        packs,
+        disclose,
+        source,
+        outbox,
+        uplink,
+    })
 }
 
 fn read_identity<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<DeviceFiles> {
@@ -168,7 +180,10 @@ fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Fold
         let (Some(path), Some(corp)) = (path, corp) else { continue };
         let nested = folders.iter().any(|other| other.path.starts_with(&path) || path.starts_with(&other.path));
         if nested {
-            reader.mistake(table.at, format!("{} lies in, or is, another watched folder; name each once", path.display()));
+            reader.mistake(
+                table.at,
+                format!("{} lies in, or is, another watched folder; name each once", path.display()),
+            );
         }
         folders.push(Folder { path, corp: Corp::new(corp) });
     }
@@ -228,8 +243,7 @@ fn read_outbox<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> OutboxCon
 }
 
 fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collector: String) -> UplinkConfig {
-    let mut uplink =
-        UplinkConfig { collector, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
+    let mut uplink = UplinkConfig { collector, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
     let Some(table) = reader.optional_table(root, "uplink") else { return uplink };
     reader.known(&table, &["heartbeat", "retry_max"]);
     if let Some(heartbeat) = reader.duration(&table, "heartbeat", Duration::from_millis(100)) {

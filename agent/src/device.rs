@@ -118,8 +118,7 @@ fn read_identity(path: &Path, leaf: &[u8]) -> Result<(Identity, DeviceId), Devic
 
 fn read_key(path: &Path) -> Result<SoftwareKey, DeviceError> {
     let der = PrivatePkcs8KeyDer::from_pem_file(path).map_err(|error| read_error(path, error))?;
-    SoftwareKey::from_pkcs8(der.secret_pkcs8_der())
-        .map_err(|error| DeviceError::Key { path: path.to_owned(), error })
+    SoftwareKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| DeviceError::Key { path: path.to_owned(), error })
 }
 
 fn read_tenant_key(path: &Path) -> Result<[u8; 32], DeviceError> {

@@ -1,11 +1,23 @@
 //! The edge agent as a library; the daemon is a thin shell around it.
+//!
+//! The data path: [`source`] lists and opens exports, [`lines`] splits them, [`pipeline`] takes them through the policy
+//! into the [`store`] in one transaction, [`seal`] makes signed segments of what waits there, and [`uplink`] sends them
+//! and takes receipts. [`intake`] is the round that ties the first half together, [`daemon`] the threads around it all.
+//! Clocks, paths and readers are passed in; there is no global state.
 
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod device;
+pub mod intake;
 pub mod lines;
+pub mod pipeline;
+pub mod policy_files;
 pub mod random;
 pub mod seal;
 pub mod source;
 pub mod store;
+pub mod summary;
 pub mod uplink;
+pub mod wake;
+pub mod watcher;

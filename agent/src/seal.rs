@@ -7,13 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use watchpost_proto::Digest;
 use watchpost_proto::segment::{Seal, seal};
 use watchpost_proto::v1::Lane;
 
 use crate::clock::Clock;
 use crate::device::Device;
-use crate::random;
 use crate::store::{Store, StoreError};
 
 /// Between two part-filled segments of the urgent lane.
@@ -96,22 +94,4 @@ pub const SERVER_TIME: &str = "server_time";
 /// Reads a stored server time; 0 where there is none.
 pub fn server_time(stored: Option<&[u8]>) -> i64 {
     stored.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes)
-}
-
-/// Salts and appends one summary.
-pub fn encode(summary: &watchpost_proto::v1::Summary) -> Result<Vec<u8>, StoreError> {
-    watchpost_proto::record::encode(summary, random::bytes()).map_err(|_| StoreError::Malformed("record"))
-}
-
-/// Names an export to the collector without telling its name.
-pub fn file_digest(tenant_key: &[u8; 32], device: &Device, key: &crate::store::FileKey) -> Digest {
-    watchpost_proto::digest::hash(
-        "watchpost/file",
-        &[
-            tenant_key,
-            device.id.as_ref(),
-            key.folder.as_os_str().as_encoded_bytes(),
-            key.name.as_os_str().as_encoded_bytes(),
-        ],
-    )
 }

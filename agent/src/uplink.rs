@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::device::Device;
 use crate::random;
 use crate::seal::{SERVER_TIME, server_time};
-use crate::store::{Backlog, Store, StoreError};
+use crate::store::{Backlog, Store, StoreError, Tx};
 
 pub use reconcile::{Trouble, reconcile};
 
@@ -71,8 +71,13 @@ pub struct Uplink {
     policy: Digest,
     instance: InstanceId,
     sealed: Arc<Notify>,
-    freed: Arc<Notify>,
+    freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
+}
+
+/// The last time a collector told, milliseconds; 0 never.
+pub fn last_server_time(tx: &Tx<'_>) -> Result<i64, StoreError> {
+    Ok(server_time(tx.seen(SERVER_TIME)?.as_deref()))
 }
 
 /// How one connection ended.
@@ -103,8 +108,8 @@ pub enum Ended {
 }
 
 impl Uplink {
-    /// An uplink that is not connected yet. `sealed` wakes it when a segment was made; it wakes `freed` when a receipt
-    /// made room.
+    /// An uplink that is not connected yet. `sealed` wakes it when a segment was made; it calls `freed` when a
+    /// receipt made room, or a new epoch left records to seal.
     #[expect(clippy::too_many_arguments, reason = "each is a distinct collaborator, named once at start")]
     pub fn new(
         config: UplinkConfig,
@@ -113,7 +118,7 @@ impl Uplink {
         clock: Arc<dyn Clock>,
         policy: Digest,
         sealed: Arc<Notify>,
-        freed: Arc<Notify>,
+        freed: Box<dyn Fn() + Send + Sync>,
         source: watch::Receiver<SourceState>,
     ) -> Self {
         let instance = InstanceId(random::bytes());
@@ -217,7 +222,7 @@ impl Uplink {
     }
 
     async fn dial(&self) -> Result<Channel, Ended> {
-        let server_ms = server_time(self.store.read(|tx| tx.seen(SERVER_TIME))?.as_deref());
+        let server_ms = self.store.read(last_server_time)?;
         let connector = tls::connector(&self.device, self.clock.wall_ms(), server_ms)
             .map_err(|error| Ended::Connection(error.to_string()))?;
         let address = self.config.collector.clone();
@@ -232,7 +237,7 @@ impl Uplink {
         self.store.read(|tx| {
             let lanes = tx.lanes()?;
             let epoch = lanes.first().map(|lane| lane.head.epoch.to_vec()).unwrap_or_default();
-            let server_ms = server_time(tx.seen(SERVER_TIME)?.as_deref());
+            let server_ms = last_server_time(tx)?;
             Ok(Hello {
                 protocol: PROTOCOL,
                 tenant: self.device.tenant.clone(),
@@ -296,7 +301,7 @@ impl Session<'_> {
             .iter()
             .map(|(lane, next, credit)| LaneCursor { lane: *lane, next: *next, under_way: 0, credit: *credit })
             .collect();
-        uplink.freed.notify_one();
+        (uplink.freed)();
         let slot = welcome.pace.as_ref().map_or(0, |pace| pace.slot_ms);
         tokio::time::sleep(Duration::from_millis(slot).min(REFUSAL_WAIT.1)).await;
         self.say(agent_message::Kind::Ready(Ready { nonce: welcome.nonce.clone() })).await
@@ -375,7 +380,7 @@ impl Session<'_> {
         if let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == place.1) {
             cursor.under_way = cursor.next.saturating_sub(place.2 + 1);
         }
-        uplink.freed.notify_one();
+        (uplink.freed)();
         Ok(())
     }
 
@@ -406,7 +411,7 @@ impl Session<'_> {
         }
         let uplink = self.uplink;
         let backlog = uplink.backlog()?;
-        let server_ms = server_time(uplink.store.read(|tx| tx.seen(SERVER_TIME))?.as_deref());
+        let server_ms = uplink.store.read(last_server_time)?;
         let source = uplink.source.borrow().clone();
         self.say(agent_message::Kind::Heartbeat(Heartbeat {
             clocks: Some(uplink.clock.clocks(server_ms)),

@@ -62,8 +62,7 @@ pub(super) fn is_link_error(error: &io::Error) -> bool {
 #[cfg(target_os = "linux")]
 pub fn is_network_folder(folder: &Path) -> bool {
     // NFS, SMB, SMB2, CIFS, FUSE, 9P, Ceph, as in statfs(2).
-    const NETWORK: [u32; 7] =
-        [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400];
+    const NETWORK: [u32; 7] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400];
     rustix::fs::statfs(folder).is_ok_and(|stats| NETWORK.contains(&(stats.f_type as u32)))
 }
 

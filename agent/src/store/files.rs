@@ -115,6 +115,16 @@ impl FileCounts {
         bump(&mut self.types, kind, Self::KINDS_MAX);
     }
 
+    /// Adds defects counted elsewhere.
+    pub fn add_defects(&mut self, defects: &BTreeMap<String, u64>) {
+        add(&mut self.defects, defects, Self::KINDS_MAX);
+    }
+
+    /// Adds messages by type counted elsewhere.
+    pub fn add_types(&mut self, types: &BTreeMap<String, u64>) {
+        add(&mut self.types, types, Self::KINDS_MAX);
+    }
+
     /// Widens the range of msgtimes.
     pub fn time(&mut self, ms: i64) {
         if ms > 0 {
@@ -125,13 +135,24 @@ impl FileCounts {
 }
 
 fn bump(counts: &mut BTreeMap<String, u64>, kind: &str, kinds_max: usize) {
-    if let Some(count) = counts.get_mut(kind) {
-        *count += 1;
-    } else if counts.len() < kinds_max && kind.len() <= 64 {
-        counts.insert(kind.to_owned(), 1);
-    } else {
-        *counts.entry("other".to_owned()).or_default() += 1;
+    match counts.get_mut(kind) {
+        Some(count) => *count += 1,
+        None => insert(counts, kind, 1, kinds_max),
     }
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>, kinds_max: usize) {
+    for (kind, more) in more {
+        match counts.get_mut(kind) {
+            Some(count) => *count += more,
+            None => insert(counts, kind, *more, kinds_max),
+        }
+    }
+}
+
+fn insert(counts: &mut BTreeMap<String, u64>, kind: &str, count: u64, kinds_max: usize) {
+    let kind = if counts.len() < kinds_max && kind.len() <= 64 { kind } else { "other" };
+    *counts.entry(kind.to_owned()).or_default() += count;
 }
 
 /// One export as the store knows it.
@@ -239,9 +260,11 @@ impl Tx<'_> {
 
     /// Notes that a report of this revision has been appended.
     pub fn file_reported(&self, row: &FileRow) -> Result<(), StoreError> {
-        self.0
-            .prepare_cached("UPDATE file SET reported = ?3 WHERE folder = ?1 AND name = ?2")?
-            .execute(params![bytes(&row.key.folder), bytes(&row.key.name), row.revision])?;
+        self.0.prepare_cached("UPDATE file SET reported = ?3 WHERE folder = ?1 AND name = ?2")?.execute(params![
+            bytes(&row.key.folder),
+            bytes(&row.key.name),
+            row.revision
+        ])?;
         Ok(())
     }
 

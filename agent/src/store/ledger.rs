@@ -43,7 +43,15 @@ impl Tx<'_> {
                 "INSERT INTO ledger (at_ms, person, pack, rule, msgid, disclose, excerpt)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![at_ms, entry.person, entry.pack, entry.rule, entry.msgid, entry.disclose, entry.excerpt])?;
+            .execute(params![
+                at_ms,
+                entry.person,
+                entry.pack,
+                entry.rule,
+                entry.msgid,
+                entry.disclose,
+                entry.excerpt
+            ])?;
         Ok(())
     }
 

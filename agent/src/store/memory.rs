@@ -79,7 +79,8 @@ impl Tx<'_> {
     }
 
     fn days(&self) -> Result<Vec<i64>, StoreError> {
-        let mut statement = self.0.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'mid_*'")?;
+        let mut statement =
+            self.0.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'mid_*'")?;
         let names = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         Ok(names.iter().filter_map(|name| name.strip_prefix("mid_")?.parse().ok()).collect())
     }

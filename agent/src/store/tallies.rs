@@ -75,9 +75,11 @@ impl Tx<'_> {
 
     /// Notes that a snapshot of this revision has been appended.
     pub fn tally_reported(&self, row: &TallyRow) -> Result<(), StoreError> {
-        self.0
-            .prepare_cached("UPDATE tally SET reported = ?3 WHERE account = ?1 AND hour = ?2")?
-            .execute(params![row.account, row.hour, row.revision])?;
+        self.0.prepare_cached("UPDATE tally SET reported = ?3 WHERE account = ?1 AND hour = ?2")?.execute(params![
+            row.account,
+            row.hour,
+            row.revision
+        ])?;
         Ok(())
     }
 

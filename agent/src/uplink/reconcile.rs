@@ -139,8 +139,7 @@ fn shown_checkpoint(tenant: &str, signer: &PublicKey, welcome: &Welcome) -> Opti
 fn extends(known: &Checkpoint, shown: &Checkpoint, welcome: &Welcome) -> bool {
     let proof: Option<Vec<Digest>> = welcome.consistency.iter().map(|hash| Digest::from_slice(hash)).collect();
     let Some(proof) = proof else { return false };
-    known.origin == shown.origin
-        && merkle::verify_consistency(known.size, &known.root, shown.size, &shown.root, &proof)
+    known.origin == shown.origin && merkle::verify_consistency(known.size, &known.root, shown.size, &shown.root, &proof)
 }
 
 /// Whether the collector holds something of this device that the device does not remember having sealed.

@@ -139,7 +139,8 @@ impl ServerCertVerifier for PinnedRoot {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let earliest = std::iter::once(leaf).chain(intermediates).filter_map(|der| not_before_ms(der)).max().unwrap_or(0);
+        let earliest =
+            std::iter::once(leaf).chain(intermediates).filter_map(|der| not_before_ms(der)).max().unwrap_or(0);
         match self.verify_at(leaf, intermediates, name, self.now_ms.max(earliest)) {
             Err(error) if expired(&error) && self.server_ms > 0 => {
                 let verified = self.verify_at(leaf, intermediates, name, self.server_ms.max(earliest))?;
@@ -174,10 +175,7 @@ impl ServerCertVerifier for PinnedRoot {
 }
 
 fn expired(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
-    )
+    matches!(error, Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }))
 }
 
 fn not_before_ms(der: &[u8]) -> Option<i64> {

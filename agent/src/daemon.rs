@@ -1,0 +1,304 @@
+//! The daemon: three threads around the library, and nothing else.
+//!
+//! *intake* lists and reads, *seal* signs, *uplink* sends. Each can die only of a failed database or a bug, and then the
+//! whole process ends, so that its supervisor starts it again and the chains are verified.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use watchpost_policy::engine::{Engine, Scratch};
+use watchpost_proto::v1::{EpochCause, Lane};
+use watchpost_proto::{Digest, EpochId};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::device::{Device, DeviceError};
+use crate::intake::{Intake, Round};
+use crate::pipeline::Pipeline;
+use crate::seal::Sealer;
+use crate::store::{self, Store, StoreError, verify_chains};
+use crate::summary::{self, MadeUnder};
+use crate::uplink::{SourceState, Uplink};
+use crate::wake::Wake;
+use crate::{policy_files, random, watcher};
+
+/// Part of the outbox that tallies and file reports may fill; the rest is for findings and losses.
+const BULK_SHARE: u64 = 8;
+/// The intake stops within this time, or the process ends without it: everything durable already is.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the daemon does not start, or has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The device's files are not usable.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Packs or accounts hold mistakes, one sentence each.
+    #[error("{}", .0.join("\n"))]
+    Policy(Vec<String>),
+    /// The state folder cannot be made or is in use.
+    #[error("{0}")]
+    State(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread ended that never should.
+    #[error("the {0} thread ended unexpectedly")]
+    Thread(&'static str),
+}
+
+/// A running agent.
+pub struct Daemon {
+    shared: Arc<Shared>,
+    ended: mpsc::Receiver<DaemonError>,
+    intake: JoinHandle<()>,
+    // Held for as long as the process watches.
+    _hints: watcher::Hints,
+    _lock: std::fs::File,
+}
+
+/// Stops a daemon from another thread, such as a signal handler's.
+#[derive(Clone)]
+pub struct Stopper(mpsc::Sender<DaemonError>, Arc<Shared>);
+
+struct Shared {
+    stop: AtomicBool,
+    intake: Arc<Wake>,
+    seal: Wake,
+    sealed: Arc<Notify>,
+}
+
+impl Daemon {
+    /// Loads everything the configuration names, verifies the chains and starts to watch. Returns how many folders are
+    /// watched with the daemon.
+    pub fn start(config: Config) -> Result<(Self, Stopper), DaemonError> {
+        let device = Arc::new(Device::load(&config.identity)?);
+        let engine =
+            policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
+        let engine = Arc::new(engine);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let lock = lock_state(&config)?;
+        let store = Arc::new(open_verified(&config, &engine, &*clock)?);
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            intake: Arc::new(Wake::default()),
+            seal: Wake::default(),
+            sealed: Arc::new(Notify::new()),
+        });
+        let (failed, ended) = mpsc::channel();
+        let (tell, source) = watch::channel(SourceState::default());
+        let hints = watcher::watch(&config.folders, &shared.intake);
+        let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
+        let intake = intake(&config, &store, &device, &engine, &clock)?;
+        let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
+        let uplink = uplink(&config, &store, &device, &engine, &clock, &shared, source);
+        let intake = spawn("intake", &failed, {
+            let shared = shared.clone();
+            move || run_intake(intake, &shared, rescan, &tell)
+        })?;
+        spawn("seal", &failed, {
+            let shared = shared.clone();
+            move || run_seal(sealer, &shared)
+        })?;
+        spawn("uplink", &failed, move || run_uplink(&uplink))?;
+        let stopper = Stopper(failed, shared.clone());
+        Ok((Self { shared, ended, intake, _hints: hints, _lock: lock }, stopper))
+    }
+
+    /// Waits until the daemon is told to stop or fails.
+    pub fn wait(self) -> Result<(), DaemonError> {
+        let ended = self.ended.recv();
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.intake.wake();
+        if let Ok(error) = ended
+            && !matches!(error, DaemonError::Thread(STOPPED))
+        {
+            return Err(error);
+        }
+        // Let the transaction under way commit; nothing is lost if it cannot.
+        let deadline = std::time::Instant::now() + STOP_GRACE;
+        while !self.intake.is_finished() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+const STOPPED: &str = "stopped";
+
+impl Stopper {
+    /// Asks the daemon to stop.
+    pub fn stop(&self) {
+        self.1.stop.store(true, Ordering::Relaxed);
+        let _ = self.0.send(DaemonError::Thread(STOPPED));
+    }
+}
+
+/// Opens the database and verifies its chains. A damaged one is set aside, never deleted, and its loss is recorded in
+/// the new one.
+pub fn open_verified(config: &Config, engine: &Engine, clock: &dyn Clock) -> Result<Store, DaemonError> {
+    let found = config.state_dir.join(store::FILE_NAME).exists();
+    let damage = match Store::open(&config.state_dir) {
+        Ok(store) if !found => {
+            store.transaction(|tx| tx.ensure_epoch(EpochId(random::bytes()), EpochCause::First))?;
+            return Ok(store);
+        }
+        Ok(store) => {
+            // A crash right after the first creation leaves a database without an epoch.
+            store.transaction(|tx| tx.ensure_epoch(EpochId(random::bytes()), EpochCause::First))?;
+            match store.read(|tx| verify_chains(tx, None)) {
+                Ok(Ok(_)) => return Ok(store),
+                Ok(Err(fault)) => fault.to_string(),
+                Err(error) => error.to_string(),
+            }
+        }
+        Err(error @ (StoreError::Schema(_) | StoreError::Full | StoreError::Setting(_))) => return Err(error.into()),
+        Err(error) => error.to_string(),
+    };
+    let aside = store::set_aside(&config.state_dir, clock.wall_ms()).map_err(|error| {
+        DaemonError::State(format!("the database is damaged ({damage}) and cannot be moved aside: {error}"))
+    })?;
+    tracing::error!(damage, aside = %aside.display(), "the database was damaged and is set aside; exports are read again");
+    let store = Store::open(&config.state_dir)?;
+    let made = MadeUnder::new(engine, clock.wall_ms());
+    store.transaction(|tx| {
+        tx.ensure_epoch(EpochId(random::bytes()), EpochCause::Damaged)?;
+        tx.append(Lane::Urgent, &made.record(summary::loss("outbox_damaged", 0, 0, "records"))?)
+    })?;
+    Ok(store)
+}
+
+/// Two agents on one state folder would fork their own chain.
+fn lock_state(config: &Config) -> Result<std::fs::File, DaemonError> {
+    let told = |what: &str| DaemonError::State(format!("{}: {what}", config.state_dir.display()));
+    std::fs::create_dir_all(&config.state_dir).map_err(|error| told(&error.to_string()))?;
+    let lock = std::fs::File::create(config.state_dir.join("agent.lock")).map_err(|error| told(&error.to_string()))?;
+    lock.try_lock().map_err(|_| told("another agent is using this folder; stop it first"))?;
+    Ok(lock)
+}
+
+fn intake(
+    config: &Config,
+    store: &Arc<Store>,
+    device: &Arc<Device>,
+    engine: &Arc<Engine>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Intake, StoreError> {
+    let bulk_bytes_max = config.outbox.bytes_max / BULK_SHARE;
+    let pipeline = Pipeline {
+        store: store.clone(),
+        device: device.clone(),
+        engine: engine.clone(),
+        clock: clock.clone(),
+        ceiling: config.disclose,
+        config: config.source.clone(),
+        urgent_bytes_max: config.outbox.bytes_max - bulk_bytes_max,
+        scratch: Scratch::default(),
+    };
+    Intake::new(pipeline, config.folders.clone(), bulk_bytes_max)
+}
+
+fn uplink(
+    config: &Config,
+    store: &Arc<Store>,
+    device: &Arc<Device>,
+    engine: &Arc<Engine>,
+    clock: &Arc<dyn Clock>,
+    shared: &Arc<Shared>,
+    source: watch::Receiver<SourceState>,
+) -> Uplink {
+    let (policy, freed) = (Digest(engine.digest().0), shared.clone());
+    Uplink::new(
+        config.uplink.clone(),
+        device.clone(),
+        store.clone(),
+        clock.clone(),
+        policy,
+        shared.sealed.clone(),
+        Box::new(move || {
+            // A new epoch leaves records to be sealed again, and a receipt leaves room to read.
+            freed.seal.wake();
+            freed.intake.wake_if_resting();
+        }),
+        source,
+    )
+}
+
+fn spawn(
+    name: &'static str,
+    failed: &mpsc::Sender<DaemonError>,
+    run: impl FnOnce() -> Option<StoreError> + Send + 'static,
+) -> Result<JoinHandle<()>, DaemonError> {
+    let failed = failed.clone();
+    let body = move || {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(error)) => drop(failed.send(error.into())),
+            Err(_) => drop(failed.send(DaemonError::Thread(name))),
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(body).map_err(|error| DaemonError::State(error.to_string()))
+}
+
+fn run_intake(
+    mut intake: Intake,
+    shared: &Shared,
+    rescan: Duration,
+    tell: &watch::Sender<SourceState>,
+) -> Option<StoreError> {
+    let committed = || shared.seal.wake();
+    while !shared.stop.load(Ordering::Relaxed) {
+        let round = match intake.round(&shared.stop, &committed) {
+            Ok(round) => round,
+            Err(error) => return Some(error),
+        };
+        if round.appended {
+            shared.seal.wake();
+        }
+        tell.send_replace(SourceState { resting: round.resting.to_owned(), files_waiting: round.waiting });
+        shared.intake.set_resting(!round.resting.is_empty());
+        shared.intake.wait(Some(wait(&round, rescan)));
+    }
+    None
+}
+
+fn wait(round: &Round, rescan: Duration) -> Duration {
+    round.wait.map_or(rescan, |wait| wait.min(rescan))
+}
+
+fn run_seal(mut sealer: Sealer, shared: &Shared) -> Option<StoreError> {
+    /// After a full disk or a key that did not sign.
+    const TRY_AGAIN: Duration = Duration::from_secs(5);
+    while !shared.stop.load(Ordering::Relaxed) {
+        let wait = match sealer.seal_due() {
+            Ok((sealed, wait)) => {
+                if sealed {
+                    shared.sealed.notify_one();
+                }
+                wait
+            }
+            Err(error @ (StoreError::Full | StoreError::Key(_))) => {
+                tracing::error!(%error, "cannot seal now");
+                Some(TRY_AGAIN)
+            }
+            Err(error) => return Some(error),
+        };
+        shared.seal.wait(wait);
+    }
+    None
+}
+
+fn run_uplink(uplink: &Uplink) -> Option<StoreError> {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime.block_on(uplink.run())),
+        Err(error) => {
+            tracing::error!(%error, "the uplink cannot start");
+            Some(StoreError::Setting("an event loop"))
+        }
+    }
+}

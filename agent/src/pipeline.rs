@@ -1,0 +1,177 @@
+//! The data path: one export, batch by batch, from lines to what waits in the outbox.
+//!
+//! Everything a batch brings about commits in one transaction, so a crash at any point leaves either all of it or none,
+//! and reading goes on where the last commit stands. What a batch would do twice is recognised by its message ids.
+
+mod batch;
+mod resume;
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use watchpost_policy::engine::{Engine, Scratch, Standing};
+use watchpost_policy::identity::TenantKey;
+use watchpost_policy::message::Corp;
+use watchpost_policy::parse::parse_line;
+use watchpost_policy::rules::Disclose;
+use watchpost_policy::summary::{SummaryContext, summarise};
+use watchpost_proto::v1::Lane;
+
+use crate::clock::Clock;
+use crate::config::SourceConfig;
+use crate::device::Device;
+use crate::lines::{Line, Lines};
+use crate::source::Aside;
+use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
+use crate::summary::MadeUnder;
+
+use batch::{Batch, Taken};
+
+/// Reads exports. One per process.
+pub struct Pipeline {
+    pub(crate) store: Arc<Store>,
+    pub(crate) device: Arc<Device>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The most that any rule may disclose on this device.
+    pub(crate) ceiling: Disclose,
+    pub(crate) config: SourceConfig,
+    /// Urgent bytes without a receipt at which reading rests.
+    pub(crate) urgent_bytes_max: u64,
+    pub(crate) scratch: Scratch,
+}
+
+/// How reading an export ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Read to its present end.
+    Done,
+    /// Set aside for this reason.
+    Aside(Aside),
+    /// The outbox is full; the rest stays in the export until there is room.
+    OutboxFull,
+    /// The process is stopping.
+    Stopped,
+}
+
+impl Pipeline {
+    /// Reads an export from where its row stands to its present end. `committed` is told after each transaction.
+    pub fn take(
+        &mut self,
+        row: &mut FileRow,
+        file: File,
+        stop: &AtomicBool,
+        committed: impl Fn(),
+    ) -> Result<Outcome, StoreError> {
+        let mut lines = match resume::resume(row, file, self.config.line_bytes_max) {
+            Ok(lines) => lines,
+            Err(aside) => return self.set_aside(row, aside),
+        };
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Outcome::Stopped);
+            }
+            if self.store.read(|tx| tx.backlog())?.urgent.bytes >= self.urgent_bytes_max {
+                return Ok(Outcome::OutboxFull);
+            }
+            let batch = match self.read_batch(&mut lines, &Corp::new(row.corp.as_str())) {
+                Ok(batch) => batch,
+                Err(error) => return self.set_aside(row, Aside::of(&error)),
+            };
+            let mut next = row.clone();
+            next.offset = lines.offset();
+            next.prefix = lines.digest().map_or(next.prefix, |digest| digest.0);
+            next.state = if batch.ended { FileState::Done } else { FileState::Reading };
+            self.store.transaction(|tx| commit(tx, &mut next, &batch))?;
+            *row = next;
+            committed();
+            if batch.ended {
+                return Ok(Outcome::Done);
+            }
+        }
+    }
+
+    /// source → messages → hits → findings → summary, for some megabytes of lines.
+    fn read_batch(&mut self, lines: &mut Lines<File>, corp: &Corp) -> io::Result<Batch> {
+        let start = lines.offset();
+        let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()));
+        while lines.offset() - start < self.config.batch_bytes as u64 {
+            match lines.next()? {
+                Some(Line::Whole(line)) => self.read_line(line, corp, &mut batch),
+                Some(Line::TooLong) => batch.defect("line_too_long"),
+                // Complete, but for its line end; or torn, and read again when the export grows.
+                Some(Line::Unended(line)) if parse_line(line).message.is_some() => {
+                    self.read_line(line, corp, &mut batch);
+                    lines.accept_unended();
+                }
+                Some(Line::Unended(_)) => return Ok(batch.end(true)),
+                None => return Ok(batch.end(false)),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn read_line(&mut self, line: &[u8], corp: &Corp, batch: &mut Batch) {
+        let parsed = parse_line(line);
+        batch.line(&parsed.defects);
+        let Some(message) = parsed.message else { return };
+        batch.message(&message);
+        if self.engine.standing(corp, &message) != Standing::Evaluate {
+            batch.out_of_scope += 1;
+            return;
+        }
+        let key = TenantKey(self.device.tenant_key);
+        let context = SummaryContext {
+            tenant: &self.device.tenant,
+            corp,
+            key: &key,
+            ceiling: self.ceiling,
+            accounts: self.engine.accounts(),
+        };
+        let findings = self.engine.evaluate(corp, &message, &mut self.scratch);
+        let summaries = findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
+        batch.take(Taken::new(
+            &self.engine,
+            &key,
+            corp,
+            &message,
+            summaries,
+            batch.made.at_ms,
+            self.config.horizon_days,
+        ));
+    }
+
+    fn set_aside(&self, row: &mut FileRow, aside: Aside) -> Result<Outcome, StoreError> {
+        row.state = FileState::SetAside;
+        row.reason = aside.as_str().to_owned();
+        self.store.transaction(|tx| tx.put_file(row))?;
+        Ok(Outcome::Aside(aside))
+    }
+}
+
+/// The one transaction: remembered messages, tallies, findings, ledger and progress, all or nothing.
+fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch) -> Result<(), StoreError> {
+    let seen = tx.remember(batch.taken.iter().map(|taken| &taken.remembered))?;
+    let mut tallies = batch::Tallies::default();
+    for (taken, seen) in batch.taken.iter().zip(seen) {
+        match seen {
+            Seen::Repeat => {
+                row.counts.repeats += 1;
+                continue;
+            }
+            Seen::Altered => row.counts.defect("reused_msgid"),
+            Seen::New => tallies.count(taken),
+        }
+        row.counts.messages += 1;
+        for summary in &taken.summaries {
+            tx.append(Lane::Urgent, &batch.made.record(crate::summary::finding(&row.corp, summary))?)?;
+            tx.disclosed(batch.made.at_ms, &crate::summary::disclosure(summary))?;
+            row.counts.findings += 1;
+        }
+    }
+    tallies.write(tx)?;
+    batch.add_counts(&mut row.counts);
+    tx.put_file(row)
+}

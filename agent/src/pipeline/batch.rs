@@ -1,0 +1,127 @@
+//! What some megabytes of an export came to, before it is known which of its messages are repeats.
+
+use std::collections::HashMap;
+
+use watchpost_policy::engine::Engine;
+use watchpost_policy::identity::{TenantKey, body_digest, mid};
+use watchpost_policy::message::{Account, Corp, Message, Side};
+use watchpost_policy::parse::Defect;
+use watchpost_policy::summary::FindingSummary;
+
+use crate::store::{FileCounts, Remembered, StoreError, TallyDelta, Tx};
+use crate::summary::MadeUnder;
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// Messages and counts of one transaction.
+pub(super) struct Batch {
+    pub(super) made: MadeUnder,
+    pub(super) taken: Vec<Taken>,
+    pub(super) out_of_scope: u64,
+    /// The export ended with this batch.
+    pub(super) ended: bool,
+    counts: FileCounts,
+}
+
+impl Batch {
+    pub(super) fn new(made: MadeUnder) -> Self {
+        Self { made, taken: Vec::new(), out_of_scope: 0, ended: false, counts: FileCounts::default() }
+    }
+
+    pub(super) fn defect(&mut self, kind: &str) {
+        self.counts.lines += 1;
+        self.counts.defect(kind);
+    }
+
+    pub(super) fn line(&mut self, defects: &[Defect]) {
+        self.counts.lines += 1;
+        for defect in defects {
+            self.counts.defect(defect.code());
+        }
+    }
+
+    pub(super) fn message(&mut self, message: &Message) {
+        self.counts.message_type(&message.msgtype);
+        self.counts.time(message.msgtime.unwrap_or(0));
+    }
+
+    pub(super) fn take(&mut self, taken: Taken) {
+        self.taken.push(taken);
+    }
+
+    pub(super) fn end(mut self, torn: bool) -> Self {
+        self.ended = true;
+        self.counts.torn = torn;
+        self
+    }
+
+    /// Adds what does not depend on repeats to the export's counts.
+    pub(super) fn add_counts(&self, counts: &mut FileCounts) {
+        counts.lines += self.counts.lines;
+        counts.out_of_scope += self.out_of_scope;
+        counts.torn = self.counts.torn;
+        counts.add_defects(&self.counts.defects);
+        counts.add_types(&self.counts.types);
+        counts.time(self.counts.first_ms);
+        counts.time(self.counts.last_ms);
+    }
+}
+
+/// One message in scope: what is needed to know it again, to count it, and to tell of it.
+pub(super) struct Taken {
+    pub(super) remembered: Option<Remembered>,
+    pub(super) summaries: Vec<FindingSummary>,
+    hour: u32,
+    /// Own accounts among the parties, and whether each is the sender.
+    parties: Vec<(String, bool)>,
+}
+
+impl Taken {
+    pub(super) fn new(
+        engine: &Engine,
+        key: &TenantKey,
+        corp: &Corp,
+        message: &Message,
+        summaries: Vec<FindingSummary>,
+        now_ms: i64,
+        horizon_days: i64,
+    ) -> Self {
+        let msgtime = message.msgtime.unwrap_or(i64::MIN);
+        let (mid, body) = (mid(key, corp, message), body_digest(message));
+        let remembered = Remembered::new(msgtime, now_ms, horizon_days, &mid.0, &body.0);
+        // A message that cannot be known again must not be counted: a second export of it would count it twice.
+        let parties = if remembered.is_some() { own_parties(engine, corp, message) } else { Vec::new() };
+        let hour = u32::try_from(msgtime.div_euclid(HOUR_MS)).unwrap_or(0);
+        Self { remembered, summaries, hour, parties }
+    }
+}
+
+fn own_parties(engine: &Engine, corp: &Corp, message: &Message) -> Vec<(String, bool)> {
+    let own = |id: &&str| match engine.accounts() {
+        Some(accounts) => accounts.get(corp, id).is_some(),
+        None => engine.side(corp, id) == Side::Employee,
+    };
+    let name = |id: &str| Account::new(corp, id).to_string();
+    let sender = Some(message.from.as_str()).filter(own).map(|id| (name(id), true));
+    let receivers = message.to.iter().map(String::as_str).filter(own).map(|id| (name(id), false));
+    sender.into_iter().chain(receivers).collect()
+}
+
+/// Counts per account and hour, gathered so that each is written once.
+#[derive(Default)]
+pub(super) struct Tallies<'a>(HashMap<(&'a str, u32), TallyDelta>);
+
+impl<'a> Tallies<'a> {
+    pub(super) fn count(&mut self, taken: &'a Taken) {
+        for (account, sender) in &taken.parties {
+            let delta = self.0.entry((account, taken.hour)).or_default();
+            delta.sent += u64::from(*sender);
+            delta.received += u64::from(!*sender);
+            delta.flagged += u64::from(!taken.summaries.is_empty());
+        }
+    }
+
+    pub(super) fn write(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        self.0.iter().try_for_each(|((account, hour), delta)| tx.tally(account, *hour, *delta))
+    }
+}

@@ -1,0 +1,83 @@
+//! Packs and accounts from their files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use watchpost_policy::accounts::Accounts;
+use watchpost_policy::engine::Engine;
+use watchpost_policy::packs;
+use watchpost_policy::rules::{Mistake, PACK_BYTES_MAX, Pack};
+
+/// Largest accounts file, in bytes: a million accounts with names and labels.
+const ACCOUNTS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest word file a pack may name, in bytes.
+const WORDS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Compiles the engine from pack files, or from the built-in packs if none are named. The mistakes are sentences for a
+/// person, each with file and line.
+pub fn load_engine(pack_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let mut packs = Vec::new();
+    if pack_files.is_empty() {
+        packs = packs::builtin().map_err(|mistakes| told(&mistakes))?;
+    }
+    for file in pack_files {
+        match load_pack(file) {
+            Ok(pack) => packs.push(pack),
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    let accounts = match accounts.map(load_accounts).transpose() {
+        Ok(accounts) => accounts,
+        Err(more) => {
+            mistakes.extend(more);
+            None
+        }
+    };
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    Engine::compile(packs, accounts).map_err(|error| vec![error.to_string()])
+}
+
+/// Reads one pack with the files it names, which lie beside it.
+pub fn load_pack(file: &Path) -> Result<Pack, Vec<String>> {
+    let bytes = read(file, PACK_BYTES_MAX as u64)?;
+    let mut files = BTreeMap::new();
+    for name in Pack::named_files(&bytes) {
+        if !is_below(&name) {
+            return Err(vec![format!("{}: {name} must lie beside the pack or in a folder there", file.display())]);
+        }
+        let path = file.parent().unwrap_or(Path::new(".")).join(&name);
+        // A file that is missing is told by the pack's own check, with the line that names it.
+        if path.exists() {
+            files.insert(name, read(&path, WORDS_BYTES_MAX)?);
+        }
+    }
+    Pack::parse(&file.display().to_string(), &bytes, &files).map_err(|mistakes| told(&mistakes))
+}
+
+fn load_accounts(file: &Path) -> Result<Accounts, Vec<String>> {
+    let bytes = read(file, ACCOUNTS_BYTES_MAX)?;
+    Accounts::parse(&bytes).map_err(|mistakes| {
+        mistakes.iter().map(|mistake| format!("{}:{}: {}", file.display(), mistake.line, mistake.text)).collect()
+    })
+}
+
+fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<String>> {
+    let told = |text: String| vec![format!("{}: {text}", file.display())];
+    let length = std::fs::metadata(file).map_err(|error| told(error.to_string()))?.len();
+    if length > bytes_max {
+        return Err(told(format!("the file has {length} bytes; at most {bytes_max} are read")));
+    }
+    std::fs::read(file).map_err(|error| told(error.to_string()))
+}
+
+fn is_below(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    parts.all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
+}
+
+fn told(mistakes: &[Mistake]) -> Vec<String> {
+    mistakes.iter().map(Mistake::to_string).collect()
+}

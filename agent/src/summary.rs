@@ -1,0 +1,190 @@
+//! From what the policy found to what the contract carries. Message text ends here: only the excerpt goes on.
+
+use watchpost_policy::engine::Engine;
+use watchpost_policy::rules::{Disclose, Level, Status};
+use watchpost_policy::summary::{FindingSummary, HitSummary};
+use watchpost_proto::v1::{self, summary::Kind};
+use watchpost_proto::{Digest, digest};
+
+use crate::device::Device;
+use crate::random;
+use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow};
+
+/// What every summary names: when and under what it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct MadeUnder {
+    /// Digest of the policy in force.
+    pub policy: Digest,
+    /// The device's wall clock, milliseconds.
+    pub at_ms: i64,
+}
+
+impl MadeUnder {
+    /// The present moment under an engine's policy.
+    pub fn new(engine: &Engine, at_ms: i64) -> Self {
+        Self { policy: Digest(engine.digest().0), at_ms }
+    }
+
+    /// Salts and encodes a summary of this kind.
+    pub fn record(&self, kind: Kind) -> Result<Vec<u8>, StoreError> {
+        let summary = v1::Summary {
+            made_at_ms: self.at_ms,
+            policy: self.policy.to_vec(),
+            roster_version: 0,
+            retro: false,
+            kind: Some(kind),
+        };
+        watchpost_proto::record::encode(&summary, random::bytes()).map_err(|_| StoreError::Malformed("record"))
+    }
+}
+
+/// A finding as the contract carries it.
+pub fn finding(corp: &str, found: &FindingSummary) -> Kind {
+    Kind::Finding(v1::Finding {
+        finding_id: found.finding_id.0.to_vec(),
+        corp: corp.to_owned(),
+        pack: found.pack.clone(),
+        pack_version: found.pack_version,
+        pack_digest: found.pack_digest.0.to_vec(),
+        rule: found.rule.clone(),
+        category: found.category.clone(),
+        level: level(found.level).into(),
+        status: status(found.status).into(),
+        sla_s: found.sla_seconds.unwrap_or(0),
+        person: found.person.clone().unwrap_or_default(),
+        msgid: found.msgid.clone().unwrap_or_default(),
+        msgtime_ms: found.msgtime.unwrap_or(0),
+        msgtype: found.msgtype.clone(),
+        from: found.from.clone(),
+        to: found.to.clone(),
+        to_total: u32::try_from(found.to_total).unwrap_or(u32::MAX),
+        room: found.room.clone().unwrap_or_default(),
+        hits: found.hits.iter().map(hit).collect(),
+        hits_capped: found.hits_capped || found.hits_total > found.hits.len() as u64,
+        disclose: disclose(found.disclosed).into(),
+        excerpt: found.excerpt.clone().unwrap_or_default(),
+        withdrawn: false,
+    })
+}
+
+/// The same finding as the ledger tells it to the employee.
+pub fn disclosure(found: &FindingSummary) -> Disclosure {
+    Disclosure {
+        person: found.person.clone().unwrap_or_default(),
+        pack: found.pack.clone(),
+        rule: found.rule.clone(),
+        msgid: found.msgid.clone().unwrap_or_default(),
+        disclose: found.disclosed.as_str().to_owned(),
+        excerpt: found.excerpt.clone().unwrap_or_default(),
+    }
+}
+
+/// A tally as the contract carries it.
+pub fn tally(row: &TallyRow) -> Kind {
+    Kind::Tally(v1::Tally {
+        account: row.account.clone(),
+        hour: row.hour,
+        revision: row.revision,
+        sent: row.counts.sent,
+        received: row.counts.received,
+        flagged: row.counts.flagged,
+    })
+}
+
+/// A file report as the contract carries it: the file's name stays here.
+pub fn file_report(device: &Device, row: &FileRow) -> Kind {
+    let counts = &row.counts;
+    let mut defects: std::collections::HashMap<String, u64> = counts.defects.clone().into_iter().collect();
+    if counts.torn {
+        *defects.entry("torn_end".into()).or_default() += 1;
+    }
+    Kind::FileReport(v1::FileReport {
+        file: file_digest(device, &row.key).to_vec(),
+        corp: row.corp.clone(),
+        state: file_state(row.state).into(),
+        reason: row.reason.clone(),
+        revision: row.revision,
+        bytes: row.offset,
+        messages: counts.messages,
+        out_of_scope: counts.out_of_scope,
+        repeats: counts.repeats,
+        findings: counts.findings,
+        defects,
+        types: counts.types.clone().into_iter().collect(),
+        first_ms: counts.first_ms,
+        last_ms: counts.last_ms,
+    })
+}
+
+/// A loss of what was left unread in an export.
+pub fn unread_loss(device: &Device, row: &FileRow, reason: &str) -> Kind {
+    Kind::Loss(v1::Loss {
+        reason: reason.to_owned(),
+        file: file_digest(device, &row.key).to_vec(),
+        from: row.offset,
+        count: row.size.saturating_sub(row.offset),
+        unit: "bytes".into(),
+    })
+}
+
+/// A loss that is not about an export.
+pub fn loss(reason: &str, from: u64, count: u64, unit: &str) -> Kind {
+    Kind::Loss(v1::Loss { reason: reason.to_owned(), file: Vec::new(), from, count, unit: unit.to_owned() })
+}
+
+/// Tells the exports of a device apart without naming them.
+fn file_digest(device: &Device, key: &FileKey) -> Digest {
+    digest::hash(
+        "watchpost/file",
+        &[
+            &device.tenant_key,
+            device.id.as_ref(),
+            key.folder.as_os_str().as_encoded_bytes(),
+            key.name.as_os_str().as_encoded_bytes(),
+        ],
+    )
+}
+
+fn hit(hit: &HitSummary) -> v1::Hit {
+    v1::Hit {
+        selection: hit.selection.clone(),
+        field: hit.field.clone(),
+        start: hit.start,
+        end: hit.end,
+        word: hit.word.clone().unwrap_or_default(),
+    }
+}
+
+fn level(level: Level) -> v1::Level {
+    match level {
+        Level::Info => v1::Level::Info,
+        Level::Low => v1::Level::Low,
+        Level::Medium => v1::Level::Medium,
+        Level::High => v1::Level::High,
+        Level::Critical => v1::Level::Critical,
+    }
+}
+
+fn status(status: Status) -> v1::RuleStatus {
+    match status {
+        Status::Live => v1::RuleStatus::Live,
+        Status::Shadow => v1::RuleStatus::Shadow,
+    }
+}
+
+fn disclose(disclose: Disclose) -> v1::Disclose {
+    match disclose {
+        Disclose::None => v1::Disclose::None,
+        Disclose::Masked => v1::Disclose::Masked,
+        Disclose::Context => v1::Disclose::Context,
+    }
+}
+
+fn file_state(state: FileState) -> v1::FileState {
+    match state {
+        FileState::Waiting => v1::FileState::Waiting,
+        FileState::Reading => v1::FileState::Reading,
+        FileState::Done => v1::FileState::Done,
+        FileState::SetAside => v1::FileState::SetAside,
+    }
+}
