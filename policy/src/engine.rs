@@ -162,14 +162,9 @@ impl Engine {
             return Vec::new();
         }
         let capped = self.collect(&message.texts, scratch);
-        if scratch.hits.is_empty() {
-            return Vec::new();
-        }
-        scratch.hits.sort_unstable();
-        scratch.hits.dedup();
-        let parties = Parties::of(self, corp, message);
-        let by_rule = scratch.hits.chunk_by(|a, b| (a.pack, a.rule) == (b.pack, b.rule));
-        by_rule.filter_map(|hits| self.judge(hits, message, &parties, capped)).collect()
+        let findings = if scratch.hits.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) };
+        scratch.release();
+        findings
     }
 
     /// Which side an id stands on: an account of the roster is an employee, else the shape of the id decides.
@@ -206,6 +201,15 @@ impl Engine {
         false
     }
 
+    /// Judges every rule that has a hit.
+    fn findings(&self, corp: &Corp, message: &Message, scratch: &mut Scratch, capped: bool) -> Vec<Finding> {
+        scratch.hits.sort_unstable();
+        scratch.hits.dedup();
+        let parties = Parties::of(self, corp, message);
+        let by_rule = scratch.hits.chunk_by(|a, b| (a.pack, a.rule) == (b.pack, b.rule));
+        by_rule.filter_map(|hits| self.judge(hits, message, &parties, capped)).collect()
+    }
+
     /// Judges one rule by its hits.
     fn judge(&self, hits: &[RawHit], message: &Message, parties: &Parties<'_>, capped: bool) -> Option<Finding> {
         let first = hits.first()?;
@@ -234,6 +238,19 @@ impl Engine {
 }
 
 mod judge;
+
+/// Hits a scratch keeps room for.
+const KEPT_HITS_MAX: usize = 4_096;
+
+impl Scratch {
+    /// An idle agent must not hold what one huge message needed.
+    fn release(&mut self) {
+        self.matcher.release();
+        if self.hits.capacity() > KEPT_HITS_MAX {
+            self.hits = Vec::new();
+        }
+    }
+}
 
 /// Which selection a list of the matcher belongs to.
 #[derive(Clone, Copy, Debug)]

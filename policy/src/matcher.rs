@@ -38,6 +38,13 @@ pub struct MatchScratch {
     folded: Folded,
 }
 
+impl MatchScratch {
+    /// Gives back the memory a very long text took.
+    pub(crate) fn release(&mut self) {
+        self.folded.release();
+    }
+}
+
 /// Finds words in texts.
 pub trait Matcher: Send + Sync {
     /// Calls `sink` for every hit in `text`, until it breaks. Hits of one list come in order of their end.

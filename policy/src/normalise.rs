@@ -24,6 +24,9 @@ pub const NOISE_STEP_MAX: u32 = 4;
 /// Inserted characters that may stand inside a word altogether.
 pub const NOISE_TOTAL_MAX: u32 = 8;
 
+/// Folded characters a reused buffer keeps room for; nearly every text is shorter.
+const KEPT_CHARS_MAX: usize = 16_384;
+
 /// Folded text and its map back. Reused between texts: [`Folded::fold`] clears it first.
 #[derive(Clone, Debug, Default)]
 pub struct Folded {
@@ -96,6 +99,13 @@ impl Folded {
             noise: tail.noise - head.noise,
             noise_step: steps.max().unwrap_or(0),
         })
+    }
+
+    /// Gives back the memory a very long text took.
+    pub(crate) fn release(&mut self) {
+        if self.marks.capacity() > KEPT_CHARS_MAX {
+            *self = Self::default();
+        }
     }
 
     fn push(&mut self, folded: char, original: Range<u32>, noise: u32) {

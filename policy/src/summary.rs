@@ -166,8 +166,8 @@ fn bounded(text: &str) -> String {
     if text.len() <= STRING_BYTES_MAX {
         return text.to_owned();
     }
-    let end = (0..=STRING_BYTES_MAX - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", text.get(..end).unwrap_or_default())
+    let end = text.floor_char_boundary(STRING_BYTES_MAX - '…'.len_utf8());
+    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]

@@ -269,6 +269,14 @@ fn scratch_carries_nothing_over() {
 }
 
 #[test]
+fn scratch_gives_back_what_a_huge_message_took() {
+    let engine = engine("detection:\n  a: { words: [哈哈] }\n  condition: a");
+    let mut scratch = Scratch::default();
+    assert_eq!(engine.evaluate(&corp(), &message(&[&"哈".repeat(100_000)]), &mut scratch).len(), 1);
+    assert_eq!(scratch.hits.capacity(), 0);
+}
+
+#[test]
 fn no_packs_no_findings() {
     assert!(evaluate(&Engine::compile(Vec::new(), None).unwrap(), &message(&["保本"])).is_empty());
 }

@@ -405,6 +405,18 @@ fn the_number_of_texts_is_bounded() {
 }
 
 #[test]
+fn the_bytes_of_text_are_bounded() {
+    let cut = |text: &str| {
+        let parsed = parse(line(&format!(r#""msgtype":"text","text":{{"content":"{text}"}}"#)).as_bytes());
+        (codes(&parsed), texts(&parsed)[0].1.len())
+    };
+    let bound = texts::TEXT_BYTES_MAX;
+    assert_eq!(cut(&"a".repeat(bound)), (vec![], bound));
+    assert_eq!(cut(&"a".repeat(bound + 1)), (vec!["too_many_texts"], bound));
+    assert_eq!(cut(&"保".repeat(bound / 3 + 1)), (vec!["too_many_texts"], bound / 3 * 3), "cut at a character");
+}
+
+#[test]
 fn the_fast_path_takes_plain_messages() {
     assert!(typed::parse(samples()[0].as_bytes()).is_some(), "else nobody is fast");
     for rest in [

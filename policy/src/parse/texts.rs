@@ -8,8 +8,9 @@ use super::{Defect, Defects, Text, parse_json};
 const DEPTH_MAX: usize = 8;
 /// Texts of one message; a real record has some tens.
 const TEXTS_MAX: usize = 10_000;
-/// Bytes of text of one message, all texts together.
-const TEXT_BYTES_MAX: usize = 8 << 20;
+/// Bytes of text of one message, all texts together. The client allows some thousand characters; forwarded records add up.
+/// Folding takes up to 16 times as much memory.
+pub(super) const TEXT_BYTES_MAX: usize = 2 << 20;
 /// A vendor may wrap a JSON string in a JSON string; more than twice was never seen.
 const STRING_WRAPS_MAX: usize = 3;
 
@@ -142,15 +143,19 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, path: &str, key: &str, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        if self.texts.len() >= TEXTS_MAX || self.bytes + text.len() > TEXT_BYTES_MAX {
+        let room = TEXT_BYTES_MAX - self.bytes;
+        let text = if text.len() > room {
             self.defects.add(Defect::TooManyTexts);
-            return;
+            &text[..text.floor_char_boundary(room)]
+        } else {
+            text
+        };
+        if self.texts.len() >= TEXTS_MAX {
+            self.defects.add(Defect::TooManyTexts);
+        } else if !text.is_empty() {
+            self.bytes += text.len();
+            self.texts.push(Text { field: format!("{path}.{key}"), text: text.to_owned() });
         }
-        self.bytes += text.len();
-        self.texts.push(Text { field: format!("{path}.{key}"), text: text.to_owned() });
     }
 }
 

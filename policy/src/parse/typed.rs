@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
 use super::milliseconds;
+use super::texts::TEXT_BYTES_MAX;
 use crate::message::{Action, Message, Text};
 
 /// The message, or `None` when the line needs the slow path.
@@ -80,7 +81,9 @@ struct Body(String);
 
 impl Body {
     fn texts(self) -> Option<Vec<Text>> {
-        (!self.0.is_empty()).then(|| vec![Text { field: "text.content".to_owned(), text: self.0 }])
+        (1..=TEXT_BYTES_MAX)
+            .contains(&self.0.len())
+            .then(|| vec![Text { field: "text.content".to_owned(), text: self.0 }])
     }
 }
 
