@@ -522,7 +522,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The outer `None` is a mistake, the inner one no `near`.
-    #[expect(clippy::option_option, reason = "the two mean different things and the caller unwraps at once")]
     fn near<'n>(&mut self, fields: &Fields<'n>, what: &str) -> Option<Option<(&'n str, Place, u32)>> {
         match (fields.get("near"), fields.get("within")) {
             (None, None) => Some(None),
