@@ -16,11 +16,8 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 use watchpost_proto::DeviceId;
-use watchpost_proto::identity::{self, ENROL_NAME, UPLINK_NAME};
+use watchpost_proto::identity::{self, DEV_CA_OID_ARCS, ENROL_NAME, UPLINK_NAME};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
-
-/// The marker extension of a development root.
-const DEV_CA_OID: &[u64] = &[2, 25, 1_959_324_082_104_638_123];
 
 /// DER tag of a UTF8String.
 const DER_UTF8_STRING: u8 = 0x0c;
@@ -285,14 +282,7 @@ pub fn is_development(certificate: &str) -> bool {
     let Ok(der) = der_of(certificate) else {
         return false;
     };
-    let Ok((_, parsed)) = X509Certificate::from_der(&der) else {
-        return false;
-    };
-    let marker = development_marker();
-    let content = marker.content();
-    parsed.extensions().iter().any(|extension| {
-        extension.value == content && extension.oid.iter().is_some_and(|oid| oid.eq(marker.oid_components()))
-    })
+    identity::is_development_root(&der)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,7 +391,7 @@ fn development_marker() -> CustomExtension {
     let text = b"development only";
     let mut content = vec![DER_UTF8_STRING, text.len() as u8];
     content.extend_from_slice(text);
-    CustomExtension::from_oid_content(DEV_CA_OID, content)
+    CustomExtension::from_oid_content(&DEV_CA_OID_ARCS, content)
 }
 
 /// What every certificate has: a name, a random serial number, dates and the identifier of its issuer's key.

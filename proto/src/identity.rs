@@ -15,9 +15,9 @@ pub const ENROL_NAME: &str = "enrol.watchpost.internal";
 /// The only protocol spoken after the handshake.
 pub const ALPN: &[u8] = b"h2";
 /// Object identifier of the extension that marks a development root; packages refuse it.
-pub const DEV_CA_OID: &str = "2.25.195932408210463812337";
+pub const DEV_CA_OID: &str = "2.25.1959324082104638123";
 /// [`DEV_CA_OID`] as its arcs.
-pub const DEV_CA_OID_ARCS: [u128; 3] = [2, 25, 195_932_408_210_463_812_337];
+pub const DEV_CA_OID_ARCS: [u64; 3] = [2, 25, 1_959_324_082_104_638_123];
 
 /// Who holds a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_oid_and_its_arcs_are_the_same() {
-        let arcs: Vec<String> = DEV_CA_OID_ARCS.iter().map(u128::to_string).collect();
+        let arcs: Vec<String> = DEV_CA_OID_ARCS.iter().map(u64::to_string).collect();
         assert_eq!(arcs.join("."), DEV_CA_OID);
     }
 }
