@@ -8,11 +8,15 @@
 //! ```
 
 pub mod acceptor;
+pub mod admin;
+pub mod alerts;
 pub mod chain;
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod credentials;
+pub mod derive;
+pub mod devices;
 pub mod durable_file;
 pub mod ingest;
 pub mod log_key;
@@ -25,4 +29,5 @@ pub mod server;
 pub mod sessions;
 pub mod standing;
 pub mod tls;
+pub mod trust;
 pub mod verify;

@@ -6,6 +6,7 @@
 //! to be, cannot fork the tree.
 
 mod append;
+pub mod check;
 mod read;
 mod schema;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{init, serve};
+use watchpost_collector::commands::{alert, device, finding, init, log, output, serve};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -17,12 +17,17 @@ struct Cli {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Alert(alert::AlertArgs),
+    Finding(finding::FindingArgs),
+    Device(device::DeviceArgs),
+    Log(log::LogArgs),
 }
 
 fn main() -> ExitCode {
     log_to_stderr();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -34,6 +39,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(&args),
+        Command::Alert(args) => alert::run(args),
+        Command::Finding(args) => finding::run(args),
+        Command::Device(args) => device::run(args),
+        Command::Log(args) => log::run(args),
     }
 }
 

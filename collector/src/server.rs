@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -16,9 +16,11 @@ use watchpost_proto::limits::MESSAGE_BYTES_MAX;
 use watchpost_proto::note::LogSigner;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
+use crate::admin::{requests_folder, take_requests};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::derive::follow::follow;
 use crate::durable_file::{self, Access};
 use crate::ingest::{Ingest, Shared};
 use crate::log_store::{LogReader, LogStore, StoreError};
@@ -38,7 +40,12 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(90);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
 /// How long streams may take to say their last word.
-const LAST_WORDS: Duration = Duration::from_millis(1200);
+const LAST_WORDS: Duration = Duration::from_millis(1000);
+/// How long the log may take to close, and then the follower to derive what came last.
+const CLOSE_LOG: Duration = Duration::from_millis(300);
+const DERIVE_LAST: Duration = Duration::from_millis(500);
+/// How long a starting collector waits for the lock: a command may hold it for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The right to append to a data folder; given up when dropped, also by a crash.
 #[derive(Debug)]
@@ -90,6 +97,7 @@ pub struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    follower: JoinHandle<()>,
     sequencer: Sequencer,
     writer: Writer,
     _lock: DataLock,
@@ -101,9 +109,7 @@ pub struct Running {
 /// A sentence that says what is missing or wrong.
 pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let credentials = Credentials::load(config)?;
-    let Some(lock) = DataLock::take(&config.data_dir)? else {
-        bail!("another collector is running on {}", config.data_dir.display());
-    };
+    let lock = lock(&config.data_dir).await?;
     let OpenLog { store, signer } = open_log(config, &credentials)?;
     let reader = LogReader::open(&config.log_db())?;
     let log_key = log_key::introduce(&reader, &signer, &credentials.key)?;
@@ -115,11 +121,12 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let (stop, stopping) = watch::channel(false);
     let (log, log_public) = (store.name().clone(), signer.public());
     let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
+    let sessions = Arc::new(Sessions::default());
     let shared = Shared {
         tenant: config.tenant.clone(),
         sequencer: sequencer.clone(),
         registry,
-        sessions: Arc::new(Sessions::default()),
+        sessions: Arc::clone(&sessions),
         signer_chain: credentials.chain_der(),
         key: Box::new(credentials.key),
         log,
@@ -127,8 +134,24 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         log_public,
         stopping: stopping.clone(),
     };
+    let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
+    let requests = take_requests(requests_folder(config), sequencer.clone(), sessions, stopping.clone());
+    tokio::spawn(requests);
     let transport = tokio::spawn(transport(listener, tls, shared, stopping));
-    Ok(Running { address, stop, transport, sequencer, writer, _lock: lock })
+    Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })
+}
+
+async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Some(lock) = DataLock::take(data_dir)? {
+            return Ok(lock);
+        }
+        if Instant::now() > give_up {
+            bail!("another collector is running on {}", data_dir.display());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn transport(
@@ -175,7 +198,7 @@ impl Running {
 
     /// Tells every stream, then closes the log. Takes less than two seconds.
     pub async fn stop(self) {
-        let Self { stop, transport, sequencer, writer, .. } = self;
+        let Self { stop, transport, follower, sequencer, writer, _lock, .. } = self;
         stop.send_replace(true);
         let abort = transport.abort_handle();
         if tokio::time::timeout(LAST_WORDS, transport).await.is_err() {
@@ -185,8 +208,11 @@ impl Running {
         drop(sequencer);
         // Streams that outlive the transport hold the writer's queue open; the process does not wait for them.
         let joined = tokio::task::spawn_blocking(move || writer.thread.join());
-        if tokio::time::timeout(Duration::from_millis(500), joined).await.is_err() {
+        if tokio::time::timeout(CLOSE_LOG, joined).await.is_err() {
             warn!("log not closed in time");
+        }
+        if tokio::time::timeout(DERIVE_LAST, follower).await.is_err() {
+            info!("the rest is derived at the next start");
         }
         info!("stopped");
     }

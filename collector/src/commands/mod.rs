@@ -1,4 +1,9 @@
 //! One module per subcommand of `watchpost-collector`.
 
+pub mod alert;
+pub mod device;
+pub mod finding;
 pub mod init;
+pub mod log;
+pub mod output;
 pub mod serve;

@@ -1,0 +1,316 @@
+//! Alerts: findings of live rules, grouped for a person to deal with by rule, person concerned and day.
+//!
+//! An alert's id is the finding that opened it, the first in log order; it never changes. An alert is seen while
+//! any of its findings is, and a finding is seen while a device holds it that is not quarantined.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::UtcOffset;
+use time::macros::{format_description, offset};
+use watchpost_proto::digest::hash;
+use watchpost_proto::v1::{Finding, Level, RuleStatus, Summary, summary};
+use watchpost_proto::{DeviceId, Message as _};
+
+use crate::derive::DeriveError;
+
+/// Where a day begins for the people who read alerts.
+const DAY_OFFSET: UtcOffset = offset!(+8);
+/// The day of a message without a time.
+pub const DAY_UNKNOWN: &str = "unknown";
+
+/// What makes findings one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertKey<'a> {
+    /// The pack of the rule.
+    pub pack: &'a str,
+    /// The rule.
+    pub rule: &'a str,
+    /// The account concerned, `corp/userid`; empty where nobody of the company is.
+    pub person: &'a str,
+    /// The day of the message at +08:00, `YYYY-MM-DD`, or [`DAY_UNKNOWN`].
+    pub day: String,
+}
+
+impl<'a> AlertKey<'a> {
+    /// The key of a finding.
+    pub fn of(finding: &'a Finding) -> Self {
+        Self { pack: &finding.pack, rule: &finding.rule, person: &finding.person, day: day(finding.msgtime_ms) }
+    }
+
+    /// All of it in one text, with lengths so that no two keys look alike.
+    pub(crate) fn joined(&self) -> String {
+        let Self { pack, rule, person, day } = self;
+        format!("{}:{pack}{}:{rule}{}:{person}{day}", pack.len(), rule.len(), person.len())
+    }
+}
+
+/// The day of a moment, milliseconds since 1970, at +08:00; 0 is unknown.
+pub fn day(msgtime_ms: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(msgtime_ms.div_euclid(1000)).ok().filter(|_| msgtime_ms != 0);
+    at.and_then(|at| at.to_offset(DAY_OFFSET).format(format_description!("[year]-[month]-[day]")).ok())
+        .unwrap_or_else(|| DAY_UNKNOWN.into())
+}
+
+/// Opens an alert with the finding that comes first.
+///
+/// A finding that has opened an alert may come again under another key, told by another version of its rule or after
+/// the person concerned has changed. That second alert's id is a digest of the finding and the key.
+pub(crate) fn open(db: &Connection, key: &AlertKey<'_>, finding: &Finding) -> rusqlite::Result<i64> {
+    let taken = db.prepare_cached("SELECT 1 FROM alert WHERE opened_by = ?1")?.exists([&finding.finding_id])?;
+    let id = if taken {
+        hash("watchpost/alert", &[&finding.finding_id, key.joined().as_bytes()]).to_vec()
+    } else {
+        finding.finding_id.clone()
+    };
+    db.prepare_cached(
+        "INSERT INTO alert (opened_by, pack, rule, category, person, day) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .insert((id, key.pack, key.rule, &finding.category, key.person, &key.day))
+}
+
+/// An alert as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// Id: the finding that opened it, hexadecimal.
+    pub alert: String,
+    /// The pack of the rule.
+    pub pack: String,
+    /// The rule.
+    pub rule: String,
+    /// The highest level among its findings.
+    pub level: &'static str,
+    /// The rule's category.
+    pub category: String,
+    /// The account concerned.
+    pub person: String,
+    /// Day at +08:00.
+    pub day: String,
+    /// Findings seen.
+    pub findings: u64,
+    /// Time of the oldest message, milliseconds since 1970; none where no message has one.
+    pub first_msgtime: Option<i64>,
+    /// Time of the newest message.
+    pub last_msgtime: Option<i64>,
+    /// Devices that hold one of the findings.
+    pub devices: Vec<String>,
+    /// `open`.
+    pub state: &'static str,
+}
+
+/// One finding of an alert, as the first of its devices tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Hexadecimal.
+    pub finding_id: String,
+    /// The archive's message id.
+    pub msgid: String,
+    /// Milliseconds since 1970; none where unknown.
+    pub msgtime: Option<i64>,
+    /// Own account or pseudonym.
+    pub from: String,
+    /// Receivers, at most fifty.
+    pub to: Vec<String>,
+    /// Pseudonym of the room, or empty.
+    pub room: String,
+    /// The archive's message type.
+    pub msgtype: String,
+    /// As far as the rule and the device disclose it.
+    pub excerpt: String,
+    /// The device that tells it.
+    pub device: String,
+    /// How many hits are listed.
+    pub hits: usize,
+}
+
+/// A finding people may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VisibleFinding {
+    /// Hexadecimal.
+    pub finding_id: String,
+    /// The pack of the rule.
+    pub pack: String,
+    /// The rule.
+    pub rule: String,
+    /// `live` or `shadow`.
+    pub status: &'static str,
+    /// The archive's message id.
+    pub msgid: String,
+    /// Devices that hold it and are not quarantined.
+    pub devices: Vec<String>,
+}
+
+const ALERTS: &str = "
+    SELECT alert.opened_by, pack, rule, category, person, day, max(level), count(DISTINCT finding),
+           min(nullif(msgtime_ms, 0)), max(nullif(msgtime_ms, 0)), group_concat(DISTINCT hex(device.device))
+    FROM observation
+    JOIN device ON device.id = observation.device
+    JOIN alert ON alert.id = observation.alert
+    WHERE observation.alert IS NOT NULL AND NOT device.quarantined";
+
+/// Hands every alert to `take`, in the order they were opened.
+///
+/// # Errors
+/// The database, or what `take` returned.
+pub fn list<E: From<DeriveError>>(db: &Connection, mut take: impl FnMut(Alert) -> Result<(), E>) -> Result<(), E> {
+    let text = format!("{ALERTS} GROUP BY observation.alert ORDER BY observation.alert");
+    let mut statement = db.prepare(&text).map_err(DeriveError::from)?;
+    let mut rows = statement.query([]).map_err(DeriveError::from)?;
+    while let Some(row) = rows.next().map_err(DeriveError::from)? {
+        take(read_alert(row).map_err(DeriveError::from)?)?;
+    }
+    Ok(())
+}
+
+/// The alert with this id, if it can be seen.
+///
+/// # Errors
+/// The database.
+pub fn find(db: &Connection, id: &[u8]) -> Result<Option<Alert>, DeriveError> {
+    let text = format!("{ALERTS} AND alert.opened_by = ?1 GROUP BY observation.alert");
+    Ok(db.query_row(&text, [id], read_alert).optional()?)
+}
+
+/// The findings of an alert that can be seen, in the order they were first told.
+///
+/// # Errors
+/// The database.
+pub fn items(db: &Connection, id: &[u8]) -> Result<Vec<Item>, DeriveError> {
+    let mut statement = db.prepare(
+        "SELECT finding.finding_id, device.device, summary, min(device.id)
+         FROM alert
+         JOIN observation ON observation.alert = alert.id
+         JOIN device ON device.id = observation.device
+         JOIN finding ON finding.id = observation.finding
+         WHERE alert.opened_by = ?1 AND NOT device.quarantined
+         GROUP BY observation.finding ORDER BY observation.finding",
+    )?;
+    let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.map(|row| Ok(read_item(row?))).collect()
+}
+
+/// Hands every finding that can be seen to `take`, in the order they were first told.
+///
+/// # Errors
+/// The database, or what `take` returned.
+pub fn findings<E: From<DeriveError>>(
+    db: &Connection,
+    mut take: impl FnMut(VisibleFinding) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = db
+        .prepare(
+            "SELECT finding.finding_id, group_concat(hex(device.device)), summary, min(device.id)
+             FROM observation
+             JOIN device ON device.id = observation.device
+             JOIN finding ON finding.id = observation.finding
+             WHERE NOT device.quarantined AND NOT withdrawn
+             GROUP BY observation.finding ORDER BY observation.finding",
+        )
+        .map_err(DeriveError::from)?;
+    let mut rows = statement.query([]).map_err(DeriveError::from)?;
+    while let Some(row) = rows.next().map_err(DeriveError::from)? {
+        take(read_visible(row).map_err(DeriveError::from)?)?;
+    }
+    Ok(())
+}
+
+fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
+    let id: Vec<u8> = row.get(0)?;
+    Ok(Alert {
+        alert: hex::encode(id),
+        pack: row.get(1)?,
+        rule: row.get(2)?,
+        category: row.get(3)?,
+        person: row.get(4)?,
+        day: row.get(5)?,
+        level: level_name(row.get(6)?),
+        findings: row.get(7)?,
+        first_msgtime: row.get(8)?,
+        last_msgtime: row.get(9)?,
+        devices: device_names(&row.get::<_, String>(10)?),
+        state: "open",
+    })
+}
+
+fn read_item((id, device, bytes): (Vec<u8>, Vec<u8>, Vec<u8>)) -> Item {
+    let finding = finding_of(&bytes);
+    Item {
+        finding_id: hex::encode(id),
+        msgid: finding.msgid,
+        msgtime: Some(finding.msgtime_ms).filter(|at| *at != 0),
+        from: finding.from,
+        to: finding.to,
+        room: finding.room,
+        msgtype: finding.msgtype,
+        excerpt: finding.excerpt,
+        device: device_name(&device),
+        hits: finding.hits.len(),
+    }
+}
+
+fn read_visible(row: &rusqlite::Row<'_>) -> rusqlite::Result<VisibleFinding> {
+    let id: Vec<u8> = row.get(0)?;
+    let finding = finding_of(row.get_ref(2)?.as_blob().unwrap_or_default());
+    Ok(VisibleFinding {
+        finding_id: hex::encode(id),
+        status: if finding.status() == RuleStatus::Live { "live" } else { "shadow" },
+        pack: finding.pack,
+        rule: finding.rule,
+        msgid: finding.msgid,
+        devices: device_names(&row.get::<_, String>(1)?),
+    })
+}
+
+/// Only summaries that decoded to a finding are stored as observations.
+fn finding_of(summary: &[u8]) -> Finding {
+    match Summary::decode(summary).map(|summary| summary.kind) {
+        Ok(Some(summary::Kind::Finding(finding))) => finding,
+        _ => Finding::default(),
+    }
+}
+
+fn device_names(joined: &str) -> Vec<String> {
+    let mut names: Vec<String> =
+        joined.split(',').filter_map(DeviceId::from_hex).map(|device| device.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A device's UUID from its bytes.
+pub(crate) fn device_name(bytes: &[u8]) -> String {
+    DeviceId::from_slice(bytes).map(|device| device.to_string()).unwrap_or_default()
+}
+
+/// The word for a level.
+pub fn level_name(level: i32) -> &'static str {
+    match Level::try_from(level) {
+        Ok(Level::Info) => "info",
+        Ok(Level::Low) => "low",
+        Ok(Level::Medium) => "medium",
+        Ok(Level::High) => "high",
+        Ok(Level::Critical) => "critical",
+        Ok(Level::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_at_midnight_in_china() {
+        // 2023-11-14 15:59:59.999 and 16:00 UTC.
+        assert_eq!(day(1_699_977_599_999), "2023-11-14");
+        assert_eq!(day(1_699_977_600_000), "2023-11-15");
+        assert_eq!(day(0), DAY_UNKNOWN);
+        assert_eq!(day(i64::MAX), DAY_UNKNOWN);
+        assert_eq!(day(-1), "1970-01-01");
+    }
+
+    #[test]
+    fn keys_do_not_run_into_each_other() {
+        let finding = |pack: &str, rule: &str| Finding { pack: pack.into(), rule: rule.into(), ..Finding::default() };
+        let (a, b) = (finding("a", "bc"), finding("ab", "c"));
+        assert_ne!(AlertKey::of(&a).joined(), AlertKey::of(&b).joined());
+    }
+}

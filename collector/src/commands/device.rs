@@ -1,0 +1,170 @@
+//! `watchpost-collector device`: who sends, and who may.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use watchpost_proto::DeviceId;
+
+use super::output::Output;
+use crate::admin::{self, Request, Verb};
+use crate::config::Config;
+use crate::derive;
+use crate::devices::{self, Device};
+
+/// Shows devices, and shuts them out or lets them in. 查看与管理设备。
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    #[command(subcommand)]
+    command: DeviceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeviceCommand {
+    /// Lists all devices.
+    #[command(after_help = "Example:\n  watchpost-collector device list --config ./collector/collector.toml --json")]
+    List {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one device.
+    #[command(after_help = "Example:\n  watchpost-collector device show UUID --config ./collector/collector.toml")]
+    Show {
+        /// The device's UUID.
+        device: String,
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts a device on the deny-list: nothing it sends is taken any more.
+    #[command(
+        after_help = "Example:\n  watchpost-collector device revoke UUID --reason \"laptop stolen\" --config ./collector/collector.toml"
+    )]
+    Revoke(DeedArgs),
+    /// Holds what a device sends out of what people see.
+    #[command(
+        after_help = "Example:\n  watchpost-collector device quarantine UUID --reason \"under review\" --config ./collector/collector.toml"
+    )]
+    Quarantine(DeedArgs),
+    /// Lifts quarantine and revocation.
+    #[command(
+        after_help = "Example:\n  watchpost-collector device release UUID --reason \"clone removed\" --config ./collector/collector.toml"
+    )]
+    Release(DeedArgs),
+}
+
+#[derive(Debug, Args)]
+struct DeedArgs {
+    /// The device's UUID.
+    device: String,
+    /// Why; goes into the log.
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Who does it; goes into the log. The system's user by default.
+    #[arg(long)]
+    by: Option<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Nothing to read, no such device, or what kept a deed from being done.
+pub fn run(args: DeviceArgs) -> anyhow::Result<()> {
+    match args.command {
+        DeviceCommand::List { config, json } => list(&Config::load(&config)?, json),
+        DeviceCommand::Show { device, config, json } => show(&Config::load(&config)?, &device, json),
+        DeviceCommand::Revoke(args) => deed(Verb::Revoke, args),
+        DeviceCommand::Quarantine(args) => deed(Verb::Quarantine, args),
+        DeviceCommand::Release(args) => deed(Verb::Release, args),
+    }
+}
+
+fn list(config: &Config, json: bool) -> anyhow::Result<()> {
+    let db = derive::open_read_only(&config.derived_db())?;
+    let mut out = Output::new();
+    if !json {
+        out.row(&["DEVICE", "STATE", "AGENT", "FINDINGS", "FILES", "REASON"])?;
+    }
+    for device in devices::list(&db, None)? {
+        if json {
+            out.json(&device)?;
+        } else {
+            let (findings, files) = (device.findings.to_string(), device.files.to_string());
+            out.row(&[&device.device, device.state, &device.agent_version, &findings, &files, &device.reason])?;
+        }
+    }
+    out.finish()
+}
+
+fn show(config: &Config, device: &str, json: bool) -> anyhow::Result<()> {
+    let id = parse(device)?;
+    let db = derive::open_read_only(&config.derived_db())?;
+    let found = devices::list(&db, Some(&id.0))?.pop();
+    let found = found.with_context(|| format!("nothing has come from device {id}"))?;
+    let mut out = Output::new();
+    if json {
+        out.json(&found)?;
+    } else {
+        print(&mut out, &found)?;
+    }
+    out.finish()
+}
+
+fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
+    out.row(&["device", &device.device])?;
+    out.row(&["state", device.state])?;
+    out.row(&["reason", &device.reason])?;
+    out.row(&["agent", &device.agent_version])?;
+    out.row(&["findings", &device.findings.to_string()])?;
+    out.row(&["files", &device.files.to_string()])?;
+    out.row(&["losses", &device.losses.to_string()])?;
+    out.row(&["forks", &device.forks.to_string()])?;
+    for lane in &device.lanes {
+        out.row(&[lane.lane, &lane.epoch, &lane.next_seq.to_string()])?;
+    }
+    Ok(())
+}
+
+fn deed(verb: Verb, args: DeedArgs) -> anyhow::Result<()> {
+    let config = Config::load(&args.config)?;
+    let device = parse(&args.device)?.to_string();
+    let by = args.by.unwrap_or_else(system_user);
+    let request = Request { device, verb, by, reason: args.reason };
+    let done = admin::have_done(&config, &request)?;
+    if let Some(error) = done.error {
+        bail!("{error}");
+    }
+    let mut out = Output::new();
+    if args.json {
+        out.json(&serde_json::json!({ "device": request.device, "verb": verb, "entries": done.entries }))?;
+    } else if done.entries.is_empty() {
+        out.row(&["nothing to do: the device stands so already"])?;
+    } else {
+        out.row(&["done; in the log at", &format!("{:?}", done.entries)])?;
+    }
+    out.finish()
+}
+
+fn parse(device: &str) -> anyhow::Result<DeviceId> {
+    DeviceId::parse(device).with_context(|| format!("{device:?} is not a device's UUID"))
+}
+
+fn system_user() -> String {
+    ["USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+        .unwrap_or_else(|| "operator".into())
+}

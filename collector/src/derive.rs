@@ -1,0 +1,148 @@
+//! `derived.db`: everything people look at, as a pure function of the log.
+//!
+//! One follower reads the entries of `log.db` in order and commits its position together with what it derived, so
+//! that nothing is ever applied twice or left out. The file may be deleted at any time while no collector runs: it
+//! is then derived again. It is never attached to the log's connection.
+
+mod apply;
+pub mod follow;
+mod schema;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+use tracing::warn;
+
+use crate::log_store::{LogReader, StoreError};
+use apply::Applier;
+
+/// Bytes of payload after which a batch commits.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Entries after which a batch commits.
+const BATCH_ENTRIES: usize = 4096;
+
+/// Why nothing could be derived.
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] StoreError),
+    /// The derived database could not be written or read.
+    #[error("derived.db: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The derived database could not be removed to be made anew.
+    #[error("derived.db: {0}")]
+    File(#[from] io::Error),
+    /// A log entry that cannot be; `log verify` says more.
+    #[error("log entry {0} cannot be read; run log verify")]
+    Entry(u64),
+    /// There is nothing to look at yet.
+    #[error("{} does not exist; run serve first", .0.display())]
+    Missing(PathBuf),
+}
+
+/// Derives from a log into a database of its own.
+#[derive(Debug)]
+pub struct Deriver {
+    log: LogReader,
+    applier: Applier,
+}
+
+impl Deriver {
+    /// Opens the derived database at `path`, or makes it. One that was derived from another log, by another version
+    /// of the tables, or from entries the log no longer has is made anew.
+    ///
+    /// # Errors
+    /// [`DeriveError`].
+    pub fn open(path: &Path, log: LogReader) -> Result<Self, DeriveError> {
+        let size = log.checkpoint()?.size;
+        let db = match fitting(path, &log, size) {
+            Ok(Some(db)) => db,
+            Ok(None) => make(path, &log)?,
+            Err(error) => {
+                warn!(%error, "derived.db is made anew");
+                make(path, &log)?
+            }
+        };
+        Ok(Self { log, applier: Applier::new(db)? })
+    }
+
+    /// The number of entries applied so far.
+    pub fn position(&self) -> u64 {
+        self.applier.position()
+    }
+
+    /// Applies the next batch of entries. False where there was none.
+    ///
+    /// # Errors
+    /// [`DeriveError`]; the batch is then taken back.
+    pub fn step(&mut self) -> Result<bool, DeriveError> {
+        let from = self.applier.position();
+        let mut batch = self.applier.begin()?;
+        let (mut entries, mut bytes) = (0, 0);
+        self.log.entries(from, |entry| {
+            entries += 1;
+            bytes += entry.payload.as_ref().map_or(0, Vec::len);
+            batch.apply(&entry)?;
+            Ok::<_, DeriveError>(entries < BATCH_ENTRIES && bytes < BATCH_BYTES)
+        })?;
+        if entries > 0 {
+            batch.commit()?;
+        }
+        Ok(entries > 0)
+    }
+
+    /// Applies everything the log holds.
+    ///
+    /// # Errors
+    /// [`DeriveError`].
+    pub fn catch_up(&mut self) -> Result<(), DeriveError> {
+        while self.step()? {}
+        Ok(())
+    }
+}
+
+/// Opens the derived database at `path` for reading.
+///
+/// # Errors
+/// [`DeriveError`].
+pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
+    if !path.exists() {
+        return Err(DeriveError::Missing(path.to_owned()));
+    }
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(db)
+}
+
+/// The database at `path`, if it continues to fit the log.
+fn fitting(path: &Path, log: &LogReader, size: u64) -> Result<Option<Connection>, DeriveError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let db = Connection::open(path)?;
+    schema::settings(&db)?;
+    let fits =
+        schema::read_position(&db)?.is_some_and(|position| position.log_id == log.name().id.0 && position.next <= size);
+    Ok(fits.then_some(db))
+}
+
+/// Removes what is at `path` and makes an empty database for the log.
+fn make(path: &Path, log: &LogReader) -> Result<Connection, DeriveError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    // Excerpts of messages are in it: the owner's alone.
+    crate::durable_file::write(path, b"", crate::durable_file::Access::Secret)?;
+    let mut db = Connection::open(path)?;
+    schema::settings(&db)?;
+    schema::create(&mut db, &log.name().id)?;
+    Ok(db)
+}

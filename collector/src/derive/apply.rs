@@ -1,0 +1,283 @@
+//! One log entry after another, in a transaction per batch.
+//!
+//! Nothing in an entry can stop the follower: what it does not know, and records that do not decode, are passed over.
+//! They stay in the log for a later version.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use watchpost_proto::record::{self, SALT_BYTES};
+use watchpost_proto::segment::{ReadStatement, read_statement};
+use watchpost_proto::v1::{
+    DeviceAction, EntryKind, FileReport, Finding, RuleStatus, SegmentEntry, Summary, Tally, summary,
+};
+use watchpost_proto::{DeviceId, Message as _};
+
+use super::{DeriveError, schema};
+use crate::alerts::{self, AlertKey};
+use crate::chain::after;
+use crate::log_store::Entry;
+use crate::registry::DeviceFacts;
+
+/// Alerts remembered by their key; afterwards they are looked up again.
+const ALERTS_REMEMBERED: usize = 50_000;
+
+#[derive(Debug)]
+pub(super) struct Applier {
+    db: Connection,
+    position: u64,
+    known: Known,
+    /// A batch was begun and has not committed: what is known may have been taken back.
+    doubtful: bool,
+}
+
+/// Row numbers that were looked up before. Only of rows that are committed or belong to the batch under way.
+#[derive(Debug, Default)]
+struct Known {
+    devices: HashMap<DeviceId, i64>,
+    alerts: HashMap<String, i64>,
+}
+
+impl Applier {
+    pub(super) fn new(db: Connection) -> Result<Self, DeriveError> {
+        let position = schema::read_position(&db)?.map_or(0, |position| position.next);
+        Ok(Self { db, position, known: Known::default(), doubtful: false })
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn begin(&mut self) -> Result<Batch<'_>, DeriveError> {
+        if std::mem::replace(&mut self.doubtful, true) {
+            self.known = Known::default();
+        }
+        let Self { db, position, known, doubtful } = self;
+        Ok(Batch { transaction: db.transaction()?, next: *position, position, known, doubtful })
+    }
+}
+
+/// A batch under way; dropping it takes everything back.
+pub(super) struct Batch<'a> {
+    transaction: Transaction<'a>,
+    next: u64,
+    position: &'a mut u64,
+    known: &'a mut Known,
+    doubtful: &'a mut bool,
+}
+
+impl Batch<'_> {
+    pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+        if entry.log_index != self.next {
+            return Err(DeriveError::Entry(self.next));
+        }
+        match entry.kind() {
+            EntryKind::Segment => self.segment(entry)?,
+            EntryKind::Fork => self.fork(entry)?,
+            EntryKind::DeviceAction => self.action(entry)?,
+            // Keys are told by their segments; kinds of a later version wait for one.
+            EntryKind::LogOpened | EntryKind::KeyEvent | EntryKind::Unspecified => {}
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    pub(super) fn commit(self) -> Result<(), DeriveError> {
+        self.transaction.execute("UPDATE position SET next = ?1", [self.next])?;
+        self.transaction.commit()?;
+        *self.position = self.next;
+        *self.doubtful = false;
+        Ok(())
+    }
+
+    fn segment(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+        let (header, read) = statement_of(entry)?;
+        let device = self.device(&read.device)?;
+        self.head(device, &header, &read)?;
+        let payload = entry.payload.as_deref().unwrap_or_default();
+        let records = record::unframe(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
+        let mut held = 0;
+        for (ordinal, bytes) in records.into_iter().enumerate() {
+            let Ok(summary) = record::decode(bytes) else { continue };
+            let place = Place { log_index: entry.log_index, ordinal, device };
+            held += self.summary(&place, &summary, &bytes[SALT_BYTES..])?;
+        }
+        if held != 0 {
+            self.transaction
+                .prepare_cached("UPDATE device SET findings = findings + ?1 WHERE id = ?2")?
+                .execute((held, device))?;
+        }
+        Ok(())
+    }
+
+    /// What a segment says of its device by arriving.
+    fn head(&self, device: i64, header: &SegmentEntry, read: &ReadStatement) -> Result<(), DeriveError> {
+        self.transaction
+            .prepare_cached("UPDATE device SET agent_version = ?1, last_entry_ms = ?2 WHERE id = ?3")?
+            .execute((&read.statement.agent_version, header.received_at_ms, device))?;
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO lane (device, lane, epoch, next_sequence) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((device, read.lane as i32, &read.epoch.0[..], read.statement.sequence + 1))?;
+        Ok(())
+    }
+
+    fn fork(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+        let (_, read) = statement_of(entry)?;
+        let device = self.device(&read.device)?;
+        self.transaction.execute("UPDATE device SET forks = forks + 1 WHERE id = ?1", [device])?;
+        Ok(())
+    }
+
+    fn action(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+        let malformed = || DeriveError::Entry(entry.log_index);
+        let action = DeviceAction::decode(&entry.header[..]).map_err(|_| malformed())?;
+        let id = self.device(&DeviceId::from_slice(&action.device).ok_or_else(malformed)?)?;
+        let before =
+            self.transaction.query_row("SELECT quarantined, revoked FROM device WHERE id = ?1", [id], |row| {
+                Ok(DeviceFacts { quarantined: row.get(0)?, revoked: row.get(1)? })
+            })?;
+        let now = after(before, action.verb());
+        self.transaction.execute(
+            "UPDATE device SET quarantined = ?1, revoked = ?2, reason = ?3 WHERE id = ?4",
+            (now.quarantined, now.revoked, &action.reason, id),
+        )?;
+        Ok(())
+    }
+
+    /// Applies one record; returns by how many the findings its device holds have changed.
+    fn summary(&mut self, place: &Place, summary: &Summary, bytes: &[u8]) -> Result<i64, DeriveError> {
+        match &summary.kind {
+            Some(summary::Kind::Finding(finding)) => return self.finding(place.device, finding, bytes),
+            Some(summary::Kind::Tally(tally)) => self.tally(place.device, tally)?,
+            Some(summary::Kind::FileReport(report)) => self.file_report(place.device, report, bytes)?,
+            Some(summary::Kind::Loss(loss)) => {
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO loss (log_index, ordinal, device, reason, summary) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute((place.log_index, place.ordinal, place.device, &loss.reason, bytes))?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(0)
+    }
+
+    fn finding(&mut self, device: i64, finding: &Finding, bytes: &[u8]) -> Result<i64, DeriveError> {
+        if finding.finding_id.len() != 32 {
+            return Ok(0);
+        }
+        let (number, is_new) = self.finding_number(&finding.finding_id)?;
+        let before = if is_new { false } else { self.holds(number, device)? };
+        let shown = !finding.withdrawn && finding.status() == RuleStatus::Live;
+        let alert = if shown { Some(self.alert(finding)?) } else { None };
+        self.transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO observation (finding, device, alert, withdrawn, level, msgtime_ms, summary)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute((number, device, alert, finding.withdrawn, finding.level, finding.msgtime_ms, bytes))?;
+        Ok(i64::from(!finding.withdrawn) - i64::from(before))
+    }
+
+    /// The number of a finding id, and whether it is new.
+    fn finding_number(&self, id: &[u8]) -> Result<(i64, bool), DeriveError> {
+        let inserted = self
+            .transaction
+            .prepare_cached("INSERT INTO finding (finding_id) VALUES (?1) ON CONFLICT DO NOTHING")?
+            .execute([id])?;
+        if inserted == 1 {
+            return Ok((self.transaction.last_insert_rowid(), true));
+        }
+        let mut select = self.transaction.prepare_cached("SELECT id FROM finding WHERE finding_id = ?1")?;
+        Ok((select.query_row([id], |row| row.get(0))?, false))
+    }
+
+    fn holds(&self, finding: i64, device: i64) -> Result<bool, DeriveError> {
+        let mut select = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM observation WHERE finding = ?1 AND device = ?2 AND NOT withdrawn")?;
+        Ok(select.exists((finding, device))?)
+    }
+
+    /// The alert a finding belongs to; opened by it where there is none.
+    fn alert(&mut self, finding: &Finding) -> Result<i64, DeriveError> {
+        let key = AlertKey::of(finding);
+        let name = key.joined();
+        if let Some(id) = self.known.alerts.get(&name) {
+            return Ok(*id);
+        }
+        let found = self
+            .transaction
+            .prepare_cached("SELECT id FROM alert WHERE pack = ?1 AND rule = ?2 AND person = ?3 AND day = ?4")?
+            .query_row((key.pack, key.rule, key.person, &key.day), |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => alerts::open(&self.transaction, &key, finding)?,
+        };
+        if self.known.alerts.len() == ALERTS_REMEMBERED {
+            self.known.alerts.clear();
+        }
+        self.known.alerts.insert(name, id);
+        Ok(id)
+    }
+
+    /// A tally replaces an earlier one of the same or a lower revision: it is a snapshot.
+    fn tally(&self, device: i64, tally: &Tally) -> Result<(), DeriveError> {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO tally (device, account, hour, revision, sent, received, flagged)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT DO UPDATE SET revision = ?4, sent = ?5, received = ?6, flagged = ?7
+                 WHERE revision <= ?4",
+            )?
+            .execute((
+                device,
+                &tally.account,
+                tally.hour,
+                number(tally.revision),
+                number(tally.sent),
+                number(tally.received),
+                number(tally.flagged),
+            ))?;
+        Ok(())
+    }
+
+    fn file_report(&self, device: i64, report: &FileReport, bytes: &[u8]) -> Result<(), DeriveError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO file_report (device, file, state, reason, summary)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((device, &report.file, report.state, &report.reason, bytes))?;
+        Ok(())
+    }
+
+    fn device(&mut self, device: &DeviceId) -> Result<i64, DeriveError> {
+        if let Some(id) = self.known.devices.get(device) {
+            return Ok(*id);
+        }
+        self.transaction
+            .prepare_cached("INSERT INTO device (device) VALUES (?1) ON CONFLICT DO NOTHING")?
+            .execute([&device.0[..]])?;
+        let mut select = self.transaction.prepare_cached("SELECT id FROM device WHERE device = ?1")?;
+        let id = select.query_row([&device.0[..]], |row| row.get(0))?;
+        self.known.devices.insert(*device, id);
+        Ok(id)
+    }
+}
+
+/// Where a record is.
+struct Place {
+    log_index: u64,
+    ordinal: usize,
+    device: i64,
+}
+
+fn statement_of(entry: &Entry) -> Result<(SegmentEntry, ReadStatement), DeriveError> {
+    let malformed = || DeriveError::Entry(entry.log_index);
+    let header = SegmentEntry::decode(&entry.header[..]).map_err(|_| malformed())?;
+    let read = read_statement(&header.statement).map_err(|_| malformed())?;
+    Ok((header, read))
+}

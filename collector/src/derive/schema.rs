@@ -1,0 +1,125 @@
+//! Tables of `derived.db`.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use watchpost_proto::LogId;
+
+/// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
+/// database is then derived again.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
+    CREATE TABLE device (
+        id INTEGER PRIMARY KEY,
+        device BLOB NOT NULL UNIQUE,
+        quarantined INTEGER NOT NULL DEFAULT 0,
+        revoked INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        agent_version TEXT NOT NULL DEFAULT '',
+        last_entry_ms INTEGER NOT NULL DEFAULT 0,
+        -- Findings it holds: its observations that are not withdrawn.
+        findings INTEGER NOT NULL DEFAULT 0,
+        forks INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    -- Each lane in the epoch of its most recent segment.
+    CREATE TABLE lane (
+        device INTEGER NOT NULL,
+        lane INTEGER NOT NULL,
+        epoch BLOB NOT NULL,
+        next_sequence INTEGER NOT NULL,
+        PRIMARY KEY (device, lane)
+    ) STRICT, WITHOUT ROWID;
+    -- Numbers for finding ids, in the order they were first seen.
+    CREATE TABLE finding (id INTEGER PRIMARY KEY, finding_id BLOB NOT NULL UNIQUE) STRICT;
+    -- A device's latest record of a finding, in log order.
+    CREATE TABLE observation (
+        finding INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        -- Empty where the record is withdrawn or its rule is not live.
+        alert INTEGER,
+        withdrawn INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        msgtime_ms INTEGER NOT NULL,
+        -- The encoded summary.
+        summary BLOB NOT NULL,
+        PRIMARY KEY (finding, device)
+    ) STRICT, WITHOUT ROWID;
+    -- Covers what a list of alerts needs, so that it reads no summary.
+    CREATE INDEX observation_alert ON observation (alert, finding, device, level, msgtime_ms) WHERE alert IS NOT NULL;
+    CREATE TABLE alert (
+        id INTEGER PRIMARY KEY,
+        -- The finding that came first in log order; its id is the alert's.
+        opened_by BLOB NOT NULL UNIQUE,
+        pack TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        category TEXT NOT NULL,
+        person TEXT NOT NULL,
+        -- Of msgtime at +08:00, YYYY-MM-DD; 'unknown' without a msgtime.
+        day TEXT NOT NULL,
+        UNIQUE (pack, rule, person, day)
+    ) STRICT;
+    CREATE TABLE file_report (
+        device INTEGER NOT NULL,
+        file BLOB NOT NULL,
+        state INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        summary BLOB NOT NULL,
+        PRIMARY KEY (device, file)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tally (
+        device INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        sent INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        flagged INTEGER NOT NULL,
+        PRIMARY KEY (device, account, hour)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE loss (
+        log_index INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        summary BLOB NOT NULL,
+        PRIMARY KEY (log_index, ordinal)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// How far a derived database has come, and of which log.
+pub(super) struct Position {
+    pub(super) log_id: [u8; 16],
+    pub(super) next: u64,
+}
+
+pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // Lost commits are derived again; the position commits with what it stands for.
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.pragma_update(None, "trusted_schema", "OFF")?;
+    // 64 MiB: finding ids arrive in no order, and their index should stay in memory for about a million.
+    db.pragma_update(None, "cache_size", -65_536)?;
+    db.pragma_update(None, "wal_autocheckpoint", 8000)?;
+    db.pragma_update(None, "journal_size_limit", 67_108_864)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+pub(super) fn create(db: &mut Connection, log: &LogId) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute("INSERT INTO position (one, log_id, next) VALUES (1, ?1, 0)", [log.to_vec()])?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// `None` for tables of another version.
+pub(super) fn read_position(db: &Connection) -> rusqlite::Result<Option<Position>> {
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != VERSION {
+        return Ok(None);
+    }
+    db.query_row("SELECT log_id, next FROM position", [], |row| Ok(Position { log_id: row.get(0)?, next: row.get(1)? }))
+        .optional()
+}

@@ -1,0 +1,99 @@
+//! Devices as people see them.
+
+use rusqlite::Connection;
+use serde::Serialize;
+use watchpost_proto::EpochId;
+use watchpost_proto::v1::Lane;
+
+use crate::alerts::device_name;
+use crate::chain::lane_name;
+use crate::derive::DeriveError;
+
+/// A device as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// UUID.
+    pub device: String,
+    /// `active`, `quarantined` or `revoked`.
+    pub state: &'static str,
+    /// Why it was last put into or out of a state; empty where nobody ever did.
+    pub reason: String,
+    /// Of its most recent segment.
+    pub agent_version: String,
+    /// When its most recent segment arrived, milliseconds since 1970; none where none has.
+    pub last_entry_ms: Option<i64>,
+    /// Each lane in the epoch of its most recent segment.
+    pub lanes: Vec<LaneOf>,
+    /// Findings it holds.
+    pub findings: u64,
+    /// Files it has reported.
+    pub files: u64,
+    /// Statements kept beside another for the same place.
+    pub forks: u64,
+    /// Loss records it has sent.
+    pub losses: u64,
+}
+
+/// One lane of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneOf {
+    /// `urgent` or `bulk`.
+    pub lane: &'static str,
+    /// Hexadecimal.
+    pub epoch: String,
+    /// Sequence expected next.
+    pub next_seq: u64,
+}
+
+/// All devices, ordered by id; only the one with the id where one is given.
+///
+/// # Errors
+/// The database.
+pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveError> {
+    let mut statement = db.prepare(
+        "SELECT id, device, quarantined, revoked, reason, agent_version, nullif(last_entry_ms, 0), findings,
+                (SELECT count(*) FROM file_report WHERE file_report.device = device.id), forks,
+                (SELECT count(*) FROM loss WHERE loss.device = device.id)
+         FROM device WHERE ?1 IS NULL OR device = ?1 ORDER BY device",
+    )?;
+    let mut rows = statement.query([only])?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let bytes: Vec<u8> = row.get(1)?;
+        devices.push(Device {
+            device: device_name(&bytes),
+            state: state(row.get(2)?, row.get(3)?),
+            reason: row.get(4)?,
+            agent_version: row.get(5)?,
+            last_entry_ms: row.get(6)?,
+            lanes: lanes(db, row.get(0)?)?,
+            findings: row.get(7)?,
+            files: row.get(8)?,
+            forks: row.get(9)?,
+            losses: row.get(10)?,
+        });
+    }
+    Ok(devices)
+}
+
+fn lanes(db: &Connection, device: i64) -> Result<Vec<LaneOf>, DeriveError> {
+    let mut statement =
+        db.prepare_cached("SELECT lane, epoch, next_sequence FROM lane WHERE device = ?1 ORDER BY lane")?;
+    let rows = statement.query_map([device], |row| {
+        let epoch: Vec<u8> = row.get(1)?;
+        Ok(LaneOf {
+            lane: lane_name(Lane::try_from(row.get::<_, i32>(0)?).unwrap_or(Lane::Unspecified)),
+            epoch: EpochId::from_slice(&epoch).map(|epoch| epoch.to_string()).unwrap_or_default(),
+            next_seq: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn state(quarantined: bool, revoked: bool) -> &'static str {
+    match (revoked, quarantined) {
+        (true, _) => "revoked",
+        (false, true) => "quarantined",
+        (false, false) => "active",
+    }
+}
