@@ -1,7 +1,8 @@
 //! Builds the programs under test, once per process, in the profile the test itself was built in.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
@@ -59,6 +60,10 @@ fn build(packages: &[&str]) -> anyhow::Result<String> {
     }
     if !cfg!(debug_assertions) {
         command.arg("--release");
+    }
+    // A person who waits sees cargo at work; otherwise what it said goes into the error.
+    if std::io::stderr().is_terminal() {
+        command.stderr(Stdio::inherit());
     }
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
