@@ -1,0 +1,451 @@
+//! Golden samples: the bytes of every message of the contract, of a record, of one sealed segment per lane, of a fork,
+//! of a receipt, a checkpoint and a log entry. They are what other versions of agent and collector hold on their disks;
+//! a sample, once shipped, never changes. A new version adds new samples beside them.
+//!
+//! `WATCHPOST_WRITE_GOLDEN=1 cargo test -p watchpost-proto --test golden` writes samples that do not exist yet. It
+//! never overwrites one.
+
+use std::path::PathBuf;
+
+use watchpost_proto::keys::{PublicKey, SigningKey, SoftwareKey};
+use watchpost_proto::note::{Checkpoint, LogSigner, origin};
+use watchpost_proto::segment::{Head, Link, Seal, link, open_payload, read_statement, seal, verify_signature};
+use watchpost_proto::v1::{self, agent_message, collector_message, summary::Kind};
+use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message, digest, log, merkle, note, receipt, record};
+
+const DEVICE: DeviceId = DeviceId([0xd1; 16]);
+const EPOCH: EpochId = EpochId([0xe1; 16]);
+
+/// The stored bytes of a sample. A missing one fails the test unless it is to be written.
+fn golden(name: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"));
+    if !path.exists() && std::env::var_os("WATCHPOST_WRITE_GOLDEN").is_some() {
+        let text = hex::encode(make());
+        let lines: Vec<&str> = text.as_bytes().chunks(100).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("golden sample {name} is missing"));
+    hex::decode(text.replace('\n', "")).unwrap()
+}
+
+/// A message whose encoding must be, byte for byte, what it was; and which must read back to the same value.
+fn check_message<M: Message + Default + PartialEq + std::fmt::Debug>(name: &str, message: &M) {
+    let stored = golden(name, || message.encode_to_vec());
+    assert_eq!(hex::encode(message.encode_to_vec()), hex::encode(&stored), "{name} is encoded differently");
+    assert_eq!(M::decode(&stored[..]).unwrap(), *message, "{name} reads back differently");
+}
+
+fn clocks() -> v1::Clocks {
+    v1::Clocks {
+        wall_ms: 1_795_053_600_000,
+        monotonic_ms: 12_345,
+        boot_id: vec![0xb0; 16],
+        server_ms: 1_795_053_599_000,
+    }
+}
+
+fn lane_head(lane: v1::Lane) -> v1::LaneHead {
+    v1::LaneHead { lane: lane.into(), epoch: EPOCH.to_vec(), next_sequence: 7, head: vec![0x4e; 32] }
+}
+
+fn finding() -> v1::Finding {
+    v1::Finding {
+        finding_id: vec![0xf1; 32],
+        corp: "wwEXAMPLE0001".into(),
+        pack: "finance-conduct".into(),
+        pack_version: 3,
+        pack_digest: vec![0xaa; 32],
+        rule: "fin.guaranteed-return".into(),
+        category: "mis-selling".into(),
+        level: v1::Level::High.into(),
+        status: v1::RuleStatus::Live.into(),
+        sla_s: 86_400,
+        person: "wwEXAMPLE0001/li.na".into(),
+        msgid: "9100000007777777777_1772416861007_external".into(),
+        msgtime_ms: 1_772_416_861_007,
+        msgtype: "text".into(),
+        from: "wwEXAMPLE0001/li.na".into(),
+        to: vec!["p_0011223344556677889900aa".into()],
+        to_total: 1,
+        room: "p_aabbccddeeff001122334455".into(),
+        hits: vec![v1::Hit {
+            selection: "promise".into(),
+            field: "text.content".into(),
+            start: 6,
+            end: 11,
+            word: "保本保收益".into(),
+        }],
+        hits_capped: true,
+        disclose: v1::Disclose::Masked.into(),
+        excerpt: "＊保本保收益＊".into(),
+        withdrawn: true,
+    }
+}
+
+fn kinds() -> Vec<(&'static str, Kind)> {
+    let counts = |names: [&str; 1]| names.into_iter().map(|name| (name.to_owned(), 2)).collect();
+    vec![
+        ("finding", Kind::Finding(finding())),
+        (
+            "tally",
+            Kind::Tally(v1::Tally {
+                account: "wwEXAMPLE0001/li.na".into(),
+                hour: 498_625,
+                revision: 4,
+                sent: 10,
+                received: 11,
+                flagged: 1,
+            }),
+        ),
+        (
+            "file-report",
+            Kind::FileReport(v1::FileReport {
+                file: vec![0xf2; 32],
+                corp: "wwEXAMPLE0001".into(),
+                state: v1::FileState::SetAside.into(),
+                reason: "vanished".into(),
+                revision: 3,
+                bytes: 4096,
+                messages: 12,
+                out_of_scope: 1,
+                repeats: 2,
+                findings: 3,
+                defects: counts(["not_json"]),
+                types: counts(["text"]),
+                first_ms: 1_772_416_861_007,
+                last_ms: 1_772_416_922_014,
+            }),
+        ),
+        (
+            "loss",
+            Kind::Loss(v1::Loss {
+                reason: "file_vanished".into(),
+                file: vec![0xf2; 32],
+                from: 100,
+                count: 200,
+                unit: "bytes".into(),
+            }),
+        ),
+        ("self-check", Kind::SelfCheck(v1::SelfCheck { number: 9 })),
+        (
+            "posture",
+            Kind::Posture(v1::Posture {
+                agent_version: "0.1.0".into(),
+                os: "Windows 11".into(),
+                memory_bytes: 8 << 30,
+                disk_free_bytes: 1 << 30,
+                backlog_records: 5,
+            }),
+        ),
+        (
+            "notice-acknowledgement",
+            Kind::NoticeAcknowledgement(v1::NoticeAcknowledgement {
+                account: "wwEXAMPLE0001/li.na".into(),
+                notice_version: 2,
+                at_ms: 1_795_053_600_000,
+            }),
+        ),
+    ]
+}
+
+fn summary(kind: Kind) -> v1::Summary {
+    v1::Summary {
+        made_at_ms: 1_795_053_600_000,
+        policy: vec![0x90; 32],
+        roster_version: 6,
+        retro: true,
+        kind: Some(kind),
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { origin: origin("default", &LogId([0x10; 16])), size: 42, root: Digest([0x99; 32]) }
+}
+
+const NOTE: &str = "a checkpoint note";
+
+fn a_receipt() -> v1::Receipt {
+    v1::Receipt {
+        format: receipt::FORMAT,
+        tenant: "default".into(),
+        device: DEVICE.to_vec(),
+        epoch: EPOCH.to_vec(),
+        lane: v1::Lane::Urgent.into(),
+        through_sequence: 6,
+        statement_digest: vec![0x4e; 32],
+        received_at_ms: 1_795_053_601_000,
+        checkpoint: NOTE.into(),
+        log_id: vec![0x10; 16],
+    }
+}
+
+fn a_log_key() -> v1::LogKey {
+    v1::LogKey {
+        format: receipt::FORMAT,
+        tenant: "default".into(),
+        log_id: vec![0x10; 16],
+        origin: checkpoint().origin,
+        ed25519: vec![0xed; 32],
+        at_ms: 1_795_053_600_000,
+        previous_log_id: vec![0x11; 16],
+        previous_size: 41,
+        previous_root: vec![0x98; 32],
+    }
+}
+
+#[test]
+fn every_kind_of_summary() {
+    for (name, kind) in kinds() {
+        check_message(&format!("summary-{name}"), &summary(kind));
+    }
+}
+
+#[test]
+fn every_message_of_an_agent() {
+    use agent_message::Kind::{Heartbeat, Hello, Ready, Segment};
+    let messages = [
+        (
+            "hello",
+            Hello(v1::Hello {
+                protocol: 1,
+                tenant: "default".into(),
+                device: DEVICE.to_vec(),
+                instance: vec![0x15; 16],
+                agent_version: "0.1.0".into(),
+                epoch: EPOCH.to_vec(),
+                lanes: vec![lane_head(v1::Lane::Urgent), lane_head(v1::Lane::Bulk)],
+                clocks: Some(clocks()),
+                checkpoint: NOTE.into(),
+                policy: vec![0x90; 32],
+            }),
+        ),
+        ("ready", Ready(v1::Ready { nonce: vec![0x0c; 16] })),
+        ("segment", Segment(v1::Segment { statement: vec![1, 2], signature: vec![3, 4], payload: vec![5, 6] })),
+        (
+            "heartbeat",
+            Heartbeat(v1::Heartbeat {
+                clocks: Some(clocks()),
+                backlog_records: 3,
+                backlog_bytes: 4,
+                resting: "outbox_full".into(),
+                files_waiting: 5,
+            }),
+        ),
+    ];
+    for (name, kind) in messages {
+        check_message(&format!("agent-{name}"), &v1::AgentMessage { kind: Some(kind) });
+    }
+}
+
+#[test]
+fn every_message_of_a_collector() {
+    use collector_message::Kind::{Heads, HeartbeatReply, Held, Receipt, Refusal, Welcome};
+    let signed_receipt =
+        v1::SignedReceipt { receipt: a_receipt().encode_to_vec(), signature: vec![7; 8], key_id: vec![0x1d; 32] };
+    let signed_log_key =
+        v1::SignedLogKey { log_key: a_log_key().encode_to_vec(), signature: vec![8; 8], key_id: vec![0x1d; 32] };
+    let messages = [
+        (
+            "welcome",
+            Welcome(v1::Welcome {
+                server_ms: 1_795_053_601_000,
+                nonce: vec![0x0c; 16],
+                log_id: vec![0x10; 16],
+                lanes: vec![v1::LaneWelcome {
+                    held: Some(lane_head(v1::Lane::Urgent)),
+                    standing: v1::Standing::Behind.into(),
+                    receipt: Some(signed_receipt.clone()),
+                    credit: 64,
+                }],
+                pace: Some(v1::Pace {
+                    slot_ms: 1,
+                    bytes_per_second: 2,
+                    lanes: vec![v1::Lane::Urgent.into()],
+                    heartbeat_ms: 3,
+                }),
+                checkpoint: NOTE.into(),
+                consistency: vec![vec![0x77; 32]],
+                checkpoint_unknown: true,
+                signer_chain: vec![vec![0x30, 0x01]],
+                log_key: Some(signed_log_key),
+                policy_offer: vec![0x91; 32],
+            }),
+        ),
+        ("receipt", Receipt(signed_receipt)),
+        ("held", Held(v1::Held { lane: v1::Lane::Bulk.into(), epoch: EPOCH.to_vec(), through_sequence: 3 })),
+        ("heads", Heads(v1::Heads { lanes: vec![lane_head(v1::Lane::Bulk)] })),
+        (
+            "refusal",
+            Refusal(v1::Refusal {
+                code: "device_revoked".into(),
+                sentence_zh: "此设备已被停用。".into(),
+                sentence_en: "This device has been revoked.".into(),
+                retry_after_ms: 3_600_000,
+            }),
+        ),
+        (
+            "heartbeat-reply",
+            HeartbeatReply(v1::HeartbeatReply { server_ms: 1_795_053_601_000, checkpoint: NOTE.into() }),
+        ),
+    ];
+    for (name, kind) in messages {
+        check_message(&format!("collector-{name}"), &v1::CollectorMessage { kind: Some(kind) });
+    }
+}
+
+#[test]
+fn every_header_of_the_log() {
+    check_message(
+        "log-opened",
+        &v1::LogOpened {
+            log_key: Some(v1::SignedLogKey {
+                log_key: a_log_key().encode_to_vec(),
+                signature: vec![8; 8],
+                key_id: vec![0x1d; 32],
+            }),
+            signer_chain: vec![vec![0x30, 0x01]],
+        },
+    );
+    check_message(
+        "log-key-event",
+        &v1::KeyEvent {
+            device: DEVICE.to_vec(),
+            key_id: vec![0x1d; 32],
+            chain: vec![vec![0x30, 0x02]],
+            at_ms: 1_795_053_600_000,
+        },
+    );
+    check_message(
+        "log-segment",
+        &v1::SegmentEntry {
+            statement: vec![1, 2],
+            signature: vec![3, 4],
+            key_id: vec![0x1d; 32],
+            received_at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "log-device-action",
+        &v1::DeviceAction {
+            device: DEVICE.to_vec(),
+            verb: v1::DeviceVerb::Quarantine.into(),
+            by: "collector".into(),
+            reason: "fork".into(),
+            at_ms: 1_795_053_601_000,
+        },
+    );
+}
+
+#[test]
+fn digests_of_records_statements_entries_and_trees() {
+    let record = record::encode(&summary(kinds().remove(0).1), [0x5a; 16]).unwrap();
+    let entry = log::entry_digest(v1::EntryKind::Segment, &[0x5a; 16], b"header");
+    let parts = [
+        merkle::leaf_hash(&record),
+        watchpost_proto::segment::statement_digest(b"statement"),
+        entry,
+        log::entry_leaf(&entry),
+        merkle::root(&[Digest([1; 32]), Digest([2; 32]), Digest([3; 32])]),
+        digest::hash("domain", &[b"one", b"", b"three"]),
+    ];
+    let bytes: Vec<u8> = parts.iter().flat_map(|digest| digest.0).collect();
+    assert_eq!(hex::encode(&bytes), hex::encode(golden("digests", || bytes.clone())));
+}
+
+/// Segments are signed with a random nonce, so the samples are kept and opened, never made again.
+struct SealedSample {
+    spki: Vec<u8>,
+    segment: v1::Segment,
+}
+
+impl SealedSample {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = (self.spki.len() as u32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.spki);
+        bytes.extend(self.segment.encode_to_vec());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let (length, rest) = bytes.split_first_chunk::<4>().unwrap();
+        let (spki, segment) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        Self { spki: spki.to_vec(), segment: v1::Segment::decode(segment).unwrap() }
+    }
+}
+
+/// One key for all sealed samples of a run that writes them.
+fn sample_key() -> &'static SoftwareKey {
+    static KEY: std::sync::OnceLock<SoftwareKey> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| SoftwareKey::generate().unwrap().0)
+}
+
+fn seal_sample(lane: v1::Lane, head: Head, kind: Kind, salt: u8) -> SealedSample {
+    let what = Seal {
+        tenant: "default",
+        device: DEVICE,
+        lane,
+        head,
+        epoch_start: (head.next == 0).then(|| v1::EpochStart {
+            previous_epoch: vec![0xe0; 16],
+            next_sequence: 12,
+            head: vec![0x4d; 32],
+            cause: v1::EpochCause::Restored.into(),
+        }),
+        clocks: clocks(),
+        agent_version: "0.1.0",
+    };
+    let record = record::encode(&summary(kind), [salt; 16]).unwrap();
+    let sealed = seal(&what, &[record], sample_key()).unwrap();
+    SealedSample { spki: sample_key().public().spki().to_vec(), segment: sealed.segment }
+}
+
+fn open_sample(name: &str, make: impl FnOnce() -> SealedSample) -> watchpost_proto::segment::ReadStatement {
+    let sample = SealedSample::read(&golden(name, || make().bytes()));
+    let key = PublicKey::from_spki(&sample.spki).unwrap();
+    verify_signature(&sample.segment.statement, &sample.segment.signature, &key).unwrap();
+    let read = read_statement(&sample.segment.statement).unwrap();
+    assert_eq!(open_payload(&read.statement, &sample.segment.payload).unwrap().len(), 1, "{name}");
+    assert_eq!((read.device, read.key_id, read.epoch), (DEVICE, key.id(), EPOCH), "{name}");
+    read
+}
+
+#[test]
+fn a_sealed_segment_of_each_lane_and_a_fork_still_open() {
+    let start = Head::start(EPOCH);
+    let mut kinds = kinds();
+    let (finding, tally, loss) = (kinds.remove(0).1, kinds.remove(0).1, kinds.remove(1).1);
+    let urgent = open_sample("sealed-urgent", || seal_sample(v1::Lane::Urgent, start, finding, 1));
+    let bulk = open_sample("sealed-bulk", || seal_sample(v1::Lane::Bulk, start, tally, 2));
+    let fork = open_sample("sealed-fork", || seal_sample(v1::Lane::Urgent, start, loss, 3));
+    assert_eq!((urgent.lane, bulk.lane), (v1::Lane::Urgent, v1::Lane::Bulk));
+    assert_eq!(urgent.statement.epoch_start.as_ref().unwrap().cause(), v1::EpochCause::Restored);
+    // The same place, twice, with other content.
+    assert_eq!((fork.lane, fork.statement.sequence), (urgent.lane, urgent.statement.sequence));
+    assert_ne!(fork.digest, urgent.digest);
+    assert_eq!((link(&start, &urgent), link(&start, &fork)), (Link::Next, Link::Next));
+}
+
+#[test]
+fn a_signed_receipt_log_key_and_checkpoint_still_open() {
+    let (collector, _) = SoftwareKey::generate().unwrap();
+    let key = PublicKey::from_spki(&golden("signer-spki", || {
+        // Written together with the two samples it signs, so that they belong together.
+        let receipt = receipt::sign_receipt(&a_receipt(), &collector).unwrap();
+        let log_key = receipt::sign_log_key(&a_log_key(), &collector).unwrap();
+        golden("signed-receipt", || receipt.encode_to_vec());
+        golden("signed-log-key", || log_key.encode_to_vec());
+        collector.public().spki().to_vec()
+    }))
+    .unwrap();
+    let signed = v1::SignedReceipt::decode(&golden("signed-receipt", Vec::new)[..]).unwrap();
+    assert_eq!(receipt::open_receipt(&signed, &key), Some(a_receipt()));
+    let signed = v1::SignedLogKey::decode(&golden("signed-log-key", Vec::new)[..]).unwrap();
+    assert_eq!(receipt::open_log_key(&signed, &key), Some(a_log_key()));
+
+    let stored = golden("checkpoint", || {
+        let (signer, _) = LogSigner::generate().unwrap();
+        [&signer.public()[..], signer.sign(&checkpoint()).as_bytes()].concat()
+    });
+    let (public, note) = stored.split_first_chunk::<32>().unwrap();
+    assert_eq!(note::open(std::str::from_utf8(note).unwrap(), public), Some(checkpoint()));
+}
