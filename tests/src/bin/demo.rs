@@ -1,14 +1,14 @@
 //! `cargo demo`: a real collector and a real agent on loopback, with development certificates.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
-use watchpost_tests::lab::{CORP, Lab, binaries};
+use watchpost_tests::lab::{CORP, Lab, binaries, finding_names};
 
 const SAMPLES: [(&str, &[u8]); 2] = [
     ("sales.jsonl", include_bytes!("../../samples/sales.jsonl")),
@@ -98,13 +98,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
     }
     let mut shown = Shown::default();
     if options.once {
-        wait_until_sent(&lab, &stop)?;
-        shown.show_new(&lab)?;
-        return if shown.0.is_empty() && options.exports.is_none() {
-            bail!("no alert arrived\n{}", lab.tails())
-        } else {
-            Ok(())
-        };
+        wait_until_arrived(&lab, &watched, &stop)?;
+        return shown.show_new(&lab);
     }
     println!("\nDrop exports into {}\n把导出文件放入上述目录；按 Ctrl-C 结束。\n", watched.display());
     println!(
@@ -145,27 +140,25 @@ fn stop_signal() -> anyhow::Result<Receiver<()>> {
     Ok(stop)
 }
 
-/// Waits until every export is read and everything is receipted.
-fn wait_until_sent(lab: &Lab, stop: &Receiver<()>) -> anyhow::Result<()> {
+/// Waits until the collector shows exactly what `scan` finds in the same folder.
+fn wait_until_arrived(lab: &Lab, watched: &Path, stop: &Receiver<()>) -> anyhow::Result<()> {
+    let expected = finding_names(&lab.agents[0].scan(&[watched])?)?;
+    if expected.is_empty() {
+        println!("nothing is to be found in {}", watched.display());
+    }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let status = lab.agents[0].command_configured(&["status", "--json"])?.json_lines()?;
-        if status.first().is_some_and(is_sent) {
+        let arrived = finding_names(&lab.collector.json(&["finding", "list"])?)?;
+        if arrived == expected {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the exports were not read and sent in time\n{}", lab.tails());
+            bail!("{} of {} findings arrived in time\n{}", arrived.len(), expected.len(), lab.tails());
         }
         if !matches!(stop.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout)) {
             bail!("stopped");
         }
     }
-}
-
-fn is_sent(status: &Value) -> bool {
-    let files = status["files"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let read = files.iter().all(|file| matches!(file["state"].as_str(), Some("done" | "set_aside")));
-    !files.is_empty() && read && status["backlog"]["urgent"] == 0 && status["lanes"][0]["next"] != 0
 }
 
 /// Alerts already shown, by id and number of findings.
@@ -174,7 +167,7 @@ struct Shown(std::collections::BTreeMap<String, u64>);
 
 impl Shown {
     fn show_new(&mut self, lab: &Lab) -> anyhow::Result<()> {
-        let mut alerts = lab.collector.json(&["alert", "list", "--json"])?;
+        let mut alerts = lab.collector.json(&["alert", "list"])?;
         alerts.retain(|alert| {
             let id = alert["alert"].as_str().unwrap_or_default().to_owned();
             let findings = alert["findings"].as_u64().unwrap_or(0);
