@@ -2,8 +2,10 @@
 //!
 //! - [`lab`] builds, starts, stops and kills real collectors and agents on temporary folders and free ports;
 //! - [`proxy`] stands between them and breaks the line;
-//! - [`corpus`] invents exports, the same ones for the same seed.
+//! - [`corpus`] invents exports, the same ones for the same seed;
+//! - [`outcome`] says what must hold once everything has arrived.
 
 pub mod corpus;
 pub mod lab;
+pub mod outcome;
 pub mod proxy;
