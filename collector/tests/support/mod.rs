@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test binary uses its part")]
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
 
+pub mod offline;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

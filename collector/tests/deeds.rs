@@ -1,0 +1,95 @@
+//! Operators' deeds: one appender, durable before they take effect, with and without a running collector.
+
+mod support;
+
+use support::{Lab, finding};
+use watchpost_collector::admin::{self, Done, Request, Verb, requests_folder};
+use watchpost_collector::derive::open_read_only;
+use watchpost_collector::devices;
+use watchpost_proto::v1::Lane;
+
+fn request(device: &support::Device, verb: Verb) -> Request {
+    Request { device: device.id.to_string(), verb, by: "test".into(), reason: "because".into() }
+}
+
+async fn have_done(lab: &Lab, request: Request) -> anyhow::Result<Done> {
+    let config = lab.config.clone();
+    tokio::task::spawn_blocking(move || admin::have_done(&config, &request)).await.unwrap()
+}
+
+fn state(lab: &Lab) -> (&'static str, String) {
+    let db = open_read_only(&lab.config.derived_db()).unwrap();
+    let device = devices::list(&db, None).unwrap().pop().unwrap();
+    (device.state, device.reason)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deed_reaches_the_log_whether_a_collector_runs_or_not() {
+    let lab = Lab::new();
+    let running = lab.start().await;
+    let mut device = lab.device();
+    let (mut client, _) = device.connect(running.address()).await;
+    let segment = device.seal(Lane::Urgent, &[finding(1)]);
+    client.segment(&segment).await;
+    client.receipt_through(Lane::Urgent, 0).await;
+
+    let size = running.sequencer().published().checkpoint.size;
+    let done = have_done(&lab, request(&device, Verb::Revoke)).await.unwrap();
+    assert_eq!(done.entries, [size]);
+    let segment = device.seal(Lane::Urgent, &[finding(2)]);
+    client.segment(&segment).await;
+    assert_eq!(client.refusal().await.code, "device_revoked");
+    let done = have_done(&lab, request(&device, Verb::Quarantine)).await.unwrap();
+    assert_eq!(done.entries, [size + 1]);
+    assert_eq!(std::fs::read_dir(requests_folder(&lab.config)).unwrap().count(), 0, "nothing is left lying");
+    running.stop().await;
+    assert_eq!(state(&lab), ("revoked", "because".into()));
+
+    let done = have_done(&lab, request(&device, Verb::Release)).await.unwrap();
+    assert_eq!(done.entries, [size + 2, size + 3], "released and readmitted");
+    assert_eq!(state(&lab).0, "active");
+    let done = have_done(&lab, request(&device, Verb::Release)).await.unwrap();
+    assert!(done.entries.is_empty());
+
+    let running = lab.start().await;
+    assert_eq!(running.sequencer().published().checkpoint.size, size + 4);
+    device.connect(running.address()).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_answered_and_stops_nothing() {
+    let lab = Lab::new();
+    let running = lab.start().await;
+    let device = lab.device();
+    let folder = requests_folder(&lab.config);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("00.json"), "{}").unwrap();
+    std::fs::write(folder.join("01.json"), "x".repeat(100_000)).unwrap();
+    std::fs::create_dir(folder.join("02.json")).unwrap();
+    let mut nobody = request(&device, Verb::Revoke);
+    nobody.device = "not a device".into();
+    assert!(have_done(&lab, nobody).await.is_err());
+    let done = have_done(&lab, request(&device, Verb::Revoke)).await.unwrap();
+    assert_eq!(done.entries.len(), 1, "in advance, for a device that was never seen");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_left_behind_is_done_at_the_next_start() {
+    let lab = Lab::new();
+    lab.start().await.stop().await;
+    let device = lab.device();
+    let folder = requests_folder(&lab.config);
+    std::fs::create_dir_all(&folder).unwrap();
+    let left = folder.join("left.json");
+    std::fs::write(&left, serde_json::to_vec(&request(&device, Verb::Revoke)).unwrap()).unwrap();
+    let running = lab.start().await;
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    while left.exists() {
+        assert!(std::time::Instant::now() < deadline, "the request is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(running.sequencer().published().checkpoint.size, 2);
+    running.stop().await;
+}

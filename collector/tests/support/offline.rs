@@ -1,0 +1,65 @@
+//! A log without a network: segments go straight to the chain.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use watchpost_collector::chain::{self, Answer, Deed, NewKey, Verdict, Verified};
+use watchpost_collector::credentials::Credentials;
+use watchpost_collector::derive::Deriver;
+use watchpost_collector::log_store::{LogReader, LogStore};
+use watchpost_collector::registry::Effects;
+use watchpost_collector::server::{self, OpenLog};
+use watchpost_proto::keys::SigningKey as _;
+use watchpost_proto::segment::read_statement;
+use watchpost_proto::v1::{DeviceVerb, Lane, Segment, Summary};
+
+use super::{Device, Lab};
+
+pub struct Log {
+    pub lab: Lab,
+    pub store: LogStore,
+}
+
+impl Log {
+    pub fn new() -> Self {
+        let lab = Lab::new();
+        let credentials = Credentials::load(&lab.config).unwrap();
+        let OpenLog { store, .. } = server::open_log(&lab.config, &credentials).unwrap();
+        Self { lab, store }
+    }
+
+    /// Seals and appends; the segment must be taken.
+    pub fn append(&mut self, device: &mut Device, lane: Lane, summaries: &[Summary]) {
+        let segment = device.seal(lane, summaries);
+        let answer = self.take(device, segment);
+        assert!(matches!(answer.verdict, Verdict::Durable(_)), "{answer:?}");
+    }
+
+    pub fn take(&mut self, device: &Device, segment: Segment) -> Answer {
+        let chain = device.chain.iter().map(|certificate| certificate.to_vec()).collect();
+        let verified = Verified {
+            read: read_statement(&segment.statement).unwrap(),
+            segment,
+            received_at_ms: watchpost_collector::clock::now_ms(),
+            new_key: Some(NewKey { key: device.key.public().clone(), chain }),
+        };
+        let mut appender = self.store.begin().unwrap();
+        let answer = chain::take_segment(&mut appender, &verified, &mut Effects::default()).unwrap();
+        appender.commit().unwrap();
+        answer
+    }
+
+    pub fn act(&mut self, device: &Device, verb: DeviceVerb) {
+        let deed = Deed { device: device.id, verb, by: "test".into(), reason: "why".into(), at_ms: 1 };
+        let mut appender = self.store.begin().unwrap();
+        chain::act(&mut appender, &deed, &mut Effects::default()).unwrap();
+        appender.commit().unwrap();
+    }
+
+    pub fn reader(&self) -> LogReader {
+        LogReader::open(&self.lab.config.log_db()).unwrap()
+    }
+
+    pub fn deriver(&self) -> Deriver {
+        Deriver::open(&self.lab.config.derived_db(), self.reader()).unwrap()
+    }
+}
