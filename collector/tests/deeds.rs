@@ -1,5 +1,7 @@
 //! Operators' deeds: one appender, durable before they take effect, with and without a running collector.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod support;
 
 use support::{Lab, finding};

@@ -1,5 +1,7 @@
 //! What people look at is a pure function of the log.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod support;
 
 use rusqlite::Connection;

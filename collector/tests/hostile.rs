@@ -1,5 +1,7 @@
 //! Peers that are not what they should be. Each is refused with its own code or cut off, and nothing is stored.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! The log: what `log verify` must see, and what an appender must not do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod support;
 
 use rusqlite::Connection;

@@ -1,5 +1,7 @@
 //! What an honest agent finds at the collector.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod support;
 
 use support::{Lab, finding, open_receipt};

@@ -1,7 +1,7 @@
 //! A collector in this process on a real socket, and agents that do exactly what a test tells them to.
 
 #![allow(dead_code, reason = "every test binary uses its part")]
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(unreachable_pub, reason = "shared by test binaries")]
 
 pub mod offline;
 

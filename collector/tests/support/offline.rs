@@ -1,6 +1,6 @@
 //! A log without a network: segments go straight to the chain.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(dead_code, unreachable_pub, reason = "shared by test binaries")]
 
 use watchpost_collector::chain::{self, Answer, Deed, NewKey, Verdict, Verified};
 use watchpost_collector::credentials::Credentials;
