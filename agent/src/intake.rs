@@ -58,6 +58,8 @@ pub struct Intake {
     settling: Settling,
     reported: Option<Duration>,
     forgotten: Option<Duration>,
+    /// Something may have changed that no tally or file report has told yet.
+    untold: bool,
     unlisted: HashSet<PathBuf>,
 }
 
@@ -74,6 +76,7 @@ impl Intake {
             settling: Settling::default(),
             reported: None,
             forgotten: None,
+            untold: true,
             unlisted: HashSet::new(),
         })
     }
@@ -97,6 +100,7 @@ impl Intake {
             any = true;
         }
         self.reported = Some(self.clock().monotonic());
+        self.untold = false;
         Ok(any)
     }
 
@@ -110,8 +114,10 @@ impl Intake {
             }
             self.look_at(listed, stop, committed, &mut round)?;
         }
-        if self.report_due(&round) {
-            round.appended |= self.report()?;
+        match self.report_in(&round) {
+            Some(Duration::ZERO) => round.appended |= self.report()?,
+            Some(wait) => sooner(&mut round.wait, wait),
+            None => {}
         }
         self.forget_old()?;
         Ok(round)
@@ -159,9 +165,10 @@ impl Intake {
         stop: &AtomicBool,
         committed: &dyn Fn(),
     ) -> Result<Outcome, StoreError> {
+        self.untold = true;
         let Some(row) = self.rows.get_mut(key) else { return Ok(Outcome::Stopped) };
         let outcome = match open_export(key) {
-            Ok(file) => self.pipeline.take(row, file, stop, committed)?,
+            Ok(export) => self.pipeline.take(row, export, stop, committed)?,
             Err(error) => {
                 let aside = Aside::of(&error);
                 (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
@@ -189,6 +196,7 @@ impl Intake {
         if changed.is_empty() && gone.is_empty() {
             return Ok(false);
         }
+        self.untold = true;
         let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
         let device = &self.pipeline.device;
         let lost = self.pipeline.store.transaction(|tx| {
@@ -255,9 +263,11 @@ impl Intake {
         self.unlisted.retain(|path| listing.unreadable.iter().any(|(unreadable, _)| unreadable == path));
     }
 
-    fn report_due(&self, round: &Round) -> bool {
+    /// How long until tallies and files are to be told; `None` while there is nothing to tell.
+    fn report_in(&self, round: &Round) -> Option<Duration> {
         let pause = if round.waiting > 0 { REPORT_EVERY } else { REPORT_PAUSE };
-        self.reported.is_none_or(|last| self.clock().monotonic().saturating_sub(last) >= pause)
+        let due = self.reported.map_or(Duration::ZERO, |last| last + pause);
+        self.untold.then(|| due.saturating_sub(self.clock().monotonic()))
     }
 
     fn report_some(&mut self) -> Result<bool, StoreError> {

@@ -6,8 +6,7 @@
 mod batch;
 mod resume;
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::SourceConfig;
 use crate::device::Device;
 use crate::lines::{Line, Lines};
-use crate::source::Aside;
+use crate::source::{Aside, Stamp};
 use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
 use crate::summary::MadeUnder;
 
@@ -57,15 +56,17 @@ pub enum Outcome {
 }
 
 impl Pipeline {
-    /// Reads an export from where its row stands to its present end. `committed` is told after each transaction.
+    /// Reads an export from where its row stands to its present end. The export is an opened reader with the stamp it
+    /// had when it was opened, so an app may hand in what it was given without a path. `committed` is told after each
+    /// transaction.
     pub fn take(
         &mut self,
         row: &mut FileRow,
-        file: File,
+        (export, stamp): (impl Read + Seek, Stamp),
         stop: &AtomicBool,
         committed: impl Fn(),
     ) -> Result<Outcome, StoreError> {
-        let mut lines = match resume::resume(row, file, self.config.line_bytes_max) {
+        let mut lines = match resume::resume(row, export, stamp, self.config.line_bytes_max) {
             Ok(lines) => lines,
             Err(aside) => return self.set_aside(row, aside),
         };
@@ -94,7 +95,7 @@ impl Pipeline {
     }
 
     /// source → messages → hits → findings → summary, for some megabytes of lines.
-    fn read_batch(&mut self, lines: &mut Lines<File>, corp: &Corp) -> io::Result<Batch> {
+    fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp) -> io::Result<Batch> {
         let start = lines.offset();
         let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()));
         while lines.offset() - start < self.config.batch_bytes as u64 {

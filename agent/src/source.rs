@@ -149,7 +149,7 @@ fn stamp(entry: &std::fs::DirEntry, kind: std::fs::FileType, name: &Path) -> Res
 }
 
 /// The stamp of an opened or listed file.
-pub fn stamp_of(metadata: &std::fs::Metadata) -> Stamp {
+fn stamp_of(metadata: &std::fs::Metadata) -> Stamp {
     let mtime_ns = metadata
         .modified()
         .ok()

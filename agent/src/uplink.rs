@@ -39,6 +39,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
 /// Without any message for this many heartbeats the connection is given up.
 const SILENT_HEARTBEATS: u32 = 3;
+/// Between two writings of the server time that a heartbeat told.
+const SERVER_TIME_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Bounds what a refusal can ask for.
 const REFUSAL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
@@ -353,14 +355,20 @@ impl Session<'_> {
             collector_message::Kind::Receipt(receipt) => self.receipted(&receipt),
             collector_message::Kind::Heads(heads) => self.rewind(&heads),
             collector_message::Kind::Refusal(refusal) => self.refused(refusal),
-            collector_message::Kind::HeartbeatReply(reply) => {
-                let server = reply.server_ms.to_be_bytes();
-                Ok(self.uplink.store.transaction(|tx| tx.put_seen(SERVER_TIME, &server))?)
-            }
+            collector_message::Kind::HeartbeatReply(reply) => self.keep_server_time(reply.server_ms),
             // A relay has it. Nothing may be deleted for that.
             collector_message::Kind::Held(_) => Ok(()),
             collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
         }
+    }
+
+    /// Once a day is often enough for what helps a device with a wrong clock, and leaves the disk of an idle one alone.
+    fn keep_server_time(&self, server_ms: i64) -> Result<(), Ended> {
+        let store = &self.uplink.store;
+        if store.read(last_server_time)?.saturating_add(SERVER_TIME_EVERY_MS) < server_ms {
+            store.transaction(|tx| tx.put_seen(SERVER_TIME, &server_ms.to_be_bytes()))?;
+        }
+        Ok(())
     }
 
     fn receipted(&mut self, signed: &SignedReceipt) -> Result<(), Ended> {

@@ -129,7 +129,7 @@ impl<W: Write> Scan<'_, W> {
     fn export(&mut self, key: &FileKey) -> anyhow::Result<()> {
         let name = key.path().display().to_string();
         match open_export(key) {
-            Ok(file) => self.lines(file, &name),
+            Ok((file, _)) => self.lines(file, &name),
             Err(error) => {
                 self.totals.aside(&name, &error);
                 Ok(())

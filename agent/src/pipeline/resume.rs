@@ -1,12 +1,11 @@
 //! Going on with an export where its row stands, or from its beginning if it is not the same any more.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use watchpost_proto::digest::Running;
 
 use crate::lines::Lines;
-use crate::source::{Aside, stamp_of};
+use crate::source::{Aside, Stamp};
 use crate::store::{FileRow, FileState};
 
 /// A zero byte within this many first bytes means the export is no text.
@@ -14,15 +13,19 @@ const PEEK_BYTES: usize = 8 * 1024;
 
 /// Stands an opened export at the end of what is committed of it. The committed bytes are read again and compared by
 /// digest; if they are others, the export was replaced or cut and is read from its beginning.
-pub(super) fn resume(row: &mut FileRow, mut file: File, line_bytes_max: usize) -> Result<Lines<File>, Aside> {
-    let stamp = stamp_of(&file.metadata().map_err(|error| Aside::of(&error))?);
-    let mut digest = prefix(&mut file, row.offset.min(stamp.size)).map_err(|error| Aside::of(&error))?;
+pub(super) fn resume<R: Read + Seek>(
+    row: &mut FileRow,
+    mut export: R,
+    stamp: Stamp,
+    line_bytes_max: usize,
+) -> Result<Lines<R>, Aside> {
+    let mut digest = prefix(&mut export, row.offset.min(stamp.size)).map_err(|error| Aside::of(&error))?;
     if digest.digest().0 != row.prefix {
         row.restart();
         digest = Running::default();
-        file.seek(SeekFrom::Start(0)).map_err(|error| Aside::of(&error))?;
+        export.seek(SeekFrom::Start(0)).map_err(|error| Aside::of(&error))?;
     }
-    if row.offset == 0 && is_binary(&mut file).map_err(|error| Aside::of(&error))? {
+    if row.offset == 0 && is_binary(&mut export).map_err(|error| Aside::of(&error))? {
         (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
         return Err(Aside::Binary);
     }
@@ -30,12 +33,12 @@ pub(super) fn resume(row: &mut FileRow, mut file: File, line_bytes_max: usize) -
     (row.size, row.mtime_ns, row.gone_ms) = (stamp.size, stamp.mtime_ns, None);
     row.state = FileState::Reading;
     row.reason.clear();
-    Ok(Lines::new(file, line_bytes_max, row.offset, Some(digest)))
+    Ok(Lines::new(export, line_bytes_max, row.offset, Some(digest)))
 }
 
-fn prefix(file: &mut File, length: u64) -> io::Result<Running> {
+fn prefix(export: &mut impl Read, length: u64) -> io::Result<Running> {
     let mut digest = Running::default();
-    let mut input = file.take(length);
+    let mut input = export.take(length);
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match input.read(&mut buffer)? {
@@ -45,9 +48,9 @@ fn prefix(file: &mut File, length: u64) -> io::Result<Running> {
     }
 }
 
-fn is_binary(file: &mut File) -> io::Result<bool> {
+fn is_binary(export: &mut (impl Read + Seek)) -> io::Result<bool> {
     let mut first = Vec::with_capacity(PEEK_BYTES);
-    file.by_ref().take(PEEK_BYTES as u64).read_to_end(&mut first)?;
-    file.seek(SeekFrom::Start(0))?;
+    export.by_ref().take(PEEK_BYTES as u64).read_to_end(&mut first)?;
+    export.seek(SeekFrom::Start(0))?;
     Ok(first.contains(&0))
 }

@@ -4,17 +4,19 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path};
 
+use super::{Stamp, stamp_of};
 use crate::store::FileKey;
 
-/// Opens an export for reading. A link anywhere below the watched folder is an error, and so is anything but a regular
+/// Opens an export for reading, with the stamp it has at that moment. A link anywhere below the watched folder is an error, and so is anything but a regular
 /// file, whatever was there when it was listed.
-pub fn open_export(key: &FileKey) -> io::Result<File> {
+pub fn open_export(key: &FileKey) -> io::Result<(File, Stamp)> {
     let plain = key.name.components().all(|part| matches!(part, Component::Normal(_)));
     if !plain {
         return Err(io::Error::new(io::ErrorKind::NotFound, "not a path below the folder"));
     }
     let file = open_below(&key.folder, &key.name)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, stamp_of(&metadata))) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Steps down one name at a time from the folder's own handle, so that a folder swapped for a link is not followed.
@@ -78,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    fn open(folder: &Path, name: &str) -> io::Result<File> {
+    fn open(folder: &Path, name: &str) -> io::Result<(File, Stamp)> {
         open_export(&FileKey { folder: folder.to_owned(), name: name.into() })
     }
 
