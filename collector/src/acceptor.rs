@@ -1,16 +1,17 @@
 //! Connections, from the socket to a peer with a name.
 //!
-//! The accept loop never waits for anybody. A connection first waits, cheaply, for its ClientHello; only then may it
-//! take one of a bounded number of places for the handshake proper. Where one address holds too many silent
-//! connections, its oldest is dropped for the newest: a flood of half-open connections costs nobody else a place,
-//! not even a healthy agent behind the same address.
+//! The accept loop never waits for anybody. A connection first waits, cheaply, for its ClientHello, then goes through
+//! the handshake proper; both are bounded per address and in all. Where there are too many, the oldest is dropped
+//! for the newest: a flood of half-open connections keeps nobody out, not even a healthy agent behind the same
+//! address, since a healthy handshake takes milliseconds.
 
 mod waiting;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,9 +19,10 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
@@ -31,18 +33,51 @@ use waiting::Waiting;
 
 /// From the first byte of TCP to the end of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Handshakes that may be computed at once.
-const HANDSHAKES_MAX: usize = 512;
+/// Connections that have said nothing yet, from one address and in all.
+const SILENT_MAX: (usize, usize) = (64, 4096);
+/// Handshakes under way, from one address and in all. One address may be a whole branch.
+const HANDSHAKES_MAX: (usize, usize) = (512, 2048);
 /// Connections that have finished their handshake and wait for the server.
 const ACCEPTED_MAX: usize = 64;
 /// Pause when the process has no more file descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
+/// How long a connection may live without a stream on it.
+const WITHOUT_STREAM: Duration = Duration::from_secs(30);
+
 /// A connection with a peer.
 #[derive(Debug)]
 pub struct Io {
     stream: TlsStream<TcpStream>,
-    peer: Arc<Peer>,
+    link: Link,
+    /// Runs while no stream is open.
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a stream knows of its connection.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Who is at the other end.
+    pub peer: Arc<Peer>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// One open stream; closed when dropped.
+#[derive(Debug)]
+pub struct OpenStream(Arc<AtomicUsize>);
+
+impl Link {
+    /// Counts a stream, so that the connection lives as long as it does.
+    pub fn open(&self) -> OpenStream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        OpenStream(Arc::clone(&self.streams))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Accepts on `listener` until the receiving stream is dropped.
@@ -53,8 +88,8 @@ pub fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> ReceiverStrea
 }
 
 async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted: mpsc::Sender<io::Result<Io>>) {
-    let waiting = Arc::new(Waiting::default());
-    let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let silent = Arc::new(Waiting::new(SILENT_MAX.0, SILENT_MAX.1));
+    let under_way = Arc::new(Waiting::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1));
     loop {
         let (stream, address) = tokio::select! {
             connection = listener.accept() => match connection {
@@ -70,8 +105,8 @@ async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted:
         let handshake = Handshake {
             address,
             config: Arc::clone(&config),
-            waiting: Arc::clone(&waiting),
-            places: Arc::clone(&places),
+            silent: Arc::clone(&silent),
+            under_way: Arc::clone(&under_way),
         };
         let accepted = accepted.clone();
         tokio::spawn(async move {
@@ -90,17 +125,17 @@ async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted:
 struct Handshake {
     address: SocketAddr,
     config: Arc<ServerConfig>,
-    waiting: Arc<Waiting>,
-    places: Arc<Semaphore>,
+    silent: Arc<Waiting>,
+    under_way: Arc<Waiting>,
 }
 
 impl Handshake {
     async fn run(self, stream: TcpStream) -> io::Result<Io> {
         // Without it every answer waits for the peer's delayed acknowledgement, 40 ms.
         stream.set_nodelay(true)?;
-        let start = self.client_hello(stream).await?;
-        let _place = self.places.acquire().await.map_err(io::Error::other)?;
-        let stream = start.into_stream(Arc::clone(&self.config)).await?;
+        let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let start = in_turn(&self.silent, self.address.ip(), acceptor).await?;
+        let stream = in_turn(&self.under_way, self.address.ip(), start.into_stream(Arc::clone(&self.config))).await?;
         let (_, connection) = stream.get_ref();
         if connection.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::other("no h2"));
@@ -108,25 +143,40 @@ impl Handshake {
         let chain = connection.peer_certificates().unwrap_or_default();
         let peer = Peer::read(chain, self.address).map_err(io::Error::other)?;
         let peer = peer.ok_or_else(|| io::Error::other("no device"))?;
-        Ok(Io { stream, peer: Arc::new(peer) })
+        let link = Link { peer: Arc::new(peer), streams: Arc::default() };
+        Ok(Io { stream, link, idle: None })
     }
+}
 
-    /// Waits for the ClientHello, for as long as this address does not hold too many such connections.
-    async fn client_hello(&self, stream: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
-        let ticket = self.waiting.enter(self.address.ip());
-        let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
-        tokio::select! {
-            start = acceptor => start,
-            () = ticket.evicted() => Err(io::Error::other("too many silent connections from this address")),
-        }
+/// Does a part of a handshake, for as long as there are not too many newer ones.
+async fn in_turn<T>(waiting: &Waiting, address: IpAddr, part: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let ticket = waiting.enter(address);
+    tokio::select! {
+        done = part => done,
+        () = ticket.evicted() => Err(io::Error::other("too many unfinished handshakes")),
     }
 }
 
 impl Connected for Io {
-    type ConnectInfo = Arc<Peer>;
+    type ConnectInfo = Link;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        Arc::clone(&self.peer)
+        self.link.clone()
+    }
+}
+
+impl Io {
+    /// An error once no stream has been open for too long.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.link.streams.load(Ordering::Relaxed) > 0 {
+            self.idle = None;
+            return Ok(());
+        }
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(WITHOUT_STREAM)));
+        match idle.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "no stream on the connection")),
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
@@ -136,7 +186,13 @@ impl AsyncRead for Io {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Pending => match self.poll_idle(context) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            ready => ready,
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use watchpost_proto::keys::SigningKey;
 use watchpost_proto::v1::uplink_server::Uplink;
 use watchpost_proto::v1::{AgentMessage, CollectorMessage, SignedLogKey};
 
+use crate::acceptor::Link;
 use crate::log_store::LogName;
-use crate::peer::Peer;
 use crate::registry::Registry;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
@@ -68,9 +68,9 @@ impl Uplink for Ingest {
     type SyncStream = Pin<Box<dyn Stream<Item = Result<CollectorMessage, Status>> + Send>>;
 
     async fn sync(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::SyncStream>, Status> {
-        let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        let peer = peer.ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        let session = session::Session::new(Arc::clone(&self.0), peer, request.into_inner());
+        let link = request.extensions().get::<Link>().cloned();
+        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let session = session::Session::new(Arc::clone(&self.0), &link, request.into_inner());
         let answers = unfold(session, |mut session| async move {
             let message = session.next().await?;
             Some((Ok(message), session))

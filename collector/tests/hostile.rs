@@ -184,12 +184,25 @@ async fn plain_text_is_cut_off() {
     target.running.stop().await;
 }
 
+fn client_hello(device: &Device) -> Vec<u8> {
+    let name = ServerName::try_from(UPLINK_NAME).unwrap();
+    let mut connection = rustls::ClientConnection::new(Arc::new(device.tls()), name).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_handshakes_keep_nobody_out() {
     let target = Target::new().await;
     let mut silent = Vec::new();
-    for _ in 0..400 {
-        silent.push(TcpStream::connect(target.address()).await.unwrap());
+    for number in 0..400 {
+        let mut tcp = TcpStream::connect(target.address()).await.unwrap();
+        if number % 2 == 0 {
+            // A sound ClientHello, and then nothing.
+            tcp.write_all(&client_hello(&target.lab.device())).await.unwrap();
+        }
+        silent.push(tcp);
     }
     let (mut device, mut client) = target.known_device().await;
     for number in 2..20 {

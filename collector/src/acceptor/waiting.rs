@@ -1,4 +1,4 @@
-//! Connections that have not said anything yet, bounded per address and in all.
+//! Connections that have yet to do their part of the handshake, bounded per address and in all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Silent connections of one address.
-const PER_ADDRESS: usize = 64;
-/// Silent connections in all.
-const IN_ALL: usize = 4096;
-
 /// Who waits, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<Table>);
+#[derive(Debug)]
+pub(super) struct Waiting {
+    per_address: usize,
+    in_all: usize,
+    table: Mutex<Table>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -31,12 +30,17 @@ pub(super) struct Ticket<'a> {
 }
 
 impl Waiting {
+    /// Nobody waits yet; at most so many from one address, and in all.
+    pub(super) fn new(per_address: usize, in_all: usize) -> Self {
+        Self { per_address, in_all, table: Mutex::default() }
+    }
+
     /// Takes a place, if need be that of the oldest from the same address, or of the oldest of all.
     pub(super) fn enter(&self, address: IpAddr) -> Ticket<'_> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.by_address.get(&address).is_some_and(|count| *count >= PER_ADDRESS) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.by_address.get(&address).is_some_and(|count| *count >= self.per_address) {
             table.evict_oldest(|other| other == address);
-        } else if table.entries.len() >= IN_ALL {
+        } else if table.entries.len() >= self.in_all {
             table.evict_oldest(|_| true);
         }
         let number = table.next;
@@ -77,7 +81,7 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).remove(self.number);
+        self.waiting.table.lock().unwrap_or_else(PoisonError::into_inner).remove(self.number);
     }
 }
 
@@ -96,14 +100,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_from_one_address_evicts_its_own_oldest_only() {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(64, 1000);
         let other = waiting.enter(B);
-        let flood: Vec<_> = (0..PER_ADDRESS + 2).map(|_| waiting.enter(A)).collect();
+        let flood: Vec<_> = (0..66).map(|_| waiting.enter(A)).collect();
         assert!(is_evicted(&flood[0]).await && is_evicted(&flood[1]).await);
         assert!(!is_evicted(&flood[2]).await && !is_evicted(&other).await);
         drop(flood);
         drop(other);
-        let table = waiting.0.lock().unwrap();
+        let table = waiting.table.lock().unwrap();
         assert!(table.entries.is_empty() && table.by_address.is_empty(), "places are given back");
     }
 }

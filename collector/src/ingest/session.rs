@@ -19,6 +19,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{InstanceId, segment::Head};
 
 use super::{Shared, welcome};
+use crate::acceptor::{Link, OpenStream};
 use crate::chain::{Answer, BY_COLLECTOR, Deed, Verdict};
 use crate::clock::now_ms;
 use crate::log_store::LaneState;
@@ -45,6 +46,7 @@ enum Stage {
 pub(super) struct Session {
     shared: Arc<Shared>,
     peer: Arc<Peer>,
+    _open: OpenStream,
     inbound: Streaming<AgentMessage>,
     stage: Stage,
     outbox: VecDeque<CollectorMessage>,
@@ -69,12 +71,13 @@ enum Event {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>, inbound: Streaming<AgentMessage>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, link: &Link, inbound: Streaming<AgentMessage>) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
         Self {
             stopping: shared.stopping.clone(),
             shared,
-            peer,
+            peer: Arc::clone(&link.peer),
+            _open: link.open(),
             inbound,
             stage: Stage::Greeting,
             outbox: VecDeque::new(),
