@@ -30,16 +30,22 @@ use batch::{Batch, Taken};
 
 /// Reads exports. One per process.
 pub struct Pipeline {
-    pub(crate) store: Arc<Store>,
-    pub(crate) device: Arc<Device>,
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) clock: Arc<dyn Clock>,
+    /// Where everything commits.
+    pub store: Arc<Store>,
+    /// Whose pseudonyms and tenant summaries carry.
+    pub device: Arc<Device>,
+    /// The policy in force.
+    pub engine: Arc<Engine>,
+    /// Says when summaries are made, and where the horizon is.
+    pub clock: Arc<dyn Clock>,
     /// The most that any rule may disclose on this device.
-    pub(crate) ceiling: Disclose,
-    pub(crate) config: SourceConfig,
+    pub ceiling: Disclose,
+    /// Batch and line sizes, horizon.
+    pub config: SourceConfig,
     /// Urgent bytes without a receipt at which reading rests.
-    pub(crate) urgent_bytes_max: u64,
-    pub(crate) scratch: Scratch,
+    pub urgent_bytes_max: u64,
+    /// Buffers of the engine.
+    pub scratch: Scratch,
 }
 
 /// How reading an export ended.

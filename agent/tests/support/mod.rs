@@ -1,0 +1,81 @@
+//! A device, a clock and messages for tests of the library.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use watchpost_agent::clock::Clock;
+use watchpost_agent::config::SourceConfig;
+use watchpost_agent::device::Device;
+use watchpost_agent::pipeline::Pipeline;
+use watchpost_agent::policy_files::load_engine;
+use watchpost_agent::store::Store;
+use watchpost_policy::engine::Scratch;
+use watchpost_policy::rules::Disclose;
+use watchpost_proto::keys::SoftwareKey;
+use watchpost_proto::v1::EpochCause;
+use watchpost_proto::{DeviceId, EpochId};
+
+/// 2026-11-20 00:00 UTC.
+pub(crate) const NOW_MS: i64 = 1_795_132_800_000;
+pub(crate) const CORP: &str = "wwEXAMPLE0001";
+
+/// A clock that stands still until it is moved.
+#[derive(Default)]
+pub(crate) struct TestClock(pub AtomicI64);
+
+impl Clock for TestClock {
+    fn wall_ms(&self) -> i64 {
+        NOW_MS + self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed).unsigned_abs())
+    }
+}
+
+pub(crate) fn device() -> Arc<Device> {
+    Arc::new(Device {
+        id: DeviceId([1; 16]),
+        tenant: "default".into(),
+        key: Arc::new(SoftwareKey::generate().unwrap().0),
+        chain: Vec::new(),
+        root: Vec::new().into(),
+        tenant_key: [7; 32],
+    })
+}
+
+pub(crate) fn store(dir: &std::path::Path) -> Arc<Store> {
+    let store = Store::open(dir).unwrap();
+    store.transaction(|tx| tx.ensure_epoch(EpochId([2; 16]), EpochCause::First)).unwrap();
+    Arc::new(store)
+}
+
+pub(crate) fn pipeline(store: &Arc<Store>) -> Pipeline {
+    Pipeline {
+        store: store.clone(),
+        device: device(),
+        engine: Arc::new(load_engine(&[], None).unwrap()),
+        clock: Arc::new(TestClock::default()),
+        ceiling: Disclose::Context,
+        config: SourceConfig::default(),
+        urgent_bytes_max: u64::MAX,
+        scratch: Scratch::default(),
+    }
+}
+
+/// A text message from an employee to a customer.
+pub(crate) fn line(msgid: &str, text: &str) -> String {
+    format!(
+        "{{\"msgid\":\"{msgid}\",\"action\":\"send\",\"from\":\"li.na\",\
+         \"tolist\":[\"wmExAmPlEAAA0001customerAAAAAAAA\"],\"roomid\":\"\",\"msgtime\":{NOW_MS},\
+         \"msgtype\":\"text\",\"text\":{{\"content\":\"{text}\"}}}}\n"
+    )
+}
+
+/// A message that makes exactly one finding.
+pub(crate) fn hit(msgid: &str) -> String {
+    line(msgid, "您加我私人微信吧")
+}
