@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Folder;
 use crate::device::Device;
 use crate::pipeline::{Outcome, Pipeline};
-use crate::source::{Aside, Due, Listed, Listing, Settling, list, open_export};
+use crate::source::{Aside, Due, Listed, Listing, Settling, Stamp, list, open_export};
 use crate::store::{FileKey, FileRow, FileState, Store, StoreError};
 use crate::summary::{self, MadeUnder};
 
@@ -161,7 +161,7 @@ impl Intake {
     fn read(
         &mut self,
         key: &FileKey,
-        stamp: crate::source::Stamp,
+        stamp: Stamp,
         stop: &AtomicBool,
         committed: &dyn Fn(),
     ) -> Result<Outcome, StoreError> {
@@ -171,8 +171,14 @@ impl Intake {
             Ok(export) => self.pipeline.take(row, export, stop, committed)?,
             Err(error) => {
                 let aside = Aside::of(&error);
+                // The next listing finds it gone and records what was lost, or finds it back.
+                if aside == Aside::Vanished {
+                    return Ok(Outcome::Aside(aside));
+                }
                 (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
-                put_aside(&self.pipeline.store, row, aside)?;
+                if !put_aside(&self.pipeline.store, row, aside)? {
+                    return Ok(Outcome::Aside(aside));
+                }
                 Outcome::Aside(aside)
             }
         };
@@ -228,7 +234,10 @@ impl Intake {
                 let row = FileRow::new(listed.key.clone(), &listed.corp);
                 Some(FileRow { size: stamp.size, mtime_ns: stamp.mtime_ns, ..row })
             }
-            Ok(_) => known.filter(|row| row.corp != listed.corp).map(|row| moved(row, &listed.corp)),
+            Ok(stamp) => known.and_then(|row| match row.corp == listed.corp {
+                false => Some(moved(row, &listed.corp)),
+                true => changed(row, stamp),
+            }),
             Err(aside) => {
                 let same = known.is_some_and(|row| row.state == FileState::SetAside && row.reason == aside.as_str());
                 (!same).then(|| aside_row(FileRow::new(listed.key.clone(), &listed.corp), aside))
@@ -334,11 +343,27 @@ fn moved(row: &FileRow, corp: &str) -> FileRow {
     row
 }
 
-/// Sets an export aside, writing only if that is news.
-fn put_aside(store: &Store, row: &mut FileRow, aside: Aside) -> Result<(), StoreError> {
-    if row.state != FileState::SetAside || row.reason != aside.as_str() {
+/// An export that was finished and is another now: it waits, so that its vanishing before it is read counts as a loss.
+fn changed(row: &FileRow, stamp: Stamp) -> Option<FileRow> {
+    let finished = matches!(row.state, FileState::Done | FileState::SetAside);
+    let same = Stamp { size: row.size, mtime_ns: row.mtime_ns } == stamp;
+    let (size, mtime_ns) = (stamp.size, stamp.mtime_ns);
+    (finished && !same).then(|| FileRow {
+        state: FileState::Waiting,
+        reason: String::new(),
+        size,
+        mtime_ns,
+        gone_ms: None,
+        ..row.clone()
+    })
+}
+
+/// Sets an export aside, writing only if that is news. Returns whether it was.
+fn put_aside(store: &Store, row: &mut FileRow, aside: Aside) -> Result<bool, StoreError> {
+    let news = row.state != FileState::SetAside || row.reason != aside.as_str();
+    if news {
         *row = aside_row(row.clone(), aside);
         store.transaction(|tx| tx.put_file(row))?;
     }
-    Ok(())
+    Ok(news)
 }

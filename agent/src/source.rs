@@ -52,6 +52,11 @@ impl Aside {
         }
     }
 
+    /// Whether what this word stands for can pass without the export changing: rights are granted, a share comes back.
+    pub fn may_pass(word: &str) -> bool {
+        [Self::Permission, Self::Unreadable].iter().any(|aside| aside.as_str() == word)
+    }
+
     /// The reason that fits an error while opening or reading.
     pub fn of(error: &io::Error) -> Self {
         match error.kind() {
@@ -199,7 +204,9 @@ impl Settling {
         let finished = matches!(row.state, FileState::Done | FileState::SetAside) && row.gone_ms.is_none();
         if finished && known == stamp {
             self.seen.remove(key);
-            return Due::No;
+            // Tried again at every listing: neither size nor time tells that it may be read now.
+            let hopeful = row.state == FileState::SetAside && Aside::may_pass(&row.reason);
+            return if hopeful { Due::Now } else { Due::No };
         }
         let watched = self.seen.entry(key.clone()).or_insert(Watched { stamp, since: now, first: now });
         if watched.stamp != stamp {
@@ -286,5 +293,12 @@ mod tests {
         assert_eq!(settling.due(&key, grown, &row, Duration::ZERO, Duration::ZERO), Due::Now);
         row.gone_ms = Some(1);
         assert_eq!(settling.due(&key, same, &row, Duration::ZERO, Duration::ZERO), Due::Now, "it came back");
+        (row.gone_ms, row.state) = (None, FileState::SetAside);
+        for (reason, due) in
+            [("permission", Due::Now), ("unreadable", Due::Now), ("binary", Due::No), ("link", Due::No)]
+        {
+            row.reason = reason.into();
+            assert_eq!(settling.due(&key, same, &row, Duration::ZERO, Duration::from_secs(9)), due, "{reason}");
+        }
     }
 }
