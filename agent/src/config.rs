@@ -78,6 +78,21 @@ pub struct OutboxConfig {
     pub bytes_max: u64,
 }
 
+impl OutboxConfig {
+    /// Part of the outbox that tallies and file reports may fill; the rest is for findings and losses.
+    const BULK_SHARE: u64 = 8;
+
+    /// Bytes of tallies and file reports at which further ones wait where they are.
+    pub fn bulk_bytes_max(&self) -> u64 {
+        self.bytes_max / Self::BULK_SHARE
+    }
+
+    /// Bytes of findings and losses at which reading rests.
+    pub fn urgent_bytes_max(&self) -> u64 {
+        self.bytes_max - self.bulk_bytes_max()
+    }
+}
+
 impl Default for OutboxConfig {
     fn default() -> Self {
         Self { bytes_max: 256 * 1024 * 1024 }

@@ -26,8 +26,6 @@ use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
 use crate::{policy_files, random, watcher};
 
-/// Part of the outbox that tallies and file reports may fill; the rest is for findings and losses.
-const BULK_SHARE: u64 = 8;
 /// The intake stops within this time, or the process ends without it: everything durable already is.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -188,7 +186,6 @@ fn intake(
     engine: &Arc<Engine>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Intake, StoreError> {
-    let bulk_bytes_max = config.outbox.bytes_max / BULK_SHARE;
     let pipeline = Pipeline {
         store: store.clone(),
         device: device.clone(),
@@ -196,10 +193,10 @@ fn intake(
         clock: clock.clone(),
         ceiling: config.disclose,
         config: config.source.clone(),
-        urgent_bytes_max: config.outbox.bytes_max - bulk_bytes_max,
+        urgent_bytes_max: config.outbox.urgent_bytes_max(),
         scratch: Scratch::default(),
     };
-    Intake::new(pipeline, config.folders.clone(), bulk_bytes_max)
+    Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())
 }
 
 fn uplink(

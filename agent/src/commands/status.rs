@@ -30,6 +30,8 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("no agent has run with {} yet", config.state_dir.display()))?;
     let (files, backlog, lanes, server_ms) =
         store.read(|tx| Ok((tx.files()?, tx.backlog()?, tx.lanes()?, last_server_time(tx)?)))?;
+    // What the daemon goes by, too: where the outbox is full it reads nothing more.
+    let resting = if backlog.urgent.bytes >= config.outbox.urgent_bytes_max() { "outbox_full" } else { "" };
     let mut out = io::stdout().lock();
     if args.json {
         let status = json!({
@@ -40,6 +42,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             "lanes": lanes.iter().map(|lane| json!({
                 "lane": lane_name(lane.lane), "epoch": lane.head.epoch.to_string(), "next": lane.head.next,
             })).collect::<Vec<_>>(),
+            "resting": resting,
             "last_server_time_ms": server_ms,
         });
         print_json(&mut out, &status)?;
@@ -65,6 +68,9 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         backlog.bulk.records,
         backlog.bytes()
     )?;
+    if !resting.is_empty() {
+        writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
