@@ -2,7 +2,7 @@
 //! tallies and files when there is room.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Folder;
 use crate::device::Device;
 use crate::pipeline::{Outcome, Pipeline};
+use crate::posture::posture;
 use crate::source::{Aside, Due, Listed, Listing, Settling, Stamp, list, open_export};
 use crate::store::{FileKey, FileRow, FileState, Store, StoreError};
 use crate::summary::{self, MadeUnder};
@@ -34,6 +35,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const PAYLOAD_KEPT_MS: i64 = 7 * DAY_MS;
 const PAYLOAD_KEPT_BYTES: u64 = 64 * 1024 * 1024;
 const STATEMENT_KEPT_MS: i64 = 90 * DAY_MS;
+
+/// Where the store keeps the day of the last posture told.
+const POSTURE_DAY: &str = "posture_day";
 
 /// How a round left things.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -313,9 +317,26 @@ impl Intake {
             tx.forget_disclosures(now_ms - STATEMENT_KEPT_MS)?;
             tx.forget_segments(now_ms - PAYLOAD_KEPT_MS, PAYLOAD_KEPT_BYTES, now_ms - STATEMENT_KEPT_MS)
         })?;
+        self.tell_posture(now_ms)?;
         self.rows.retain(|_, row| row.gone_ms.is_none_or(|gone_ms| gone_ms >= horizon_ms));
         self.forgotten = Some(now);
         Ok(())
+    }
+
+    /// Once a day, also across restarts.
+    fn tell_posture(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        let today = now_ms.div_euclid(DAY_MS).to_be_bytes();
+        let store = &self.pipeline.store;
+        if store.read(|tx| tx.seen(POSTURE_DAY))?.as_deref() == Some(&today[..]) {
+            return Ok(());
+        }
+        let state_dir = store.path().parent().map(Path::to_owned).unwrap_or_default();
+        let posture = posture(&state_dir, store.read(|tx| tx.backlog())?.records());
+        let record = MadeUnder::new(&self.pipeline.engine, now_ms).record(posture)?;
+        store.transaction(|tx| {
+            tx.put_seen(POSTURE_DAY, &today)?;
+            tx.append(Lane::Bulk, &record)
+        })
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {

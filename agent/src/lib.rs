@@ -13,6 +13,7 @@ pub mod intake;
 pub mod lines;
 pub mod pipeline;
 pub mod policy_files;
+pub mod posture;
 pub mod random;
 pub mod seal;
 pub mod source;

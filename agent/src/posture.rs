@@ -1,0 +1,50 @@
+//! How the device stands, told once a day.
+
+use std::path::Path;
+
+use sysinfo::{Disks, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use watchpost_proto::v1::{self, summary::Kind};
+
+/// The device as it is now. What the system does not tell is 0 or empty.
+pub fn posture(state_dir: &Path, backlog_records: u64) -> Kind {
+    Kind::Posture(v1::Posture {
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        os: System::long_os_version().unwrap_or_default(),
+        memory_bytes: own_memory(),
+        disk_free_bytes: free_on_disk_of(state_dir),
+        backlog_records,
+    })
+}
+
+fn own_memory() -> u64 {
+    let own = Pid::from_u32(std::process::id());
+    let Ok(mut system) = System::new() else { return 0 };
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[own]),
+        false,
+        ProcessRefreshKind::nothing().with_memory(),
+    );
+    system.process(own).map_or(0, sysinfo::Process::memory)
+}
+
+/// Of the disks that hold the folder, the one mounted deepest is its own.
+fn free_on_disk_of(folder: &Path) -> u64 {
+    let disks = Disks::new_with_refreshed_list();
+    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    holding.max_by_key(|disk| disk.mount_point().components().count()).map_or(0, |disk| disk.available_space())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_process_has_a_system_memory_and_a_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let Kind::Posture(posture) = posture(dir.path(), 3) else { panic!("another kind") };
+        assert!(!posture.os.is_empty());
+        assert!(posture.memory_bytes > 1_000_000, "{}", posture.memory_bytes);
+        assert!(posture.disk_free_bytes > 0);
+        assert_eq!(posture.backlog_records, 3);
+    }
+}
