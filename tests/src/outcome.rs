@@ -45,11 +45,16 @@ pub fn status(agent: &Agent) -> anyhow::Result<Value> {
     lines.pop().context("status printed nothing")
 }
 
-/// Whether an agent has read every export that is there and everything it made of them is receipted.
+/// Whether an agent has read every export that is there and everything it made of them is receipted, tallies and file
+/// reports too.
 ///
 /// # Errors
 /// Those of [`status`].
 pub fn is_drained(agent: &Agent) -> anyhow::Result<bool> {
+    // In this order: what is told only afterwards is new.
+    if !is_told(agent)? {
+        return Ok(false);
+    }
     let status = status(agent)?;
     let listed = files(&status)?;
     let read =
@@ -61,6 +66,14 @@ pub fn is_drained(agent: &Agent) -> anyhow::Result<bool> {
         path.ends_with(".tmp") || known.contains(path.as_str())
     });
     Ok(read && seen && to_send(&status) == Some(0))
+}
+
+/// Whether every tally and file report is at least in the outbox.
+fn is_told(agent: &Agent) -> anyhow::Result<bool> {
+    let untold = "SELECT (SELECT count(*) FROM file WHERE reported < revision)
+                       + (SELECT count(*) FROM tally WHERE reported < revision)";
+    let untold: i64 = read_only(&agent.state().join("agent.db"))?.query_row(untold, [], |row| row.get(0))?;
+    Ok(untold == 0)
 }
 
 /// Records without a receipt in a status, both lanes.

@@ -387,6 +387,7 @@ mod as_root {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     use std::process::Command;
 
+    use tempfile::TempDir;
     use watchpost_tests::lab::{Binaries, binaries};
 
     use super::*;
@@ -413,14 +414,14 @@ mod as_root {
         Ok(())
     }
 
-    /// A lab whose agent runs without rights.
-    fn lab_of_nobody() -> anyhow::Result<Lab> {
-        let folder = tempfile::Builder::new().prefix("watchpost-nobody-").tempdir()?.keep();
-        let (real, wrapper) = (folder.join("watchpost-agent"), folder.join("agent.sh"));
+    /// A lab whose agent runs without rights, and the folder its program is in.
+    fn lab_of_nobody() -> anyhow::Result<(Lab, TempDir)> {
+        let folder = TempDir::with_prefix("watchpost-nobody-")?;
+        let (real, wrapper) = (folder.path().join("watchpost-agent"), folder.path().join("agent.sh"));
         // By other processes: what this one has open for writing, even for a moment, may not be executed.
         let script = "cp \"$1\" \"$2\" && printf '#!/bin/sh\\nexec setpriv --reuid 65534 --regid 65534 --clear-groups \
                       \"%s\" \"$@\"\\n' \"$2\" > \"$3\" && chmod 755 \"$2\" \"$3\" \"$4\"";
-        let arguments = [binaries()?.agent.as_path(), &real, &wrapper, &folder];
+        let arguments = [binaries()?.agent.as_path(), &real, &wrapper, folder.path()];
         let made = Command::new("sh").args(["-c", script, "sh"]).args(arguments).status()?;
         ensure!(made.success(), "no wrapper");
         let binaries = Binaries { agent: wrapper, collector: binaries()?.collector.clone() };
@@ -431,7 +432,7 @@ mod as_root {
             fs::set_permissions(open, fs::Permissions::from_mode(0o755))?;
         }
         chown_all(lab.agents[0].dir(), NOBODY)?;
-        Ok(lab)
+        Ok((lab, folder))
     }
 
     #[test]
@@ -440,14 +441,14 @@ mod as_root {
             eprintln!("skipped: {why}");
             return;
         }
-        let mut lab = lab_of_nobody().unwrap();
+        let (mut lab, _program) = lab_of_nobody().unwrap();
         let exports = lab.agents[0].exports();
         let closed = exports.join("closed.jsonl");
         fs::write(&closed, line("closed-1")).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         fs::create_dir(exports.join("closed")).unwrap();
         fs::write(exports.join("closed/inner.jsonl"), line("inner-1")).unwrap();
-        fs::set_permissions(exports.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(exports.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         fs::write(exports.join("open.jsonl"), line("open-1")).unwrap();
         lab.agents[0].start().unwrap();
         wait_for_state(&lab, "closed.jsonl", "set_aside", "permission").unwrap();
