@@ -177,15 +177,15 @@ pub fn find(db: &Connection, id: &[u8]) -> Result<Option<Alert>, DeriveError> {
 /// The database.
 pub fn items(db: &Connection, id: &[u8]) -> Result<Vec<Item>, DeriveError> {
     let mut statement = db.prepare(
-        "SELECT finding.finding_id, device.device, summary, min(device.id)
+        "SELECT device.device, summary, min(device.id)
          FROM alert
          JOIN observation ON observation.alert = alert.id
          JOIN device ON device.id = observation.device
-         JOIN finding ON finding.id = observation.finding
+         JOIN record ON record.id = observation.record
          WHERE alert.opened_by = ?1 AND NOT device.quarantined
          GROUP BY observation.finding ORDER BY observation.finding",
     )?;
-    let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.map(|row| Ok(read_item(row?))).collect()
 }
 
@@ -199,10 +199,10 @@ pub fn findings<E: From<DeriveError>>(
 ) -> Result<(), E> {
     let mut statement = db
         .prepare(
-            "SELECT finding.finding_id, group_concat(hex(device.device)), summary, min(device.id)
+            "SELECT group_concat(hex(device.device)), summary, min(device.id)
              FROM observation
              JOIN device ON device.id = observation.device
-             JOIN finding ON finding.id = observation.finding
+                 JOIN record ON record.id = observation.record
              WHERE NOT device.quarantined AND NOT withdrawn
              GROUP BY observation.finding ORDER BY observation.finding",
         )
@@ -232,10 +232,10 @@ fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
     })
 }
 
-fn read_item((id, device, bytes): (Vec<u8>, Vec<u8>, Vec<u8>)) -> Item {
+fn read_item((device, bytes): (Vec<u8>, Vec<u8>)) -> Item {
     let finding = finding_of(&bytes);
     Item {
-        finding_id: hex::encode(id),
+        finding_id: hex::encode(finding.finding_id),
         msgid: finding.msgid,
         msgtime: Some(finding.msgtime_ms).filter(|at| *at != 0),
         from: finding.from,
@@ -249,15 +249,14 @@ fn read_item((id, device, bytes): (Vec<u8>, Vec<u8>, Vec<u8>)) -> Item {
 }
 
 fn read_visible(row: &rusqlite::Row<'_>) -> rusqlite::Result<VisibleFinding> {
-    let id: Vec<u8> = row.get(0)?;
-    let finding = finding_of(row.get_ref(2)?.as_blob().unwrap_or_default());
+    let finding = finding_of(row.get_ref(1)?.as_blob().unwrap_or_default());
     Ok(VisibleFinding {
-        finding_id: hex::encode(id),
+        finding_id: hex::encode(&finding.finding_id),
         status: if finding.status() == RuleStatus::Live { "live" } else { "shadow" },
         pack: finding.pack,
         rule: finding.rule,
         msgid: finding.msgid,
-        devices: device_names(&row.get::<_, String>(1)?),
+        devices: device_names(&row.get::<_, String>(0)?),
     })
 }
 

@@ -18,10 +18,12 @@ use tracing::warn;
 use crate::log_store::{LogReader, StoreError};
 use apply::Applier;
 
-/// Bytes of payload after which a batch commits.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of payload after which a batch commits. Finding ids come in no order, so that each touches another page of
+/// their index: in a large batch many share a page, and it is written once. Who is at the head of the log commits
+/// small ones.
+const BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// Entries after which a batch commits.
-const BATCH_ENTRIES: usize = 4096;
+const BATCH_ENTRIES: usize = 16 * 1024;
 
 /// Why nothing could be derived.
 #[derive(Debug, thiserror::Error)]

@@ -36,6 +36,8 @@ pub(super) struct Applier {
 struct Known {
     devices: HashMap<DeviceId, i64>,
     alerts: HashMap<String, i64>,
+    /// The highest number of a finding.
+    last_finding: Option<i64>,
 }
 
 impl Applier {
@@ -167,36 +169,56 @@ impl Batch<'_> {
             return Ok(0);
         }
         let (number, is_new) = self.finding_number(&finding.finding_id)?;
-        let before = if is_new { false } else { self.holds(number, device)? };
+        let before = if is_new { None } else { self.observed(number, device)? };
         let shown = !finding.withdrawn && finding.status() == RuleStatus::Live;
         let alert = if shown { Some(self.alert(finding)?) } else { None };
+        let record = self.keep(before.as_ref().map(|before| before.record), bytes)?;
         self.transaction
             .prepare_cached(
-                "INSERT OR REPLACE INTO observation (finding, device, alert, withdrawn, level, msgtime_ms, summary)
+                "INSERT OR REPLACE INTO observation (finding, device, alert, withdrawn, level, msgtime_ms, record)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute((number, device, alert, finding.withdrawn, finding.level, finding.msgtime_ms, bytes))?;
-        Ok(i64::from(!finding.withdrawn) - i64::from(before))
+            .execute((number, device, alert, finding.withdrawn, finding.level, finding.msgtime_ms, record))?;
+        let held = before.is_some_and(|before| !before.withdrawn);
+        Ok(i64::from(!finding.withdrawn) - i64::from(held))
+    }
+
+    /// Keeps a record in the place of the device's earlier one.
+    fn keep(&self, earlier: Option<i64>, bytes: &[u8]) -> Result<i64, DeriveError> {
+        let Some(id) = earlier else {
+            return Ok(self.transaction.prepare_cached("INSERT INTO record (summary) VALUES (?1)")?.insert([bytes])?);
+        };
+        self.transaction.prepare_cached("UPDATE record SET summary = ?1 WHERE id = ?2")?.execute((bytes, id))?;
+        Ok(id)
     }
 
     /// The number of a finding id, and whether it is new.
-    fn finding_number(&self, id: &[u8]) -> Result<(i64, bool), DeriveError> {
+    fn finding_number(&mut self, id: &[u8]) -> Result<(i64, bool), DeriveError> {
+        let last = match self.known.last_finding {
+            Some(last) => last,
+            None => {
+                self.transaction.query_row("SELECT coalesce(max(finding), 0) FROM observation", [], |row| row.get(0))?
+            }
+        };
         let inserted = self
             .transaction
-            .prepare_cached("INSERT INTO finding (finding_id) VALUES (?1) ON CONFLICT DO NOTHING")?
-            .execute([id])?;
+            .prepare_cached("INSERT INTO finding (finding_id, number) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute((id, last + 1))?;
+        self.known.last_finding = Some(last + inserted as i64);
         if inserted == 1 {
-            return Ok((self.transaction.last_insert_rowid(), true));
+            return Ok((last + 1, true));
         }
-        let mut select = self.transaction.prepare_cached("SELECT id FROM finding WHERE finding_id = ?1")?;
+        let mut select = self.transaction.prepare_cached("SELECT number FROM finding WHERE finding_id = ?1")?;
         Ok((select.query_row([id], |row| row.get(0))?, false))
     }
 
-    fn holds(&self, finding: i64, device: i64) -> Result<bool, DeriveError> {
+    fn observed(&self, finding: i64, device: i64) -> Result<Option<Observed>, DeriveError> {
         let mut select = self
             .transaction
-            .prepare_cached("SELECT 1 FROM observation WHERE finding = ?1 AND device = ?2 AND NOT withdrawn")?;
-        Ok(select.exists((finding, device))?)
+            .prepare_cached("SELECT withdrawn, record FROM observation WHERE finding = ?1 AND device = ?2")?;
+        let found =
+            select.query_row((finding, device), |row| Ok(Observed { withdrawn: row.get(0)?, record: row.get(1)? }));
+        Ok(found.optional()?)
     }
 
     /// The alert a finding belongs to; opened by it where there is none.
@@ -266,6 +288,12 @@ impl Batch<'_> {
         self.known.devices.insert(*device, id);
         Ok(id)
     }
+}
+
+/// A device's earlier record of a finding.
+struct Observed {
+    withdrawn: bool,
+    record: i64,
 }
 
 /// Where a record is.

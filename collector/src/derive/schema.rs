@@ -29,8 +29,8 @@ const TABLES: &str = "
         next_sequence INTEGER NOT NULL,
         PRIMARY KEY (device, lane)
     ) STRICT, WITHOUT ROWID;
-    -- Numbers for finding ids, in the order they were first seen.
-    CREATE TABLE finding (id INTEGER PRIMARY KEY, finding_id BLOB NOT NULL UNIQUE) STRICT;
+    -- Numbers for finding ids, from 1 in the order they were first seen. Summaries tell the way back.
+    CREATE TABLE finding (finding_id BLOB PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     -- A device's latest record of a finding, in log order.
     CREATE TABLE observation (
         finding INTEGER NOT NULL,
@@ -40,10 +40,11 @@ const TABLES: &str = "
         withdrawn INTEGER NOT NULL,
         level INTEGER NOT NULL,
         msgtime_ms INTEGER NOT NULL,
-        -- The encoded summary.
-        summary BLOB NOT NULL,
+        record INTEGER NOT NULL REFERENCES record (id),
         PRIMARY KEY (finding, device)
     ) STRICT, WITHOUT ROWID;
+    -- Encoded summaries of observations; apart, so that lists and counts read none of them.
+    CREATE TABLE record (id INTEGER PRIMARY KEY, summary BLOB NOT NULL) STRICT;
     -- Covers what a list of alerts needs, so that it reads no summary.
     CREATE INDEX observation_alert ON observation (alert, finding, device, level, msgtime_ms) WHERE alert IS NOT NULL;
     CREATE TABLE alert (
@@ -97,10 +98,12 @@ pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
     // Lost commits are derived again; the position commits with what it stands for.
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "trusted_schema", "OFF")?;
-    // 64 MiB: finding ids arrive in no order, and their index should stay in memory for about a million.
-    db.pragma_update(None, "cache_size", -65_536)?;
-    db.pragma_update(None, "wal_autocheckpoint", 8000)?;
-    db.pragma_update(None, "journal_size_limit", 67_108_864)?;
+    // At most 128 MiB, and only while that much is in use: the index of finding ids should stay in memory for about a
+    // million of them.
+    db.pragma_update(None, "cache_size", -131_072)?;
+    // 128 MiB: a page that many batches touch is written back once.
+    db.pragma_update(None, "wal_autocheckpoint", 32_768)?;
+    db.pragma_update(None, "journal_size_limit", 134_217_728)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())
