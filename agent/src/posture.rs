@@ -29,9 +29,9 @@ fn own_memory() -> u64 {
 
 /// Of the disks that hold the folder, the one mounted deepest is its own.
 fn free_on_disk_of(folder: &Path) -> u64 {
-    let disks = Disks::new_with_refreshed_list();
+    let Ok(disks) = Disks::new_with_refreshed_list() else { return 0 };
     let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
-    holding.max_by_key(|disk| disk.mount_point().components().count()).map_or(0, |disk| disk.available_space())
+    holding.max_by_key(|disk| disk.mount_point().components().count()).map_or(0, sysinfo::Disk::available_space)
 }
 
 #[cfg(test)]

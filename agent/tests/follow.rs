@@ -1,5 +1,7 @@
 //! Following exports that grow, tear, are cut, replaced and dropped again: every message takes effect exactly once.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::BTreeSet;

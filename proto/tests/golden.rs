@@ -5,6 +5,8 @@
 //! `WATCHPOST_WRITE_GOLDEN=1 cargo test -p watchpost-proto --test golden` writes samples that do not exist yet. It
 //! never overwrites one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::path::PathBuf;
 
 use watchpost_proto::keys::{PublicKey, SigningKey, SoftwareKey};

@@ -1,5 +1,6 @@
 //! A device, a clock and messages for tests of the library.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::sync::Arc;
