@@ -314,7 +314,7 @@ corp = "wwEXAMPLE0001"
         let told = mistakes(text);
         let expected = [
             "line 1: collector must be text in quotes, not an integer",
-            "line 2: unknown key state_dri; did you mean state_dir?",
+            "line 2: unknown key state_dri; did you mean `state_dir`?",
             "line 1: state_dir is missing",
             "line 5: key is empty",
             "line 3: root is missing",

@@ -172,7 +172,7 @@ impl<'a> Parser<'a> {
         }
         match self.selections.iter().position(|selection| *selection == name) {
             Some(index) => Ok(Condition::Selection(index)),
-            None => Err(format!("there is no selection `{name}`{}", crate::rules::did_you_mean(name, self.selections))),
+            None => Err(format!("there is no selection `{name}`{}", crate::hint::did_you_mean(name, self.selections))),
         }
     }
 

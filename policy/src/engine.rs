@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::accounts::{Accounts, Entry};
 use crate::identity::{PackDigest, Parts, PolicyDigest};
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
-use crate::message::{Account, Action, Corp, Message, Side, Text};
-use crate::rules::{Disclose, Level, Pack, Rule, RuleTest, Scope, Selection, Status, TestOutcome};
+use crate::message::{Account, Corp, Message, Side, Text};
+use crate::rules::{Disclose, Level, Pack, Rule, Scope, Selection, Status};
 
 /// A rule that holds for a message. One message with many words of one rule is one finding.
 #[derive(Clone, Debug)]
@@ -173,17 +173,6 @@ impl Engine {
         side(self.accounts.as_ref(), corp, id)
     }
 
-    /// Runs one test of a rule on a message made for it.
-    pub(crate) fn run_test(&self, rule: &Rule, test: &RuleTest) -> TestOutcome {
-        let message = test_message(test);
-        let findings = self.evaluate(&Corp::new("test"), &message, &mut Scratch::default());
-        TestOutcome {
-            rule: rule.id.clone(),
-            test: test.clone(),
-            hit: findings.iter().any(|finding| finding.rule == rule.id),
-        }
-    }
-
     /// Finds all words in all texts. Returns whether the cap was reached.
     fn collect(&self, texts: &[Text], scratch: &mut Scratch) -> bool {
         let Scratch { matcher: buffers, hits } = scratch;
@@ -238,6 +227,9 @@ impl Engine {
 }
 
 mod judge;
+mod self_test;
+
+pub use self_test::{TestOutcome, run_tests};
 
 /// Hits a scratch keeps room for.
 const KEPT_HITS_MAX: usize = 4_096;
@@ -380,25 +372,6 @@ fn policy_digest(packs: &[Pack]) -> PolicyDigest {
     packs.sort_by(|a, b| a.id.cmp(&b.id));
     let parts = Parts::new("watchpost/policy");
     PolicyDigest(packs.into_iter().fold(parts, |parts, pack| parts.str(&pack.id).bytes(&pack.digest().0)).sha256())
-}
-
-fn test_message(test: &RuleTest) -> Message {
-    let id = |side: Side, name: &str| match side {
-        Side::External => "wmTESTTESTTESTTESTTESTTESTTEST00".to_owned(),
-        Side::Robot => "wbTESTTESTTESTTESTTESTTESTTEST00".to_owned(),
-        Side::Employee | Side::Unknown => name.to_owned(),
-    };
-    Message {
-        msgid: Some("test".to_owned()),
-        action: Action::Send,
-        from: id(test.from, "sender"),
-        to: vec![id(test.to, "receiver")],
-        room: None,
-        msgtime: None,
-        msgtype: test.msgtype.clone(),
-        texts: vec![Text { field: format!("{}.content", test.msgtype), text: test.text.clone() }],
-        body: None,
-    }
 }
 
 #[cfg(test)]

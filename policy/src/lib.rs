@@ -15,6 +15,7 @@
 pub mod accounts;
 pub mod engine;
 pub mod excerpt;
+pub mod hint;
 pub mod identity;
 pub mod matcher;
 pub mod message;

@@ -24,7 +24,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::condition::Condition;
-use crate::engine::{CompileError, Engine};
 use crate::identity::{PackDigest, Parts};
 use crate::message::Side;
 use crate::normalise::Normalisation;
@@ -160,17 +159,6 @@ pub struct RuleTest {
     pub line: u64,
 }
 
-/// What a test gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestOutcome {
-    /// Rule id.
-    pub rule: Arc<str>,
-    /// The test.
-    pub test: RuleTest,
-    /// Whether the rule held.
-    pub hit: bool,
-}
-
 /// A versioned file of rules.
 #[derive(Clone, Debug)]
 pub struct Pack {
@@ -226,23 +214,6 @@ impl Pack {
     #[must_use]
     pub fn digest(&self) -> PackDigest {
         self.digest
-    }
-
-    /// Runs the tests written in the rules, each on a message made for it. Account labels play no part.
-    ///
-    /// # Errors
-    /// When the pack does not compile, which [`Pack::parse`] rules out except for the size of the automaton.
-    pub fn run_tests(&self) -> Result<Vec<TestOutcome>, CompileError> {
-        let engine = Engine::compile(vec![self.clone()], None)?;
-        Ok(self.rules.iter().flat_map(|rule| rule.tests.iter().map(|test| engine.run_test(rule, test))).collect())
-    }
-}
-
-impl TestOutcome {
-    /// Whether the rule did what its author expects.
-    #[must_use]
-    pub fn passed(&self) -> bool {
-        self.hit == self.test.hit
     }
 }
 
@@ -315,34 +286,6 @@ impl fmt::Display for Mistake {
             (line, column) => write!(f, "{}:{line}:{column}: {}", self.file, self.text),
         }
     }
-}
-
-/// `; did you mean …?` when one of the names is close.
-pub(crate) fn did_you_mean(name: &str, names: &[&str]) -> String {
-    let close = names.iter().map(|other| (distance(name, other), *other)).min();
-    match close {
-        Some((steps, other)) if steps <= 1 + name.chars().count() / 4 => format!("; did you mean `{other}`?"),
-        _ => String::new(),
-    }
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 /// Digest over the pack and the files it names, in order of name.

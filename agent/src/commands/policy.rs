@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use watchpost_agent::policy_files::load_pack;
+use watchpost_policy::engine::run_tests;
 use watchpost_policy::packs;
 use watchpost_policy::rules::Pack;
 
@@ -81,7 +82,7 @@ fn test(args: &PackArgs) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     let (mut run, mut failed) = (0, 0);
     for pack in load(&args.files)? {
-        for outcome in pack.run_tests()? {
+        for outcome in run_tests(&pack)? {
             run += 1;
             let passed = outcome.passed();
             failed += u64::from(!passed);

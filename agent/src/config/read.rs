@@ -7,6 +7,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use watchpost_policy::hint::did_you_mean;
+
 use super::Mistake;
 
 /// A document being read, and what was found wrong with it so far.
@@ -50,12 +52,11 @@ impl<'i> Reader<'i> {
     /// Refuses keys that are not in `names`.
     pub(super) fn known(&mut self, table: &Table<'_>, names: &[&str]) {
         for key in table.values.keys().filter(|key| !names.contains(&key.get_ref().as_ref())) {
-            let nearest = names.iter().map(|name| (distance(name, key.get_ref()), name)).min();
-            let hint = match nearest {
-                Some((distance, name)) if distance <= 3 => format!("did you mean {name}?"),
-                _ => format!("known here are {}", names.join(", ")),
+            let hint = match did_you_mean(key.get_ref(), names) {
+                hint if hint.is_empty() => format!("; known here are {}", names.join(", ")),
+                hint => hint,
             };
-            self.mistake(key.span().start, format!("unknown key {}; {hint}", key.get_ref()));
+            self.mistake(key.span().start, format!("unknown key {}{hint}", key.get_ref()));
         }
     }
 
@@ -279,20 +280,4 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim_start()))
-}
-
-/// Edits between two short words, for the hint after a slip of the hand.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let here = row[j + 1];
-            row[j + 1] = (before + usize::from(x != *y)).min(here + 1).min(row[j] + 1);
-            before = here;
-        }
-    }
-    row[b.len()]
 }

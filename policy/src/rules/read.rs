@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{
     Disclose, Level, Mistake, Near, PACK_BYTES_MAX, PACK_WORDS_MAX, Pack, Rule, RuleTest, Scope, Selection, Status,
-    Title, did_you_mean, digest,
+    Title, digest,
 };
 use crate::condition::{self, Condition};
+use crate::hint::did_you_mean;
 use crate::matcher::check_word;
 use crate::message::{READ_TYPES, Side, known_type};
 use crate::normalise::Normalisation;

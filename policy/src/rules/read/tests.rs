@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::{TestOutcome, run_tests};
 
 /// A pack with one rule whose lines 5 and up are given.
 fn pack_with(rule: &str) -> String {
@@ -56,7 +57,7 @@ rules:
     assert_eq!((rule.disclose, rule.sla, rule.line), (Disclose::Masked, Some(Duration::from_secs(86_400)), 6));
     assert_eq!(rule.selections[1].words.iter().map(|word| &**word).collect::<Vec<_>>(), ["理财产品", "基金"]);
     assert_eq!(rule.selections[2].near, Some(Near { selection: 0, within: 8 }));
-    assert!(pack.run_tests().unwrap().iter().all(super::super::TestOutcome::passed));
+    assert!(run_tests(&pack).unwrap().iter().all(TestOutcome::passed));
     assert_eq!(Pack::named_files(yaml.as_bytes()), BTreeSet::from(["words/products.txt".to_owned()]));
 }
 
@@ -296,7 +297,7 @@ fn tests_of_rules_respect_scope() {
         "scope: {{ from: external, to: employee, types: [link] }}\n{DETECTION}tests:\n  - {{ text: 保本, hit: true }}\n  - {{ text: 保本, from: employee, hit: false }}\n  - {{ text: 保本, type: text, hit: false }}\n  - {{ text: 保本, to: external, hit: true }}"
     );
     let pack = parse(&pack_with(&format!("{HEAD}{body}"))).unwrap();
-    let passed: Vec<bool> = pack.run_tests().unwrap().iter().map(super::super::TestOutcome::passed).collect();
+    let passed: Vec<bool> = run_tests(&pack).unwrap().iter().map(TestOutcome::passed).collect();
     assert_eq!(passed, [true, true, true, false], "the last expectation is wrong on purpose");
 }
 
