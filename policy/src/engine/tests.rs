@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::message::Action;
 
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
 const ROBOT: &str = "wbExAmPlEAAA0005robotAAAAAAAAAAA";
