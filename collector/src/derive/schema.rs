@@ -31,7 +31,8 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     -- Numbers for finding ids, from 1 in the order they were first seen. Summaries tell the way back.
     CREATE TABLE finding (finding_id BLOB PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    -- A device's latest record of a finding, in log order.
+    -- A device's latest record of a finding, in log order. Narrow and appended to, so that reading all of it is how
+    -- alerts are counted: an index by alert would cost every finding more than every list gains.
     CREATE TABLE observation (
         finding INTEGER NOT NULL,
         device INTEGER NOT NULL,
@@ -40,13 +41,11 @@ const TABLES: &str = "
         withdrawn INTEGER NOT NULL,
         level INTEGER NOT NULL,
         msgtime_ms INTEGER NOT NULL,
-        record INTEGER NOT NULL REFERENCES record (id),
+        record INTEGER NOT NULL,
         PRIMARY KEY (finding, device)
     ) STRICT, WITHOUT ROWID;
     -- Encoded summaries of observations; apart, so that lists and counts read none of them.
     CREATE TABLE record (id INTEGER PRIMARY KEY, summary BLOB NOT NULL) STRICT;
-    -- Covers what a list of alerts needs, so that it reads no summary.
-    CREATE INDEX observation_alert ON observation (alert, finding, device, level, msgtime_ms) WHERE alert IS NOT NULL;
     CREATE TABLE alert (
         id INTEGER PRIMARY KEY,
         -- The finding that came first in log order; its id is the alert's.
@@ -94,6 +93,8 @@ pub(super) struct Position {
 }
 
 pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
+    // Only while the file is empty. Half the calls for batches, and a level less for the random ids of findings.
+    db.pragma_update(None, "page_size", 8192)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // Lost commits are derived again; the position commits with what it stands for.
     db.pragma_update(None, "synchronous", "NORMAL")?;
@@ -102,7 +103,7 @@ pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
     // million of them.
     db.pragma_update(None, "cache_size", -131_072)?;
     // 128 MiB: a page that many batches touch is written back once.
-    db.pragma_update(None, "wal_autocheckpoint", 32_768)?;
+    db.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     db.pragma_update(None, "journal_size_limit", 134_217_728)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
