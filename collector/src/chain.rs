@@ -46,10 +46,10 @@ pub struct Answer {
 /// What became of a segment. Nothing may be told to the agent before the commit.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is durable, now or since long: the lane's present head.
-    Durable(LaneState),
+    /// It is durable, now or since long: the lane's present head. Boxed, because every stream has room for answers.
+    Durable(Box<LaneState>),
     /// Something before it is missing: what is expected in its epoch.
-    Gap(Head),
+    Gap(Box<Head>),
     /// It was not taken, or only as evidence.
     Refused(Code),
 }
@@ -91,10 +91,10 @@ pub fn take_segment(
             introduce_key(appender, verified, effects)?;
             let log_index = append_segment(appender, EntryKind::Segment, verified)?;
             let state = appender.advance(held.as_ref(), read, log_index, verified.received_at_ms)?;
-            answer(Verdict::Durable(state))
+            answer(Verdict::Durable(Box::new(state)))
         }
-        (Link::Gap, _) => answer(Verdict::Gap(head)),
-        (Link::Past, Some(held)) if is_held(appender, &held, read)? => answer(Verdict::Durable(held)),
+        (Link::Gap, _) => answer(Verdict::Gap(Box::new(head))),
+        (Link::Past, Some(held)) if is_held(appender, &held, read)? => answer(Verdict::Durable(Box::new(held))),
         (Link::Past | Link::Fork, _) => {
             keep_fork(appender, verified, facts, effects)?;
             answer(Verdict::Refused(Code::Fork))

@@ -460,3 +460,12 @@ async fn one_data_folder_has_one_collector() {
     assert!(error.contains("another collector is running"), "{error}");
     target.running.stop().await;
 }
+
+#[test]
+fn a_package_refuses_a_development_root() {
+    let lab = Lab::new();
+    let der = CertificateDer::from_pem_slice(lab.root.as_bytes()).unwrap();
+    assert!(watchpost_proto::identity::is_development_root(&der));
+    let refused = watchpost_collector::credentials::root(&lab.config.root).is_err();
+    assert_eq!(refused, !cfg!(feature = "dev-ca"));
+}

@@ -261,10 +261,10 @@ impl Session {
             let under_way = self.under_way(lane);
             *under_way = under_way.saturating_sub(1);
             match verdict {
-                Verdict::Durable(state) => furthest(&mut durable, state),
+                Verdict::Durable(state) => furthest(&mut durable, *state),
                 Verdict::Gap(head) => {
                     gaps.retain(|(other, gap)| (*other, gap.epoch) != (lane, head.epoch));
-                    gaps.push((lane, head));
+                    gaps.push((lane, *head));
                 }
                 Verdict::Refused(code) => self.ending = self.ending.or(Some(code)),
             }
