@@ -62,6 +62,7 @@ pub(super) struct Session {
 }
 
 /// What woke the session.
+#[expect(clippy::large_enum_variant, reason = "lives for one match; a box would cost every segment an allocation")]
 enum Event {
     Answer(Option<Answer>),
     Message(Result<Option<AgentMessage>, Status>),
