@@ -352,9 +352,9 @@ fn cut_inside_commits(seed: u64, collector: bool) -> anyhow::Result<()> {
         })?;
         if cut.is_some() {
             if collector {
-                lab.collector.kill()?
+                lab.collector.kill()?;
             } else {
-                lab.agents[0].kill()?
+                lab.agents[0].kill()?;
             }
             // Before anything opens it again.
             let end = visible_end(&database)?;
