@@ -22,12 +22,12 @@ use watchpost_proto::v1::DeviceVerb;
 use crate::chain::{self, Deed};
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::data_lock::DataLock;
 use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
-use crate::server::DataLock;
 use crate::sessions::Sessions;
 
 /// How often the server looks for requests.

@@ -5,69 +5,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::UtcOffset;
-use time::macros::{format_description, offset};
-use watchpost_proto::digest::hash;
 use watchpost_proto::v1::{Finding, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
-
-/// Where a day begins for the people who read alerts.
-const DAY_OFFSET: UtcOffset = offset!(+8);
-/// The day of a message without a time.
-pub const DAY_UNKNOWN: &str = "unknown";
-
-/// What makes findings one alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertKey<'a> {
-    /// The pack of the rule.
-    pub pack: &'a str,
-    /// The rule.
-    pub rule: &'a str,
-    /// The account concerned, `corp/userid`; empty where nobody of the company is.
-    pub person: &'a str,
-    /// The day of the message at +08:00, `YYYY-MM-DD`, or [`DAY_UNKNOWN`].
-    pub day: String,
-}
-
-impl<'a> AlertKey<'a> {
-    /// The key of a finding.
-    pub fn of(finding: &'a Finding) -> Self {
-        Self { pack: &finding.pack, rule: &finding.rule, person: &finding.person, day: day(finding.msgtime_ms) }
-    }
-
-    /// All of it in one text, with lengths so that no two keys look alike.
-    pub(crate) fn joined(&self) -> String {
-        let Self { pack, rule, person, day } = self;
-        format!("{}:{pack}{}:{rule}{}:{person}{day}", pack.len(), rule.len(), person.len())
-    }
-}
-
-/// The day of a moment, milliseconds since 1970, at +08:00; 0 is unknown.
-pub fn day(msgtime_ms: i64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp(msgtime_ms.div_euclid(1000)).ok().filter(|_| msgtime_ms != 0);
-    at.and_then(|at| at.to_offset(DAY_OFFSET).format(format_description!("[year]-[month]-[day]")).ok())
-        .unwrap_or_else(|| DAY_UNKNOWN.into())
-}
-
-/// Opens an alert with the finding that comes first.
-///
-/// A finding that has opened an alert may come again under another key, told by another version of its rule or after
-/// the person concerned has changed. That second alert's id is a digest of the finding and the key.
-pub(crate) fn open(db: &Connection, key: &AlertKey<'_>, finding: &Finding) -> rusqlite::Result<i64> {
-    let taken = db.prepare_cached("SELECT 1 FROM alert WHERE opened_by = ?1")?.exists([&finding.finding_id])?;
-    let id = if taken {
-        hash("watchpost/alert", &[&finding.finding_id, key.joined().as_bytes()]).to_vec()
-    } else {
-        finding.finding_id.clone()
-    };
-    db.prepare_cached(
-        "INSERT INTO alert (opened_by, pack, rule, category, person, day) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .insert((id, key.pack, key.rule, &finding.category, key.person, &key.day))
-}
 
 /// An alert as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -289,27 +230,5 @@ pub fn level_name(level: i32) -> &'static str {
         Ok(Level::High) => "high",
         Ok(Level::Critical) => "critical",
         Ok(Level::Unspecified) | Err(_) => "unknown",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_begins_at_midnight_in_china() {
-        // 2023-11-14 15:59:59.999 and 16:00 UTC.
-        assert_eq!(day(1_699_977_599_999), "2023-11-14");
-        assert_eq!(day(1_699_977_600_000), "2023-11-15");
-        assert_eq!(day(0), DAY_UNKNOWN);
-        assert_eq!(day(i64::MAX), DAY_UNKNOWN);
-        assert_eq!(day(-1), "1970-01-01");
-    }
-
-    #[test]
-    fn keys_do_not_run_into_each_other() {
-        let finding = |pack: &str, rule: &str| Finding { pack: pack.into(), rule: rule.into(), ..Finding::default() };
-        let (a, b) = (finding("a", "bc"), finding("ab", "c"));
-        assert_ne!(AlertKey::of(&a).joined(), AlertKey::of(&b).joined());
     }
 }

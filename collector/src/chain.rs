@@ -6,8 +6,8 @@ use watchpost_proto::segment::{Head, Link, ReadStatement, link};
 use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, Lane, Segment, SegmentEntry};
 use watchpost_proto::{DeviceId, Message as _};
 
-use crate::log_store::{self, Appender, LaneState, Place, StoreError};
-use crate::registry::{DeviceFacts, Effects};
+use crate::log_store::{self, Appender, DeviceFacts, LaneState, Place, StoreError};
+use crate::registry::Effects;
 
 /// Who the collector is when it acts by itself.
 pub const BY_COLLECTOR: &str = "collector";

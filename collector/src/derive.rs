@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod follow;
+mod grouping;
 mod schema;
 
 use std::fs;

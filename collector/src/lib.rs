@@ -15,6 +15,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod credentials;
+pub mod data_lock;
 pub mod derive;
 pub mod devices;
 pub mod durable_file;

@@ -18,7 +18,7 @@ use watchpost_proto::note::{self, Checkpoint};
 use watchpost_proto::v1::{EntryKind, LogOpened};
 use watchpost_proto::{Digest, LogId, Message as _};
 
-pub use append::{Appender, LaneState, Place};
+pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};

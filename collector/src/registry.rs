@@ -7,16 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
 
-use crate::log_store::{self, LogStore, StoreError};
-
-/// How a device stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFacts {
-    /// Held out of what people see until released; still verified, stored and receipted.
-    pub quarantined: bool,
-    /// On the deny-list.
-    pub revoked: bool,
-}
+use crate::log_store::{self, DeviceFacts, LogStore, StoreError};
 
 /// Devices and keys, shared by all streams.
 #[derive(Debug, Default)]

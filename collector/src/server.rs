@@ -1,6 +1,5 @@
 //! A running collector: everything wired together, to be started by `serve` or a test.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +19,8 @@ use crate::admin::{requests_folder, take_requests};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::data_lock::DataLock;
 use crate::derive::follow::follow;
-use crate::durable_file::{self, Access};
 use crate::ingest::{Ingest, Shared};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
@@ -46,28 +45,6 @@ const CLOSE_LOG: Duration = Duration::from_millis(300);
 const DERIVE_LAST: Duration = Duration::from_millis(500);
 /// How long a starting collector waits for the lock: a command may hold it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The right to append to a data folder; given up when dropped, also by a crash.
-#[derive(Debug)]
-pub struct DataLock(#[expect(dead_code, reason = "held, not read")] File);
-
-impl DataLock {
-    /// Takes the lock. `None` where another process holds it.
-    ///
-    /// # Errors
-    /// The folder cannot be written.
-    pub fn take(data_dir: &Path) -> anyhow::Result<Option<Self>> {
-        durable_file::create_folder(data_dir, Access::Secret)?;
-        let path = data_dir.join("log.lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| path.display().to_string())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
-        }
-    }
-}
 
 /// The log of a data folder, opened for appending.
 #[derive(Debug)]

@@ -6,8 +6,7 @@ use watchpost_proto::note::Checkpoint;
 use watchpost_proto::v1::{Lane, Standing};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
-use crate::log_store::{self, LaneState, Place, StoreError};
-use crate::registry::DeviceFacts;
+use crate::log_store::{self, DeviceFacts, LaneState, Place, StoreError};
 
 /// Where a device says it stands in one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -220,7 +220,7 @@ fn the_latest_record_of_a_device_replaces_its_earlier_one() {
 fn tallies_and_file_reports_are_snapshots() {
     let mut log = Log::new();
     let mut device = log.lab.device();
-    log.append(&mut device, Lane::Bulk, &[tally(2, 20), tally(1, 10), tally(3, 30), tally(3, 31)]);
+    log.append(&mut device, Lane::Bulk, &[tally(2, 20), tally(3, 30), tally(1, 31)]);
     log.append(&mut device, Lane::Bulk, &[report(1, FileState::Reading), report(2, FileState::Done)]);
     log.append(&mut device, Lane::Bulk, &[report(1, FileState::Done)]);
     log.append(&mut device, Lane::Urgent, &[of(summary::Kind::Loss(Loss { reason: "x".into(), ..Loss::default() }))]);

@@ -13,11 +13,10 @@ use watchpost_proto::v1::{
 };
 use watchpost_proto::{DeviceId, Message as _};
 
+use super::grouping::{self, AlertKey};
 use super::{DeriveError, schema};
-use crate::alerts::{self, AlertKey};
 use crate::chain::after;
-use crate::log_store::Entry;
-use crate::registry::DeviceFacts;
+use crate::log_store::{DeviceFacts, Entry};
 
 /// Alerts remembered by their key; afterwards they are looked up again.
 const ALERTS_REMEMBERED: usize = 50_000;
@@ -235,7 +234,7 @@ impl Batch<'_> {
             .optional()?;
         let id = match found {
             Some(id) => id,
-            None => alerts::open(&self.transaction, &key, finding)?,
+            None => grouping::open(&self.transaction, &key, finding)?,
         };
         if self.known.alerts.len() == ALERTS_REMEMBERED {
             self.known.alerts.clear();
@@ -244,15 +243,14 @@ impl Batch<'_> {
         Ok(id)
     }
 
-    /// A tally replaces an earlier one of the same or a lower revision: it is a snapshot.
+    /// A tally is a snapshot: a device's latest in log order replaces, also one of a restored disk that counts anew.
     fn tally(&self, device: i64, tally: &Tally) -> Result<(), DeriveError> {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.transaction
             .prepare_cached(
                 "INSERT INTO tally (device, account, hour, revision, sent, received, flagged)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT DO UPDATE SET revision = ?4, sent = ?5, received = ?6, flagged = ?7
-                 WHERE revision <= ?4",
+                 ON CONFLICT DO UPDATE SET revision = ?4, sent = ?5, received = ?6, flagged = ?7",
             )?
             .execute((
                 device,

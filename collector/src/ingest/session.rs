@@ -13,7 +13,7 @@ use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::receipt;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, DeviceVerb, Heads, HeartbeatReply, Hello, Lane, LaneHead, Ready, Receipt, Segment,
+    AgentMessage, CollectorMessage, DeviceVerb, Heads, HeartbeatReply, Hello, Lane, Ready, Receipt, Segment,
     SignedReceipt, agent_message, collector_message,
 };
 use watchpost_proto::{InstanceId, segment::Head};
@@ -278,7 +278,7 @@ impl Session {
             }
         }
         if !gaps.is_empty() {
-            let lanes = gaps.iter().map(|(lane, head)| lane_head(*lane, head)).collect();
+            let lanes = gaps.iter().map(|(lane, head)| welcome::lane_head(*lane, head)).collect();
             self.outbox.push_back(wrap(collector_message::Kind::Heads(Heads { lanes })));
         }
     }
@@ -327,15 +327,6 @@ fn furthest(durable: &mut Vec<LaneState>, state: LaneState) {
         Some(other) if other.next < state.next => *other = state,
         Some(_) => {}
         None => durable.push(state),
-    }
-}
-
-pub(super) fn lane_head(lane: Lane, head: &Head) -> LaneHead {
-    LaneHead {
-        lane: lane.into(),
-        epoch: head.epoch.to_vec(),
-        next_sequence: head.next,
-        head: head.digest.map(|digest| digest.to_vec()).unwrap_or_default(),
     }
 }
 

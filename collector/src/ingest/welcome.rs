@@ -3,11 +3,11 @@
 use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::note;
 use watchpost_proto::refusal::Code;
+use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{Hello, Lane, LaneHead, LaneWelcome, Pace, SignedReceipt, Welcome};
 use watchpost_proto::{Digest, EpochId, InstanceId};
 
 use super::Shared;
-use super::session::lane_head;
 use crate::peer::Peer;
 use crate::sequencer::Viewed;
 use crate::standing::{Shown, ShownCheckpoint, ShownHead};
@@ -108,5 +108,14 @@ fn shown_checkpoint(text: &str, shared: &Shared) -> ShownCheckpoint {
     match note::open(text, &shared.log_public) {
         Some(checkpoint) if checkpoint.origin == shared.log.origin => ShownCheckpoint::Ours(checkpoint),
         _ => ShownCheckpoint::Foreign,
+    }
+}
+
+pub(super) fn lane_head(lane: Lane, head: &Head) -> LaneHead {
+    LaneHead {
+        lane: lane.into(),
+        epoch: head.epoch.to_vec(),
+        next_sequence: head.next,
+        head: head.digest.map(|digest| digest.to_vec()).unwrap_or_default(),
     }
 }

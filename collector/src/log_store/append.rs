@@ -9,7 +9,6 @@ use watchpost_proto::v1::{EntryKind, Lane};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
 use super::{StoreError, digest, random};
-use crate::registry::DeviceFacts;
 
 /// A place in a device's chains: one lane of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +50,15 @@ impl LaneState {
     pub fn head(&self) -> Head {
         Head { epoch: self.place.epoch, next: self.next, digest: Some(self.digest) }
     }
+}
+
+/// How a device stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// Held out of what people see until released; still verified, stored and receipted.
+    pub quarantined: bool,
+    /// On the deny-list.
+    pub revoked: bool,
 }
 
 /// A group of entries under way. Dropping it takes everything back.

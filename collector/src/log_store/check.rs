@@ -14,7 +14,7 @@ use watchpost_proto::{DeviceId, Digest, LogId, Message as _, receipt};
 use super::append::{is_kept_fork, lane_state, statement_at};
 use super::{Entry, LogReader, Place, StoreError, read};
 use crate::chain::after;
-use crate::registry::DeviceFacts;
+use crate::log_store::DeviceFacts;
 use crate::trust::Trust;
 
 /// What was found in order.
