@@ -116,7 +116,11 @@ pub fn wait_for_findings(lab: &Lab, expected: &BTreeSet<FindingName>, timeout: D
         last = match findings(&lab.collector) {
             Ok(found) => found,
             // Nothing is derived yet, or the command met the moment between two commits of a start.
-            Err(error) if format!("{error:#}").contains("does not exist") => BTreeSet::new(),
+            Err(error)
+                if ["does not exist", "no such table"].iter().any(|not_yet| format!("{error:#}").contains(not_yet)) =>
+            {
+                BTreeSet::new()
+            }
             Err(error) => return Err(error),
         };
         let extra: Vec<_> = last.difference(expected).take(5).collect();

@@ -8,9 +8,10 @@
 //!   commit kept once and thrown away once. Nothing may have been said to the other side by then.
 //! - With the log locked from outside, so that the collector cannot commit, nothing is receipted.
 //!
-//! That these tests can fail was tried: with the collector answering before `commit` in `Sequencing::write`, the slowed
-//! and the locked test go red (a receipt for what the log does not hold); with `synchronous=NORMAL` at the agent the
-//! slowed one does (sent before it could have been synced).
+//! That these tests can fail was tried. With the collector answering a segment before the commit of its group, the slowed
+//! test goes red (a receipt for what the log does not hold); answering before the group begins, the locked one too. With
+//! `synchronous=NORMAL` at the agent the slowed one does (sent before it could have been synced), and with sealed
+//! segments sent from memory before they are committed.
 //!
 //! All pairs, not a sample: `cargo test --release -p watchpost-tests --test power_cut -- --ignored --nocapture`.
 
@@ -134,10 +135,10 @@ struct History {
 impl History {
     fn take(lab: &Lab, folder: &Path, name: &'static str) -> anyhow::Result<Self> {
         let main = fs::read(folder.join(name))?;
-        // A checkpoint would have moved commits out of the log, and nobody could tell when.
-        ensure!(main.len() <= 4096, "{name} was checkpointed\n{}", lab.tails());
         let wal = fs::read(folder.join(format!("{name}-wal")))?;
-        let ends = commits(&wal)?;
+        let (page, ends) = commits(&wal)?;
+        // A checkpoint would have moved commits out of the log, and nobody could tell when.
+        ensure!(main.len() <= page, "{name} was checkpointed\n{}", lab.tails());
         Ok(Self { folder: folder.to_owned(), name, main, wal, ends })
     }
 
@@ -180,8 +181,8 @@ fn write_state(folder: &Path, name: &str, main: &[u8], wal: &[u8]) -> anyhow::Re
     }
 }
 
-/// Where each commit ends in a write-ahead log: after a frame that names the size of the database.
-fn commits(wal: &[u8]) -> anyhow::Result<Vec<usize>> {
+/// The page size, and where each commit ends in a write-ahead log: after a frame that names the size of the database.
+fn commits(wal: &[u8]) -> anyhow::Result<(usize, Vec<usize>)> {
     let word = |at: usize| -> anyhow::Result<u32> {
         let bytes = wal.get(at..at + 4).context("the log ends early")?;
         Ok(u32::from_be_bytes(bytes.try_into()?))
@@ -197,7 +198,7 @@ fn commits(wal: &[u8]) -> anyhow::Result<Vec<usize>> {
             ends.push(at);
         }
     }
-    Ok(ends)
+    Ok((page, ends))
 }
 
 /// A number, or 0 where there is no such table yet.
