@@ -185,12 +185,13 @@ impl World {
         agent.kill()?;
         self.kills += 1;
         let chance = self.random.below(8);
-        if chance == 0
+        if chance < 2
             && let Some(saved) = &self.sides[side].saved
         {
             agent.restore_state(saved)?;
             self.restored += 1;
-        } else if chance < 3 {
+            return self.wake_restored(side);
+        } else if chance < 6 {
             agent.save_state(&copy)?;
             if let Some(older) = self.sides[side].saved.replace(copy) {
                 fs::remove_dir_all(older)?;
@@ -198,6 +199,16 @@ impl World {
         }
         self.pause(50);
         self.lab.agents[side].start()
+    }
+
+    /// A restored machine that has something new and no line at first: it seals for places that were used before.
+    fn wake_restored(&mut self, side: usize) -> anyhow::Result<()> {
+        self.sides[side].proxy.set_refuse(true);
+        self.drop_next(side)?;
+        self.lab.agents[side].start()?;
+        std::thread::sleep(Duration::from_millis(500));
+        self.sides[side].proxy.set_refuse(false);
+        Ok(())
     }
 
     /// As many exports as are due by now, so that the last one comes before the last kill.
