@@ -10,8 +10,7 @@
 //!
 //! That these tests can fail was tried. With the collector answering a segment before the commit of its group, the slowed
 //! test goes red (a receipt for what the log does not hold); answering before the group begins, the locked one too. With
-//! `synchronous=NORMAL` at the agent the slowed one does (sent before it could have been synced), and with sealed
-//! segments sent from memory before they are committed.
+//! `synchronous=NORMAL` at the agent the slowed one does (at the collector sooner than two syncs take).
 //!
 //! All pairs, not a sample: `cargo test --release -p watchpost-tests --test power_cut -- --ignored --nocapture`.
 
