@@ -28,6 +28,18 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// A wall clock that is further ahead of the last server time than this is not believed.
+const AHEAD_MAX_MS: i64 = 60 * 24 * 60 * 60 * 1000;
+/// A wall clock may lie behind it by this much: a server's clock may be a little fast.
+const BEHIND_MAX_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The present moment for what must not be undone by a wrong clock: forgetting, and what lies inside the horizon. A
+/// clock that cannot be right by the last server time seen (0 for never) gives way to that.
+pub fn corrected_ms(wall_ms: i64, server_ms: i64) -> i64 {
+    let plausible = server_ms.saturating_sub(BEHIND_MAX_MS)..=server_ms.saturating_add(AHEAD_MAX_MS);
+    if server_ms == 0 || plausible.contains(&wall_ms) { wall_ms } else { server_ms }
+}
+
 /// The machine's own clocks.
 #[derive(Debug)]
 pub struct SystemClock {
@@ -59,4 +71,26 @@ impl Clock for SystemClock {
 fn read_boot_id() -> Option<Vec<u8>> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     hex::decode(text.trim().replace('-', "")).ok().filter(|id| id.len() == 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_cannot_be_right_gives_way_to_the_server() {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let server = 20_000 * DAY;
+        for (wall, expected) in [
+            (server + DAY, server + DAY),
+            (server - 1000, server - 1000),
+            (server + 40 * DAY, server + 40 * DAY),
+            (0, server),
+            (server + 27_000 * DAY, server),
+            (i64::MAX, server),
+        ] {
+            assert_eq!(corrected_ms(wall, server), expected, "{wall}");
+        }
+        assert_eq!(corrected_ms(5, 0), 5, "a device that never met a server has no other clock");
+    }
 }

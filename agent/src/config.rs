@@ -56,6 +56,9 @@ pub struct SourceConfig {
     pub line_bytes_max: usize,
     /// Days a message is remembered.
     pub horizon_days: i64,
+    /// Below this many free bytes on the state folder's disk reading rests, so that what is found can still be sent and
+    /// receipted.
+    pub disk_free_min: u64,
 }
 
 impl Default for SourceConfig {
@@ -67,6 +70,7 @@ impl Default for SourceConfig {
             batch_bytes: 8 * 1024 * 1024,
             line_bytes_max: 32 * 1024 * 1024,
             horizon_days: 45,
+            disk_free_min: 32 * 1024 * 1024,
         }
     }
 }
@@ -225,7 +229,8 @@ fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<Path
 fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceConfig {
     let mut source = SourceConfig::default();
     let Some(table) = reader.optional_table(root, "source") else { return source };
-    reader.known(&table, &["settle", "rescan", "poll", "batch_bytes", "line_bytes_max", "horizon_days"]);
+    reader
+        .known(&table, &["settle", "rescan", "poll", "batch_bytes", "line_bytes_max", "horizon_days", "disk_free_min"]);
     for (name, place, least) in [
         ("settle", &mut source.settle, Duration::ZERO),
         ("rescan", &mut source.rescan, Duration::from_millis(100)),
@@ -243,6 +248,9 @@ fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceCon
     }
     if let Some(days) = reader.number(&table, "horizon_days", 1..=366) {
         source.horizon_days = days;
+    }
+    if let Some(bytes) = reader.size(&table, "disk_free_min", 0) {
+        source.disk_free_min = bytes;
     }
     source
 }

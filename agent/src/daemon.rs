@@ -3,6 +3,7 @@
 //! *intake* lists and reads, *seal* signs, *uplink* sends. Each can die only of a failed database or a bug, and then the
 //! whole process ends, so that its supervisor starts it again and the chains are verified.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -80,7 +81,7 @@ impl Daemon {
         let engine = Arc::new(engine);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
-        let store = Arc::new(open_verified(&config, &engine, &*clock)?);
+        let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             intake: Arc::new(Wake::default()),
@@ -136,47 +137,75 @@ impl Stopper {
     }
 }
 
-/// Opens the database and verifies its chains. A damaged one is set aside, never deleted, and its loss is recorded in
-/// the new one.
-pub fn open_verified(config: &Config, engine: &Engine, clock: &dyn Clock) -> Result<Store, DaemonError> {
-    let found = config.state_dir.join(store::FILE_NAME).exists();
-    let damage = match Store::open(&config.state_dir) {
-        Ok(store) if !found => {
-            store.transaction(|tx| tx.ensure_epoch(EpochId(random::bytes()), EpochCause::First))?;
-            return Ok(store);
+/// Opens the database and verifies it. A damaged one is set aside, never deleted, and its loss is recorded in the new
+/// one. A disk that does not serve it now is no damage: the process ends and is started again.
+pub fn open_verified(
+    config: &Config,
+    device: &Device,
+    engine: &Engine,
+    clock: &dyn Clock,
+) -> Result<Store, DaemonError> {
+    let dir = &config.state_dir;
+    let store = match open_sound(dir, device)? {
+        Ok(store) => store,
+        Err(damage) => {
+            let aside = store::set_aside(dir, clock.wall_ms()).map_err(|error| {
+                DaemonError::State(format!("the database is damaged ({damage}) and cannot be moved aside: {error}"))
+            })?;
+            tracing::error!(damage, aside = %aside.display(), "the database is damaged and set aside; exports are read again");
+            Store::open(dir)?
         }
-        Ok(store) => {
-            // A crash right after the first creation leaves a database without an epoch.
-            store.transaction(|tx| tx.ensure_epoch(EpochId(random::bytes()), EpochCause::First))?;
-            match store.read(|tx| verify_chains(tx, None)) {
-                Ok(Ok(_)) => return Ok(store),
-                Ok(Err(fault)) => fault.to_string(),
-                Err(error) => error.to_string(),
-            }
-        }
-        Err(error @ (StoreError::Schema(_) | StoreError::Full | StoreError::Setting(_))) => return Err(error.into()),
-        Err(error) => error.to_string(),
     };
-    let aside = store::set_aside(&config.state_dir, clock.wall_ms()).map_err(|error| {
-        DaemonError::State(format!("the database is damaged ({damage}) and cannot be moved aside: {error}"))
-    })?;
-    tracing::error!(damage, aside = %aside.display(), "the database was damaged and is set aside; exports are read again");
-    let store = Store::open(&config.state_dir)?;
-    let made = MadeUnder::new(engine, clock.wall_ms());
-    store.transaction(|tx| {
-        tx.ensure_epoch(EpochId(random::bytes()), EpochCause::Damaged)?;
-        tx.append(Lane::Urgent, &made.record(summary::loss("outbox_damaged", 0, 0, "records"))?)
-    })?;
+    begin(&store, dir, &MadeUnder::new(engine, clock.wall_ms()))?;
     Ok(store)
+}
+
+/// A sound database, or what is damaged about it.
+fn open_sound(dir: &Path, device: &Device) -> Result<Result<Store, String>, StoreError> {
+    let verified = Store::open(dir).and_then(|store| {
+        store.check_structure()?;
+        let verdict = store.read(|tx| verify_chains(tx, Some(device.key.public())))?;
+        Ok(verdict.map(|_| store).map_err(|fault| fault.to_string()))
+    });
+    match verified {
+        Err(error) if error.is_damage() => Ok(Err(error.to_string())),
+        verified => verified,
+    }
+}
+
+/// Opens the first epoch of a new database. Where an earlier one was set aside, the loss is recorded with it, so that a
+/// crash in between cannot hide it.
+fn begin(store: &Store, dir: &Path, made: &MadeUnder) -> Result<(), StoreError> {
+    let damaged = store::was_set_aside(dir);
+    let cause = if damaged { EpochCause::Damaged } else { EpochCause::First };
+    store.transaction(|tx| {
+        if !tx.lanes()?.is_empty() {
+            return Ok(());
+        }
+        tx.ensure_epoch(EpochId(random::bytes()), cause)?;
+        if damaged {
+            tx.append(Lane::Urgent, &made.record(summary::loss("outbox_damaged", 0, 0, "records"))?)?;
+        }
+        Ok(())
+    })
 }
 
 /// Two agents on one state folder would fork their own chain.
 fn lock_state(config: &Config) -> Result<std::fs::File, DaemonError> {
     let told = |what: &str| DaemonError::State(format!("{}: {what}", config.state_dir.display()));
-    std::fs::create_dir_all(&config.state_dir).map_err(|error| told(&error.to_string()))?;
+    create_private(&config.state_dir).map_err(|error| told(&error.to_string()))?;
     let lock = std::fs::File::create(config.state_dir.join("agent.lock")).map_err(|error| told(&error.to_string()))?;
     lock.try_lock().map_err(|_| told("another agent is using this folder; stop it first"))?;
     Ok(lock)
+}
+
+/// For nobody but the agent: the ledger names accounts and excerpts.
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 fn intake(
@@ -195,6 +224,7 @@ fn intake(
         config: config.source.clone(),
         urgent_bytes_max: config.outbox.urgent_bytes_max(),
         scratch: Scratch::default(),
+        resting: false,
     };
     Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())
 }

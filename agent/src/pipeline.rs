@@ -18,10 +18,11 @@ use watchpost_policy::rules::Disclose;
 use watchpost_policy::summary::{SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, corrected_ms};
 use crate::config::SourceConfig;
 use crate::device::Device;
 use crate::lines::{Line, Lines};
+use crate::seal::last_server_time;
 use crate::source::{Aside, Stamp};
 use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
 use crate::summary::MadeUnder;
@@ -46,6 +47,8 @@ pub struct Pipeline {
     pub urgent_bytes_max: u64,
     /// Buffers of the engine.
     pub scratch: Scratch,
+    /// Reading rests until the outbox has some room again, not merely a little.
+    pub resting: bool,
 }
 
 /// How reading an export ended.
@@ -72,21 +75,29 @@ impl Pipeline {
         stop: &AtomicBool,
         committed: impl Fn(),
     ) -> Result<Outcome, StoreError> {
+        if !self.has_room()? {
+            return Ok(Outcome::OutboxFull);
+        }
+        let mut lost = (row.state == FileState::Reading).then(|| row.clone());
         let mut lines = match resume::resume(row, export, stamp, self.config.line_bytes_max) {
             Ok(lines) => lines,
             Err(aside) => return self.set_aside(row, aside),
         };
+        // Replaced or cut before it was read to its end: what it held then is lost.
+        lost = lost.filter(|before| row.offset < before.offset);
+        let now_ms = self.now_ms()?;
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Stopped);
             }
-            if self.store.read(|tx| tx.backlog())?.urgent.bytes >= self.urgent_bytes_max {
+            if !self.has_room()? {
                 return Ok(Outcome::OutboxFull);
             }
-            let batch = match self.read_batch(&mut lines, &Corp::new(row.corp.as_str())) {
+            let mut batch = match self.read_batch(&mut lines, &Corp::new(row.corp.as_str()), now_ms) {
                 Ok(batch) => batch,
                 Err(error) => return self.set_aside(row, Aside::of(&error)),
             };
+            batch.lost = lost.take().map(|before| crate::summary::unread_loss(&self.device, &before, "file_replaced"));
             let mut next = row.clone();
             next.offset = lines.offset();
             next.prefix = lines.digest().map_or(next.prefix, |digest| digest.0);
@@ -101,10 +112,10 @@ impl Pipeline {
     }
 
     /// source → messages → hits → findings → summary, for some megabytes of lines.
-    fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp) -> io::Result<Batch> {
+    fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp, now_ms: i64) -> io::Result<Batch> {
         let start = lines.offset();
-        let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()));
-        while lines.offset() - start < self.config.batch_bytes as u64 {
+        let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()), now_ms);
+        while lines.offset() - start < self.config.batch_bytes as u64 && !batch.is_full() {
             match lines.next()? {
                 Some(Line::Whole(line)) => self.read_line(line, corp, &mut batch),
                 Some(Line::TooLong) => batch.defect("line_too_long"),
@@ -139,27 +150,39 @@ impl Pipeline {
         };
         let findings = self.engine.evaluate(corp, &message, &mut self.scratch);
         let summaries = findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
-        batch.take(Taken::new(
-            &self.engine,
-            &key,
-            corp,
-            &message,
-            summaries,
-            batch.made.at_ms,
-            self.config.horizon_days,
-        ));
+        batch.take(Taken::new(&self.engine, &key, corp, &message, summaries, batch.now_ms, self.config.horizon_days));
     }
 
     fn set_aside(&self, row: &mut FileRow, aside: Aside) -> Result<Outcome, StoreError> {
-        row.state = FileState::SetAside;
-        row.reason = aside.as_str().to_owned();
-        self.store.transaction(|tx| tx.put_file(row))?;
+        let mut next = row.clone();
+        (next.state, next.reason) = (FileState::SetAside, aside.as_str().to_owned());
+        // An export that cannot be read is tried again and again; only news is written.
+        if self.store.read(|tx| tx.file(&row.key))?.is_none_or(|known| !known.tells_the_same(&next)) {
+            self.store.transaction(|tx| tx.put_file(&next))?;
+        }
+        *row = next;
         Ok(Outcome::Aside(aside))
+    }
+
+    /// Whether findings have room. Once they have not, a fifth must be free before reading goes on.
+    fn has_room(&mut self) -> Result<bool, StoreError> {
+        let bytes_max = if self.resting { self.urgent_bytes_max / 5 * 4 } else { self.urgent_bytes_max };
+        self.resting = self.store.read(|tx| tx.backlog())?.urgent.bytes >= bytes_max;
+        Ok(!self.resting)
+    }
+
+    /// The present moment, for what a wrong clock must not spoil.
+    pub fn now_ms(&self) -> Result<i64, StoreError> {
+        let server_ms = self.store.read(last_server_time)?;
+        Ok(corrected_ms(self.clock.wall_ms(), server_ms))
     }
 }
 
 /// The one transaction: remembered messages, tallies, findings, ledger and progress, all or nothing.
 fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch) -> Result<(), StoreError> {
+    if let Some(lost) = &batch.lost {
+        tx.append(Lane::Urgent, &batch.made.record(lost.clone())?)?;
+    }
     let seen = tx.remember(batch.taken.iter().map(|taken| &taken.remembered))?;
     let mut tallies = batch::Tallies::default();
     for (taken, seen) in batch.taken.iter().zip(seen) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sysinfo::{Disks, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use watchpost_proto::v1::{self, summary::Kind};
 
 /// The device as it is now. What the system does not tell is 0 or empty.
@@ -11,7 +11,7 @@ pub fn posture(state_dir: &Path, backlog_records: u64) -> Kind {
         agent_version: env!("CARGO_PKG_VERSION").into(),
         os: System::long_os_version().unwrap_or_default(),
         memory_bytes: own_memory(),
-        disk_free_bytes: free_on_disk_of(state_dir),
+        disk_free_bytes: free_on_disk_of(state_dir).unwrap_or(0),
         backlog_records,
     })
 }
@@ -27,11 +27,20 @@ fn own_memory() -> u64 {
     system.process(own).map_or(0, sysinfo::Process::memory)
 }
 
-/// Of the disks that hold the folder, the one mounted deepest is its own.
-fn free_on_disk_of(folder: &Path) -> u64 {
-    let Ok(disks) = Disks::new_with_refreshed_list() else { return 0 };
-    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
-    holding.max_by_key(|disk| disk.mount_point().components().count()).map_or(0, sysinfo::Disk::available_space)
+/// Bytes an ordinary process may still write on the disk that holds a path; `None` where the system does not tell.
+#[cfg(unix)]
+pub fn free_on_disk_of(path: &Path) -> Option<u64> {
+    let stats = rustix::fs::statvfs(path).ok()?;
+    stats.f_bavail.checked_mul(stats.f_frsize)
+}
+
+/// Bytes an ordinary process may still write on the disk that holds a path; `None` where the system does not tell. Of
+/// the disks that hold it, the one mounted deepest is its own.
+#[cfg(not(unix))]
+pub fn free_on_disk_of(path: &Path) -> Option<u64> {
+    let disks = sysinfo::Disks::new_with_refreshed_list().ok()?;
+    let holding = disks.iter().filter(|disk| path.starts_with(disk.mount_point()));
+    holding.max_by_key(|disk| disk.mount_point().components().count()).map(sysinfo::Disk::available_space)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use watchpost_proto::v1::Lane;
 
 use crate::clock::Clock;
 use crate::device::Device;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
 
 /// Between two part-filled segments of the urgent lane.
 const URGENT_PAUSE: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Sealer {
     fn seal_one(&self, lane: Lane, partial: bool) -> Result<bool, StoreError> {
         let now_ms = self.clock.wall_ms();
         self.store.transaction(|tx| {
-            let server_ms = server_time(tx.seen(SERVER_TIME)?.as_deref());
+            let server_ms = last_server_time(tx)?;
             tx.seal(lane, partial, now_ms, |state, records| {
                 let what = Seal {
                     tenant: &self.device.tenant,
@@ -91,7 +91,8 @@ impl Sealer {
 /// Where the store keeps the last server time.
 pub const SERVER_TIME: &str = "server_time";
 
-/// Reads a stored server time; 0 where there is none.
-pub fn server_time(stored: Option<&[u8]>) -> i64 {
-    stored.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes)
+/// The last time a collector told, milliseconds; 0 never.
+pub fn last_server_time(tx: &Tx<'_>) -> Result<i64, StoreError> {
+    let stored = tx.seen(SERVER_TIME)?;
+    Ok(stored.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
 }

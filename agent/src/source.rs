@@ -120,7 +120,15 @@ fn list_folder(folder: &Folder, below: &Path, depth: usize, listing: &mut Listin
             return;
         }
     };
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                // What comes after is unseen, not gone.
+                listing.unreadable.push((path, error.to_string()));
+                return;
+            }
+        };
         let name = below.join(entry.file_name());
         // Of the entry itself, never of what a link points to.
         let Ok(kind) = entry.file_type() else { continue };
@@ -129,9 +137,16 @@ fn list_folder(folder: &Folder, below: &Path, depth: usize, listing: &mut Listin
         }
         if kind.is_dir() && depth < DEPTH_MAX {
             list_folder(folder, &name, depth + 1, listing);
-        } else if !kind.is_dir() {
+        } else if kind.is_dir() {
+            listing.unreadable.push((folder.path.join(&name), format!("folders are followed {DEPTH_MAX} deep")));
+        } else {
+            let stamp = stamp(&entry, kind, &name);
+            // Deleted a moment ago: as if it had not been listed.
+            if stamp == Err(Aside::Vanished) {
+                continue;
+            }
             listing.exports.push(Listed {
-                stamp: stamp(&entry, kind, &name),
+                stamp,
                 key: FileKey { folder: folder.path.clone(), name },
                 corp: folder.corp.as_str().to_owned(),
             });

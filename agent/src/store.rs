@@ -59,6 +59,19 @@ pub enum StoreError {
     Database(rusqlite::Error),
 }
 
+impl StoreError {
+    /// Whether the file itself is damaged, as opposed to a disk or a system that does not serve it now.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Malformed(_) => true,
+            Self::Database(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -91,6 +104,7 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE_NAME);
         let mut db = Connection::open(&path)?;
+        keep_private(&path);
         prepare(&mut db)?;
         sync_folder(dir);
         Ok(Self { db: Mutex::new(db), path })
@@ -124,6 +138,12 @@ impl Store {
         let mut db = self.lock();
         let tx = Tx(db.transaction_with_behavior(TransactionBehavior::Deferred)?);
         look(&tx)
+    }
+
+    /// Reads through the structure of every table; an error says that the file is damaged.
+    pub fn check_structure(&self) -> Result<(), StoreError> {
+        let verdict: String = self.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::Malformed("table")) }
     }
 
     /// Moves the WAL into the database and cuts it back; for quiet moments.
@@ -184,6 +204,22 @@ fn create_schema(db: &mut Connection) -> Result<(), StoreError> {
     tx.pragma_update(None, "user_version", SCHEMA)?;
     tx.commit()?;
     Ok(())
+}
+
+/// The ledger names accounts and excerpts: it is nobody's but the agent's. SQLite gives its WAL the same rights.
+fn keep_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Whether a damaged database was ever set aside here.
+pub fn was_set_aside(dir: &Path) -> bool {
+    std::fs::read_dir(dir.join("set-aside")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Makes the name of a new file in a folder durable. Best effort: some systems cannot sync a folder.

@@ -1,6 +1,9 @@
 //! From what the policy found to what the contract carries. Message text ends here: only the excerpt goes on.
 
+use std::collections::{BTreeMap, HashMap};
+
 use watchpost_policy::engine::Engine;
+use watchpost_policy::message::known_type;
 use watchpost_policy::rules::{Disclose, Level, Status};
 use watchpost_policy::summary::{FindingSummary, HitSummary};
 use watchpost_proto::v1::{self, summary::Kind};
@@ -94,7 +97,7 @@ pub fn tally(row: &TallyRow) -> Kind {
 /// A file report as the contract carries it: the file's name stays here.
 pub fn file_report(device: &Device, row: &FileRow) -> Kind {
     let counts = &row.counts;
-    let mut defects: std::collections::HashMap<String, u64> = counts.defects.clone().into_iter().collect();
+    let mut defects: HashMap<String, u64> = counts.defects.clone().into_iter().collect();
     if counts.torn {
         *defects.entry("torn_end".into()).or_default() += 1;
     }
@@ -110,10 +113,20 @@ pub fn file_report(device: &Device, row: &FileRow) -> Kind {
         repeats: counts.repeats,
         findings: counts.findings,
         defects,
-        types: counts.types.clone().into_iter().collect(),
+        types: known_types(&counts.types),
         first_ms: counts.first_ms,
         last_ms: counts.last_ms,
     })
+}
+
+/// What a message calls its type is text of the message unless the archive knows it.
+fn known_types(types: &BTreeMap<String, u64>) -> HashMap<String, u64> {
+    let mut known = HashMap::new();
+    for (name, count) in types {
+        let name = if known_type(name) { name.as_str() } else { "unknown" };
+        *known.entry(name.to_owned()).or_default() += count;
+    }
+    known
 }
 
 /// A loss of what was left unread in an export.

@@ -26,8 +26,9 @@ use watchpost_proto::{Digest, EpochId, InstanceId, receipt};
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::random;
-use crate::seal::{SERVER_TIME, server_time};
-use crate::store::{Backlog, Store, StoreError, Tx};
+use crate::seal::{SERVER_TIME, last_server_time};
+use crate::store::{Backlog, Store, StoreError, verify_chains};
+use crate::summary::MadeUnder;
 
 pub use reconcile::{Trouble, reconcile};
 
@@ -39,6 +40,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
 /// Without any message for this many heartbeats the connection is given up.
 const SILENT_HEARTBEATS: u32 = 3;
+/// A peer that takes nothing and says nothing for this long is given up.
+const SAY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that lasted this long was of use, whatever came of it.
+const USEFUL_AFTER: Duration = Duration::from_secs(30);
 /// Between two writings of the server time that a heartbeat told.
 const SERVER_TIME_EVERY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Bounds what a refusal can ask for.
@@ -75,11 +80,6 @@ pub struct Uplink {
     sealed: Arc<Notify>,
     freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
-}
-
-/// The last time a collector told, milliseconds; 0 never.
-pub fn last_server_time(tx: &Tx<'_>) -> Result<i64, StoreError> {
-    Ok(server_time(tx.seen(SERVER_TIME)?.as_deref()))
 }
 
 /// How one connection ended.
@@ -131,8 +131,8 @@ impl Uplink {
     pub async fn run(&self) -> StoreError {
         let mut failures = 0;
         loop {
-            let (ended, welcomed) = self.connect(false).await;
-            failures = if welcomed { 0 } else { failures + 1 };
+            let (ended, useful) = self.connect(false).await;
+            failures = if useful { 0 } else { failures + 1 };
             let wait = match ended {
                 Ended::Store(StoreError::Full) => self.backoff(failures + 1),
                 Ended::Store(error) => return error,
@@ -153,7 +153,8 @@ impl Uplink {
         }
     }
 
-    /// Sends until everything is receipted or the deadline has come. Returns whether everything is.
+    /// Sends until everything is receipted or the deadline has come. Returns whether everything is. Where no thread of its
+    /// own seals, `freed` is the place to do it: a new epoch leaves records to be sealed again.
     pub async fn sync_until(&self, deadline: tokio::time::Instant) -> Result<bool, Ended> {
         let mut failures = 0;
         loop {
@@ -178,12 +179,17 @@ impl Uplink {
         ceiling.mul_f64(random::fraction()).max(Duration::from_millis(50))
     }
 
+    fn made(&self) -> MadeUnder {
+        MadeUnder { policy: self.policy, at_ms: self.clock.wall_ms() }
+    }
+
     fn backlog(&self) -> Result<Backlog, StoreError> {
         self.store.read(|tx| tx.backlog())
     }
 
-    /// One connection from dialling to its end, and whether the collector welcomed the device.
+    /// One connection from dialling to its end, and whether it was of use.
     async fn connect(&self, until_drained: bool) -> (Ended, bool) {
+        let since = tokio::time::Instant::now();
         let opened = tokio::time::timeout(WELCOME_TIMEOUT, self.open()).await;
         let (mut session, welcome) = match opened {
             Ok(Ok(opened)) => opened,
@@ -194,7 +200,7 @@ impl Uplink {
             Ok(()) => session.serve(until_drained).await.err().unwrap_or(Ended::Drained),
             Err(ended) => ended,
         };
-        (ended, true)
+        (ended, session.useful || since.elapsed() >= USEFUL_AFTER)
     }
 
     async fn open(&self) -> Result<(Session<'_>, Welcome), Ended> {
@@ -219,6 +225,7 @@ impl Uplink {
             epoch: EpochId([0; 16]),
             lanes: Vec::new(),
             silent: 0,
+            useful: false,
         };
         Ok((session, welcome))
     }
@@ -275,6 +282,8 @@ struct Session<'a> {
     lanes: Vec<LaneCursor>,
     /// Heartbeats since the last message from the collector.
     silent: u32,
+    /// A receipt has come.
+    useful: bool,
 }
 
 /// How far a lane has been sent on this connection.
@@ -293,7 +302,7 @@ impl Session<'_> {
         let uplink = self.uplink;
         let trusted = tls::verify_signer(&uplink.device, &welcome.signer_chain, uplink.clock.wall_ms())
             .map_err(Ended::Distrusted)?;
-        let agreed = reconcile(&uplink.store, &uplink.device.tenant, &trusted, welcome, uplink.clock.wall_ms())?
+        let agreed = reconcile(&uplink.store, &uplink.device.tenant, &trusted, welcome, &uplink.made())?
             .map_err(Ended::Distrusted)?;
         tracing::info!(collector = uplink.config.collector, epoch = %agreed.epoch, "connected");
         self.signer = Some(trusted);
@@ -337,9 +346,10 @@ impl Session<'_> {
                 let Some(segment) = self.uplink.store.read(|tx| tx.segment(self.epoch, lane, sequence))? else {
                     continue;
                 };
-                self.say(agent_message::Kind::Segment(segment)).await?;
+                // Counted before it is said: an answer may come while it is on its way.
                 self.lanes[at].next += 1;
                 self.lanes[at].under_way += 1;
+                self.say(agent_message::Kind::Segment(segment)).await?;
                 sent = true;
                 break;
             }
@@ -385,6 +395,7 @@ impl Session<'_> {
         if !own {
             return Err(Ended::Distrusted(Trouble::Receipt));
         }
+        self.useful = true;
         if let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == place.1) {
             cursor.under_way = cursor.next.saturating_sub(place.2 + 1);
         }
@@ -404,10 +415,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A fork means this device and another have used the same places: this one goes on in a new epoch.
+    /// What is refused for its place or its key will be refused again: it is sealed anew in a new epoch. What is refused
+    /// for its content may have been damaged here.
     fn refused(&mut self, refusal: Refusal) -> Result<(), Ended> {
-        if Code::parse(&refusal.code) == Some(Code::Fork) {
-            reconcile::part_ways(&self.uplink.store, self.uplink.clock.wall_ms())?;
+        let uplink = self.uplink;
+        match Code::parse(&refusal.code) {
+            Some(Code::Fork | Code::KeyUnknown | Code::SignatureInvalid | Code::WrongDevice | Code::WrongTenant) => {
+                reconcile::part_ways(&uplink.store, uplink.clock.wall_ms())?;
+                (uplink.freed)();
+            }
+            Some(Code::PayloadAltered | Code::Malformed) => {
+                let verdict = uplink.store.read(|tx| verify_chains(tx, Some(uplink.device.key.public())))?;
+                if let Err(fault) = verdict {
+                    tracing::error!(%fault, "the outbox is damaged");
+                    return Err(StoreError::Malformed("segment").into());
+                }
+            }
+            _ => {}
         }
         Err(refused(refusal))
     }
@@ -442,15 +466,23 @@ impl Session<'_> {
                     return Ok(());
                 }
                 answer = next(&mut self.incoming) => self.take(answer?)?,
+                () = tokio::time::sleep(SAY_TIMEOUT) => {
+                    return Err(Ended::Connection("the collector takes nothing".into()));
+                }
             }
         }
     }
 }
 
+/// The next message of a kind known here; what a later version says beside is passed over.
 async fn next(incoming: &mut Streaming<CollectorMessage>) -> Result<collector_message::Kind, Ended> {
-    let message = incoming.message().await.map_err(|status| connection(&status))?;
-    let message = message.ok_or_else(|| Ended::Connection("the collector closed the connection".into()))?;
-    message.kind.ok_or(Ended::Distrusted(Trouble::OutOfTurn))
+    loop {
+        let message = incoming.message().await.map_err(|status| connection(&status))?;
+        let message = message.ok_or_else(|| Ended::Connection("the collector closed the connection".into()))?;
+        if let Some(kind) = message.kind {
+            return Ok(kind);
+        }
+    }
 }
 
 fn refused(refusal: Refusal) -> Ended {

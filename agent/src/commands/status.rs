@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
-use watchpost_agent::uplink::last_server_time;
 
 use super::{ConfigArg, print_json};
 

@@ -11,6 +11,9 @@ use watchpost_policy::hint::did_you_mean;
 
 use super::Mistake;
 
+/// Longest time a setting may name.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A document being read, and what was found wrong with it so far.
 pub(super) struct Reader<'i> {
     text: &'i str,
@@ -159,9 +162,9 @@ impl<'i> Reader<'i> {
     pub(super) fn duration(&mut self, table: &Table<'_>, name: &str, least: Duration) -> Option<Duration> {
         let (value, span) = find(table, name)?;
         match value.as_str().and_then(parse_duration) {
-            Some(duration) if duration >= least => Some(duration),
+            Some(duration) if (least..=DURATION_MAX).contains(&duration) => Some(duration),
             Some(_) => {
-                self.mistake(span.start, format!("{name} must be at least {least:?}"));
+                self.mistake(span.start, format!("{name} must be from {least:?} to 24h"));
                 None
             }
             None => {

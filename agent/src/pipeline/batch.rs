@@ -7,16 +7,26 @@ use watchpost_policy::identity::{TenantKey, body_digest, mid};
 use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
+use watchpost_proto::v1::summary::Kind;
 
 use crate::store::{FileCounts, Remembered, StoreError, TallyDelta, Tx};
 use crate::summary::MadeUnder;
 
+/// Messages of one transaction, whatever their size.
+const MESSAGES_MAX: usize = 100_000;
+/// Findings of one transaction; a few megabytes of records.
+const SUMMARIES_MAX: usize = 8_192;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Messages and counts of one transaction.
 pub(super) struct Batch {
     pub(super) made: MadeUnder,
+    /// The corrected present, which places the horizon.
+    pub(super) now_ms: i64,
+    /// What the export held before it was replaced, if that was not read.
+    pub(super) lost: Option<Kind>,
     pub(super) taken: Vec<Taken>,
+    summaries: usize,
     pub(super) out_of_scope: u64,
     /// The export ended with this batch.
     pub(super) ended: bool,
@@ -24,8 +34,22 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(made: MadeUnder) -> Self {
-        Self { made, taken: Vec::new(), out_of_scope: 0, ended: false, counts: FileCounts::default() }
+    pub(super) fn new(made: MadeUnder, now_ms: i64) -> Self {
+        Self {
+            made,
+            now_ms,
+            lost: None,
+            taken: Vec::new(),
+            summaries: 0,
+            out_of_scope: 0,
+            ended: false,
+            counts: FileCounts::default(),
+        }
+    }
+
+    /// Whether what it holds in memory, and would add to the outbox, is enough for one transaction.
+    pub(super) fn is_full(&self) -> bool {
+        self.taken.len() >= MESSAGES_MAX || self.summaries >= SUMMARIES_MAX
     }
 
     pub(super) fn defect(&mut self, kind: &str) {
@@ -46,6 +70,7 @@ impl Batch {
     }
 
     pub(super) fn take(&mut self, taken: Taken) {
+        self.summaries += taken.summaries.len();
         self.taken.push(taken);
     }
 

@@ -200,6 +200,12 @@ impl FileRow {
         }
     }
 
+    /// Whether a report of the other row would say nothing new.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        let told = |row: &Self| (row.state, row.reason.clone(), row.offset, row.size, row.mtime_ns, row.gone_ms);
+        told(self) == told(other) && self.counts == other.counts
+    }
+
     /// Starts the export afresh: it was replaced or cut.
     pub fn restart(&mut self) {
         self.offset = 0;

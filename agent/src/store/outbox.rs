@@ -207,10 +207,7 @@ impl Tx<'_> {
         for state in self.lanes()? {
             let (next, head) = self.last_receipted(&state)?;
             self.take_back(&state)?;
-            self.0.execute(
-                "INSERT OR IGNORE INTO past_epoch VALUES (?1, ?2)",
-                params![state.head.epoch.as_ref(), now_ms],
-            )?;
+            self.note_past_epoch(state.head.epoch, now_ms)?;
             let start = EpochStart {
                 previous_epoch: state.head.epoch.to_vec(),
                 next_sequence: next,
@@ -219,6 +216,30 @@ impl Tx<'_> {
             };
             self.start_lane(state.lane, epoch, &start)?;
         }
+        Ok(())
+    }
+
+    /// Takes receipts back from a sequence on: the collector that gave them has not kept what they were for. Returns how
+    /// many of those segments are not kept here either.
+    pub fn take_receipts_back(&self, epoch: EpochId, lane: Lane, from: u64) -> Result<u64, StoreError> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        self.0.execute(
+            "UPDATE segment SET receipted_ms = NULL
+             WHERE epoch = ?1 AND lane = ?2 AND sequence >= ?3 AND payload IS NOT NULL",
+            params![epoch.as_ref(), lane as i32, from],
+        )?;
+        let next = self.lane(lane)?.head.next;
+        let kept: u64 = self.0.query_row(
+            "SELECT count(*) FROM segment WHERE epoch = ?1 AND lane = ?2 AND sequence >= ?3 AND payload IS NOT NULL",
+            params![epoch.as_ref(), lane as i32, from],
+            |row| row.get(0),
+        )?;
+        Ok(next.saturating_sub(from.unsigned_abs()).saturating_sub(kept))
+    }
+
+    /// Remembers an epoch that the collector holds of this device, so that it is not taken for news again.
+    pub fn note_past_epoch(&self, epoch: EpochId, now_ms: i64) -> Result<(), StoreError> {
+        self.0.execute("INSERT OR IGNORE INTO past_epoch VALUES (?1, ?2)", params![epoch.as_ref(), now_ms])?;
         Ok(())
     }
 
@@ -284,7 +305,7 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<bool, StoreError> {
         let (epoch, lane, through) = place;
-        if self.statement_digest(epoch, lane, through)? != Some(digest) {
+        if through > i64::MAX as u64 || self.statement_digest(epoch, lane, through)? != Some(digest) {
             return Ok(false);
         }
         self.0
@@ -327,7 +348,26 @@ impl Tx<'_> {
                  WHERE receipted_ms < ?1 OR total > ?2)",
             params![payload_before_ms, payload_bytes_max],
         )?;
-        self.0.execute("DELETE FROM segment WHERE receipted_ms < ?1 AND payload IS NULL", [statement_before_ms])?;
+        self.forget_statements(statement_before_ms)
+    }
+
+    /// Only from the beginning of each chain, so that what is kept stays one run: receipts are stamped by a clock that
+    /// may have jumped.
+    fn forget_statements(&self, before_ms: i64) -> Result<(), StoreError> {
+        let mut chains = self.0.prepare(
+            "SELECT epoch, lane, min(sequence) FILTER (WHERE receipted_ms IS NULL OR receipted_ms >= ?1
+                                                            OR payload IS NOT NULL)
+             FROM segment GROUP BY epoch, lane",
+        )?;
+        let chains = chains
+            .query_map([before_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<Vec<(Vec<u8>, i32, Option<i64>)>, _>>()?;
+        for (epoch, lane, first_kept) in chains {
+            self.0.execute(
+                "DELETE FROM segment WHERE epoch = ?1 AND lane = ?2 AND sequence < ?3",
+                params![epoch, lane, first_kept.unwrap_or(i64::MAX)],
+            )?;
+        }
         Ok(())
     }
 
@@ -409,21 +449,27 @@ impl Tx<'_> {
         Ok(last.map_or((0, None), |(sequence, digest)| (sequence + 1, Digest::from_slice(&digest))))
     }
 
-    /// Moves the records of every unreceipted segment of a lane before those that wait.
+    /// Moves the records of every unreceipted segment of a lane before those that wait, one segment at a time.
     fn take_back(&self, state: &LaneState) -> Result<(), StoreError> {
         let lane = state.lane as i32;
         let mut statement = self.0.prepare(
-            "SELECT payload FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL ORDER BY id",
+            "SELECT id, records FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL
+             ORDER BY id",
         )?;
-        let payloads = statement.query_map([lane], |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?;
-        let mut records = Vec::new();
-        for payload in &payloads {
-            records.extend(unframe(payload).map_err(|_| StoreError::Malformed("segment"))?);
-        }
+        let segments = statement
+            .query_map([lane], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<Vec<(i64, i64)>, _>>()?;
         let first: i64 = self.0.query_row("SELECT coalesce(min(id), 1) FROM pending", [], |row| row.get(0))?;
+        let mut id = first - segments.iter().map(|(_, records)| records).sum::<i64>();
         let mut insert = self.0.prepare_cached("INSERT INTO pending (id, lane, record) VALUES (?1, ?2, ?3)")?;
-        for (id, record) in (first - records.len() as i64..).zip(records) {
-            insert.execute(params![id, lane, record])?;
+        for (segment, _) in &segments {
+            let payload: Vec<u8> =
+                self.0.query_row("SELECT payload FROM segment WHERE id = ?1", [segment], |row| row.get(0))?;
+            for record in unframe(&payload).map_err(|_| StoreError::Malformed("segment"))? {
+                insert.execute(params![id, lane, record])?;
+                id += 1;
+            }
+            self.0.execute("DELETE FROM segment WHERE id = ?1", [segment])?;
         }
         self.0.execute("DELETE FROM segment WHERE lane = ?1 AND receipted_ms IS NULL", [lane])?;
         Ok(())
@@ -538,7 +584,8 @@ impl StoredSegment {
         if let Some(payload) = &self.payload {
             open_payload(&read.statement, payload).map_err(|_| "the payload is damaged")?;
         }
-        if let Some(key) = key {
+        // What an earlier key of this device signed is for the collector to verify.
+        if let Some(key) = key.filter(|key| key.id() == read.key_id) {
             verify_signature(&self.statement, &self.signature, key).map_err(|_| "the signature does not hold")?;
         }
         Ok(())

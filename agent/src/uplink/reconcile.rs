@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::random;
 use crate::seal::SERVER_TIME;
 use crate::store::{LaneState, Store, StoreError, Tx};
+use crate::summary::{self, MadeUnder};
 
 /// Where the store keeps the last checkpoint, as its note.
 const CHECKPOINT: &str = "checkpoint";
@@ -60,7 +61,7 @@ pub fn reconcile(
     tenant: &str,
     signer: &PublicKey,
     welcome: &Welcome,
-    now_ms: i64,
+    made: &MadeUnder,
 ) -> Result<Result<Agreed, Trouble>, StoreError> {
     store.transaction(|tx| {
         if let Err(trouble) = take_checkpoint(tx, tenant, signer, welcome)? {
@@ -69,9 +70,11 @@ pub fn reconcile(
         tx.put_seen(SERVER_TIME, &welcome.server_ms.to_be_bytes())?;
         if let Some(cause) = parted(tx, welcome)? {
             tracing::warn!(?cause, "the collector holds what this device does not remember; a new epoch begins");
-            tx.open_epoch(EpochId(random::bytes()), cause, now_ms)?;
+            take_back_receipts(tx, welcome, made)?;
+            note_held_epochs(tx, welcome, made.at_ms)?;
+            tx.open_epoch(EpochId(random::bytes()), cause, made.at_ms)?;
         } else {
-            take_receipts(tx, signer, welcome, now_ms)?;
+            take_receipts(tx, signer, welcome, made.at_ms)?;
         }
         Ok(Ok(agree(tx.lanes()?, welcome)))
     })
@@ -142,34 +145,64 @@ fn extends(known: &Checkpoint, shown: &Checkpoint, welcome: &Welcome) -> bool {
     known.origin == shown.origin && merkle::verify_consistency(known.size, &known.root, shown.size, &shown.root, &proof)
 }
 
-/// Whether the collector holds something of this device that the device does not remember having sealed.
+/// Why this chain cannot go on with this collector: it holds something that the device does not remember having sealed,
+/// or lacks something that the device has not kept.
 fn parted(tx: &Tx<'_>, welcome: &Welcome) -> Result<Option<EpochCause>, StoreError> {
     for state in tx.lanes()? {
-        let Some(held) = held(welcome, state.lane) else { continue };
-        let Some(epoch) = EpochId::from_slice(&held.epoch) else { continue };
-        if epoch != state.head.epoch {
-            if !tx.is_past_epoch(epoch)? {
-                return Ok(Some(EpochCause::Restored));
-            }
-            continue;
-        }
-        if held.next_sequence > state.head.next {
+        if is_foreign(tx, welcome, &state)? {
             return Ok(Some(EpochCause::Restored));
         }
-        let own = match held.next_sequence.checked_sub(1) {
-            Some(last) => tx.statement_digest(epoch, state.lane, last)?,
+        let held = held(welcome, state.lane).filter(|held| held.epoch == state.head.epoch.0);
+        let next = held.map_or(0, |held| held.next_sequence);
+        if next > state.head.next {
+            return Ok(Some(EpochCause::Restored));
+        }
+        let own = match next.checked_sub(1) {
+            Some(last) => tx.statement_digest(state.head.epoch, state.lane, last)?,
             None => None,
         };
-        if own.is_some() && own != Digest::from_slice(&held.head) {
-            return Ok(Some(EpochCause::Diverged));
-        }
-        // What the collector does not hold must still be here to be sent; otherwise this chain cannot go on.
-        let next_kept = tx.segment(epoch, state.lane, held.next_sequence)?.is_some();
-        if held.next_sequence < state.head.next && !next_kept {
+        let same = held.is_none_or(|held| own.is_none() || own == Digest::from_slice(&held.head));
+        let kept = next == state.head.next || tx.segment(state.head.epoch, state.lane, next)?.is_some();
+        if !(same && kept) {
             return Ok(Some(EpochCause::Diverged));
         }
     }
     Ok(None)
+}
+
+/// Whether the collector holds an epoch of this lane that the device does not remember: its own future, before its disk
+/// was restored.
+fn is_foreign(tx: &Tx<'_>, welcome: &Welcome, state: &LaneState) -> Result<bool, StoreError> {
+    let epoch = held(welcome, state.lane).and_then(|held| EpochId::from_slice(&held.epoch));
+    match epoch {
+        Some(epoch) if epoch != state.head.epoch => Ok(!tx.is_past_epoch(epoch)?),
+        _ => Ok(false),
+    }
+}
+
+/// What the collector holds of this device from elsewhere is known from now on, or each connection would begin another
+/// epoch until something is durable in one.
+fn note_held_epochs(tx: &Tx<'_>, welcome: &Welcome, now_ms: i64) -> Result<(), StoreError> {
+    let held = welcome.lanes.iter().filter_map(|lane| lane.held.as_ref());
+    held.filter_map(|held| EpochId::from_slice(&held.epoch)).try_for_each(|epoch| tx.note_past_epoch(epoch, now_ms))
+}
+
+/// A collector that resumes below what it had receipted lost it: what is kept here is sent again, and what is not is
+/// recorded.
+fn take_back_receipts(tx: &Tx<'_>, welcome: &Welcome, made: &MadeUnder) -> Result<(), StoreError> {
+    for state in tx.lanes()? {
+        let held = held(welcome, state.lane).filter(|held| held.epoch == state.head.epoch.0);
+        let next = held.map_or(0, |held| held.next_sequence);
+        if next >= state.head.next || is_foreign(tx, welcome, &state)? {
+            continue;
+        }
+        let lost = tx.take_receipts_back(state.head.epoch, state.lane, next)?;
+        if lost > 0 {
+            let loss = summary::loss("receipted_not_kept", next, lost, "segments");
+            tx.append(Lane::Urgent, &made.record(loss)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Receipts in Welcome that are not for this device's own statements are passed over: it may have been restored.

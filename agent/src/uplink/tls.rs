@@ -62,7 +62,7 @@ pub(super) fn verify_signer(device: &Device, chain: &[Vec<u8>], now_ms: i64) -> 
         return Err(Trouble::Signer);
     }
     // The handshake has just checked the dates with tolerance; a signer is checked inside its own.
-    let at = now_ms.clamp(identity.not_before_ms, identity.not_after_ms);
+    let at = now_ms.max(identity.not_before_ms).min(identity.not_after_ms);
     let verifier = PinnedRoot::new(&device.root, at, 0).map_err(|_| Trouble::Signer)?;
     let name = ServerName::try_from(UPLINK_NAME).map_err(|_| Trouble::Signer)?;
     verifier.verify_at(leaf, intermediates, &name, at).map_err(|_| Trouble::Signer)?;

@@ -64,6 +64,7 @@ pub(crate) fn pipeline(store: &Arc<Store>) -> Pipeline {
         config: SourceConfig::default(),
         urgent_bytes_max: u64::MAX,
         scratch: Scratch::default(),
+        resting: false,
     }
 }
 

@@ -1,0 +1,240 @@
+//! What Welcome makes a device do: go on, take receipts, or part ways in a new epoch without losing a record.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{NOW_MS, device, store};
+use watchpost_agent::device::Device;
+use watchpost_agent::seal::Sealer;
+use watchpost_agent::store::{LaneState, Store};
+use watchpost_agent::summary::MadeUnder;
+use watchpost_agent::uplink::{Trouble, reconcile};
+use watchpost_proto::keys::{SigningKey, SoftwareKey};
+use watchpost_proto::note::{Checkpoint, LogSigner, origin};
+use watchpost_proto::v1::{
+    EpochCause, Lane, LaneHead, LaneWelcome, LogKey, Receipt, SignedReceipt, Summary, Welcome, summary::Kind,
+};
+use watchpost_proto::{Digest, EpochId, LogId, merkle, receipt, record, segment};
+
+const MADE: MadeUnder = MadeUnder { policy: Digest([8; 32]), at_ms: NOW_MS };
+const LOG: LogId = LogId([5; 16]);
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Arc<Store>,
+    device: Arc<Device>,
+    sealer: Sealer,
+    signer: SoftwareKey,
+    log: LogSigner,
+    made: i64,
+}
+
+impl World {
+    /// A device with so many sealed segments of one record each.
+    fn new(segments: i64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, device) = (store(dir.path()), device());
+        let sealer = Sealer::new(store.clone(), device.clone(), Arc::new(support::TestClock::default()));
+        let (signer, log) = (SoftwareKey::generate().unwrap().0, LogSigner::generate().unwrap().0);
+        let mut world = Self { _dir: dir, store, device, sealer, signer, log, made: 0 };
+        (0..segments).for_each(|_| world.seal_one());
+        world
+    }
+
+    fn seal_one(&mut self) {
+        self.made += 1;
+        let summary = Summary { made_at_ms: self.made, ..Summary::default() };
+        let bytes = record::encode(&summary, [9; 16]).unwrap();
+        self.store.transaction(|tx| tx.append(Lane::Urgent, &bytes)).unwrap();
+        self.sealer.seal_all().unwrap();
+    }
+
+    fn urgent(&self) -> LaneState {
+        self.store.read(|tx| tx.lane(Lane::Urgent)).unwrap()
+    }
+
+    fn digest(&self, sequence: u64) -> Digest {
+        let epoch = self.urgent().head.epoch;
+        self.store.read(|tx| tx.statement_digest(epoch, Lane::Urgent, sequence)).unwrap().unwrap()
+    }
+
+    /// A Welcome of a collector that holds the urgent lane up to `next` and says its last statement is `head`.
+    fn welcome(&self, epoch: Option<EpochId>, next: u64, head: Option<Digest>) -> Welcome {
+        let origin = origin("default", &LOG);
+        let log_key = LogKey {
+            format: receipt::FORMAT,
+            tenant: "default".into(),
+            log_id: LOG.to_vec(),
+            origin: origin.clone(),
+            ed25519: self.log.public().to_vec(),
+            ..LogKey::default()
+        };
+        let checkpoint = Checkpoint { origin, size: 1, root: merkle::root(&[Digest([1; 32])]) };
+        let urgent = LaneHead {
+            lane: Lane::Urgent.into(),
+            epoch: epoch.map(EpochId::to_vec).unwrap_or_default(),
+            next_sequence: next,
+            head: head.map(Digest::to_vec).unwrap_or_default(),
+        };
+        let bulk = LaneHead { lane: Lane::Bulk.into(), epoch: urgent.epoch.clone(), ..LaneHead::default() };
+        let told = |held: LaneHead| LaneWelcome { held: Some(held), credit: 8, ..LaneWelcome::default() };
+        Welcome {
+            server_ms: NOW_MS,
+            log_id: LOG.to_vec(),
+            lanes: vec![told(urgent), told(bulk)],
+            checkpoint: self.log.sign(&checkpoint),
+            log_key: Some(receipt::sign_log_key(&log_key, &self.signer).unwrap()),
+            ..Welcome::default()
+        }
+    }
+
+    fn meet(&self, welcome: &Welcome) -> Result<Option<u64>, Trouble> {
+        let agreed = reconcile(&self.store, "default", self.signer.public(), welcome, &MADE).unwrap()?;
+        assert_eq!(agreed.epoch, self.urgent().head.epoch);
+        Ok(agreed.next.iter().find(|(lane, _, _)| *lane == Lane::Urgent).map(|(_, next, _)| *next))
+    }
+
+    /// Takes a receipt through a sequence, as the uplink does.
+    fn receipted(&self, through: u64, at_ms: i64) {
+        let (epoch, digest, signed) = (self.urgent().head.epoch, self.digest(through), self.receipt(through));
+        let own = self.store.transaction(|tx| tx.receipted((epoch, Lane::Urgent, through), digest, &signed, at_ms));
+        assert!(own.unwrap());
+    }
+
+    fn receipt(&self, through: u64) -> SignedReceipt {
+        let receipt = Receipt {
+            format: receipt::FORMAT,
+            tenant: "default".into(),
+            device: self.device.id.to_vec(),
+            epoch: self.urgent().head.epoch.to_vec(),
+            lane: Lane::Urgent.into(),
+            through_sequence: through,
+            statement_digest: self.digest(through).to_vec(),
+            received_at_ms: NOW_MS,
+            checkpoint: String::new(),
+            log_id: LOG.to_vec(),
+        };
+        receipt::sign_receipt(&receipt, &self.signer).unwrap()
+    }
+
+    /// Numbers of the records without a receipt, sealed and waiting, and the reasons of losses among them.
+    fn outgoing(&mut self) -> (Vec<i64>, Vec<String>) {
+        self.sealer.seal_all().unwrap();
+        let rows = self.store.read(|tx| tx.segments()).unwrap();
+        let (mut numbers, mut losses) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| row.lane == Lane::Urgent && row.receipted_ms.is_none()) {
+            let segment = self.store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
+            let read = segment::read_statement(&segment.statement).unwrap();
+            for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
+                let summary = record::decode(bytes).unwrap();
+                match summary.kind {
+                    Some(Kind::Loss(loss)) => losses.push(format!("{} {} {}", loss.reason, loss.from, loss.count)),
+                    _ => numbers.push(summary.made_at_ms),
+                }
+            }
+        }
+        (numbers, losses)
+    }
+}
+
+#[test]
+fn both_sides_go_on_from_what_the_collector_holds() {
+    let mut world = World::new(3);
+    let epoch = world.urgent().head.epoch;
+    assert_eq!(world.meet(&world.welcome(None, 0, None)), Ok(Some(0)), "a collector that knows nothing yet");
+    let mut welcome = world.welcome(Some(epoch), 2, Some(world.digest(1)));
+    welcome.lanes[0].receipt = Some(world.receipt(1));
+    assert_eq!(world.meet(&welcome), Ok(Some(2)));
+    assert_eq!(world.urgent().head.epoch, epoch);
+    assert_eq!(world.outgoing().0, [3], "the receipt in Welcome counts");
+}
+
+#[test]
+fn a_collector_that_holds_more_means_a_restored_device() {
+    let mut world = World::new(3);
+    let epoch = world.urgent().head.epoch;
+    assert_eq!(world.meet(&world.welcome(Some(epoch), 9, Some(Digest([3; 32])))), Ok(Some(0)));
+    assert_ne!(world.urgent().head.epoch, epoch);
+    assert_eq!(world.urgent().start.cause(), EpochCause::Restored);
+    assert_eq!(world.outgoing(), (vec![1, 2, 3], vec![]), "all is sealed anew, in order, and nothing counts as lost");
+}
+
+#[test]
+fn another_statement_at_the_same_place_means_parted_ways() {
+    let mut world = World::new(3);
+    let epoch = world.urgent().head.epoch;
+    world.meet(&world.welcome(Some(epoch), 2, Some(Digest([3; 32])))).unwrap();
+    assert_eq!(world.urgent().start.cause(), EpochCause::Diverged);
+    assert_eq!(world.outgoing().0, [1, 2, 3]);
+}
+
+#[test]
+fn an_epoch_the_device_does_not_know_is_news_only_once() {
+    let mut world = World::new(2);
+    let foreign = EpochId([0xf0; 16]);
+    world.receipted(0, 1);
+    world.meet(&world.welcome(Some(foreign), 5, Some(Digest([3; 32])))).unwrap();
+    let epoch = world.urgent().head.epoch;
+    assert_eq!(world.urgent().start.cause(), EpochCause::Restored);
+    world.meet(&world.welcome(Some(foreign), 5, Some(Digest([3; 32])))).unwrap();
+    assert_eq!(world.urgent().head.epoch, epoch, "nothing durable yet, and still the same epoch");
+    assert_eq!(world.outgoing(), (vec![2], vec![]), "what a receipt covered is not sent again");
+}
+
+#[test]
+fn a_collector_that_lost_what_it_had_receipted_gets_what_is_kept_and_a_loss_for_the_rest() {
+    let mut world = World::new(5);
+    let epoch = world.urgent().head.epoch;
+    world.receipted(3, 1);
+    // The payloads of 0 and 1 are let go of; 2 and 3 are kept, 4 has no receipt.
+    let kept = world.store.read(|tx| tx.segments()).unwrap()[2..4].iter().map(|row| row.bytes).sum();
+    world.store.transaction(|tx| tx.forget_segments(i64::MIN, kept, 0)).unwrap();
+    world.meet(&world.welcome(None, 0, None)).unwrap();
+    assert_ne!(world.urgent().head.epoch, epoch, "the chain cannot go on from its beginning");
+    assert_eq!(world.outgoing(), (vec![3, 4, 5], vec!["receipted_not_kept 0 2".into()]));
+}
+
+#[test]
+fn statements_are_forgotten_from_the_beginning_only() {
+    let world = World::new(4);
+    // The second receipt was stamped by a clock that stood at 1970.
+    for (sequence, at_ms) in [(0, NOW_MS), (1, 5), (2, NOW_MS)] {
+        world.receipted(sequence, at_ms);
+    }
+    world.store.transaction(|tx| tx.forget_segments(NOW_MS - 1, i64::MAX as u64, NOW_MS - 1)).unwrap();
+    let verdict = world.store.read(|tx| watchpost_agent::store::verify_chains(tx, None)).unwrap();
+    assert_eq!(verdict, Ok(4), "no hole in the chain");
+    world.store.transaction(|tx| tx.forget_segments(NOW_MS + 1, 0, NOW_MS + 1)).unwrap();
+    let verdict = world.store.read(|tx| watchpost_agent::store::verify_chains(tx, None)).unwrap();
+    assert_eq!(verdict, Ok(1), "only what has no receipt is left");
+}
+
+#[test]
+fn what_is_not_signed_as_it_should_be_changes_nothing() {
+    let world = World::new(2);
+    let epoch = world.urgent().head.epoch;
+    let sound = world.welcome(Some(epoch), 9, Some(Digest([3; 32])));
+    let (stranger, _) = SoftwareKey::generate().unwrap();
+    let cases: [(&str, Welcome); 4] = [
+        ("no log key", Welcome { log_key: None, ..sound.clone() }),
+        ("another log", Welcome { log_id: vec![6; 16], ..sound.clone() }),
+        ("no checkpoint", Welcome { checkpoint: String::new(), ..sound.clone() }),
+        (
+            "another introducer",
+            Welcome {
+                log_key: sound.log_key.as_ref().map(|signed| {
+                    let log_key = receipt::open_log_key(signed, world.signer.public()).unwrap();
+                    receipt::sign_log_key(&log_key, &stranger).unwrap()
+                }),
+                ..sound.clone()
+            },
+        ),
+    ];
+    for (name, welcome) in cases {
+        assert_eq!(world.meet(&welcome), Err(Trouble::Checkpoint), "{name}");
+        assert_eq!(world.urgent().head.epoch, epoch, "{name}");
+    }
+}
