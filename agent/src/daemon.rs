@@ -287,6 +287,9 @@ fn run_intake(
         if round.appended {
             shared.seal.wake();
         }
+        if tell.borrow().resting != round.resting {
+            tracing::warn!(reason = round.resting, "reading rests, or goes on where no reason is named");
+        }
         tell.send_replace(SourceState { resting: round.resting.to_owned(), files_waiting: round.waiting });
         shared.intake.set_resting(!round.resting.is_empty());
         shared.intake.wait(Some(wait(&round, rescan)));

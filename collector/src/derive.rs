@@ -117,6 +117,10 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
     }
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
+    // The file is there a moment before its tables are.
+    if schema::read_position(&db)?.is_none() {
+        return Err(DeriveError::Missing(path.to_owned()));
+    }
     Ok(db)
 }
 

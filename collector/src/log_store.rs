@@ -31,6 +31,9 @@ pub enum StoreError {
     /// No room; nothing was written, and reading goes on.
     #[error("the disk is full")]
     Full,
+    /// Another process, such as a tool that looks into the database, has held it for too long; nothing was written.
+    #[error("log.db is held by another process")]
+    Busy,
     /// SQLite failed. After a failed commit the kernel may have dropped what was not written: nothing may be
     /// acknowledged any more by this process.
     #[error("log.db: {0}")]
@@ -53,6 +56,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             _ => Self::Sqlite(error),
         }
     }
@@ -61,7 +65,7 @@ impl From<rusqlite::Error> for StoreError {
 impl StoreError {
     /// Whether the store must not be used any further by this process.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Full)
+        !matches!(self, Self::Full | Self::Busy)
     }
 }
 

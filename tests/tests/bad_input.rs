@@ -487,7 +487,8 @@ mod as_root {
             eprintln!("skipped: {why}");
             return;
         }
-        let mut lab = lab("[source]\nbatch_bytes = \"64KiB\"\n").unwrap();
+        // No floor, so that the database itself meets the end of the disk.
+        let mut lab = lab("[source]\nbatch_bytes = \"64KiB\"\ndisk_free_min = \"0KiB\"\n").unwrap();
         let Ok(small) = Mount::new(&lab.agents[0].state(), "size=3m") else {
             eprintln!("skipped: nothing can be mounted here");
             return;
@@ -508,6 +509,27 @@ mod as_root {
         assert!(lab.agents[0].is_running().unwrap(), "{}", lab.tails());
         outcome::wait_until_drained(&lab, PATIENCE).unwrap();
         outcome::check_chains(&lab).unwrap();
+        lab.agents[0].kill().unwrap();
+    }
+
+    #[test]
+    fn a_disk_with_little_room_is_left_to_what_is_sent() {
+        if let Some(why) = hindrance("mount") {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let mut lab = lab("").unwrap();
+        let Ok(small) = Mount::new(&lab.agents[0].state(), "size=16m") else {
+            eprintln!("skipped: nothing can be mounted here");
+            return;
+        };
+        lab.agents[0].drop_export("floor.jsonl", line("floor-1").as_bytes()).unwrap();
+        lab.agents[0].start().unwrap();
+        lab.wait_until("reading rests", PATIENCE, || Ok(lab.agents[0].log().contains("disk_full"))).unwrap();
+        assert!(!lab.agents[0].log().contains("outcome=Done"), "it read below the floor of 32 MiB");
+        let remounted = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&small.0).status().unwrap();
+        assert!(remounted.success());
+        wait_for(&lab, vec!["floor-1".to_owned()]).unwrap();
         lab.agents[0].kill().unwrap();
     }
 }
