@@ -17,6 +17,7 @@ use watchpost_policy::parse::parse_line;
 use watchpost_policy::rules::Disclose;
 use watchpost_policy::summary::{SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
+use watchpost_proto::v1::summary::Kind;
 
 use crate::clock::{Clock, corrected_ms};
 use crate::config::SourceConfig;
@@ -25,7 +26,7 @@ use crate::lines::{Line, Lines};
 use crate::seal::last_server_time;
 use crate::source::{Aside, Stamp};
 use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
-use crate::summary::MadeUnder;
+use crate::summary::{MadeUnder, unread_loss};
 
 use batch::{Batch, Taken};
 
@@ -78,13 +79,15 @@ impl Pipeline {
         if !self.has_room()? {
             return Ok(Outcome::OutboxFull);
         }
-        let mut lost = (row.state == FileState::Reading).then(|| row.clone());
-        let mut lines = match resume::resume(row, export, stamp, self.config.line_bytes_max) {
+        // The row itself changes only with what is committed.
+        let mut now = row.clone();
+        let mut lines = match resume::resume(&mut now, export, stamp, self.config.line_bytes_max) {
             Ok(lines) => lines,
-            Err(aside) => return self.set_aside(row, aside),
+            Err(aside) => return self.set_aside(row, now, aside),
         };
-        // Replaced or cut before it was read to its end: what it held then is lost.
-        lost = lost.filter(|before| row.offset < before.offset);
+        let replaced_unread = row.state == FileState::Reading && now.offset < row.offset;
+        let mut lost = replaced_unread.then(|| unread_loss(&self.device, row, "file_replaced"));
+        let corp = Corp::new(row.corp.as_str());
         let now_ms = self.now_ms()?;
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -93,17 +96,16 @@ impl Pipeline {
             if !self.has_room()? {
                 return Ok(Outcome::OutboxFull);
             }
-            let mut batch = match self.read_batch(&mut lines, &Corp::new(row.corp.as_str()), now_ms) {
+            let batch = match self.read_batch(&mut lines, &corp, now_ms) {
                 Ok(batch) => batch,
-                Err(error) => return self.set_aside(row, Aside::of(&error)),
+                Err(error) => return self.set_aside(row, now, Aside::of(&error)),
             };
-            batch.lost = lost.take().map(|before| crate::summary::unread_loss(&self.device, &before, "file_replaced"));
-            let mut next = row.clone();
-            next.offset = lines.offset();
-            next.prefix = lines.digest().map_or(next.prefix, |digest| digest.0);
-            next.state = if batch.ended { FileState::Done } else { FileState::Reading };
-            self.store.transaction(|tx| commit(tx, &mut next, &batch))?;
-            *row = next;
+            now.offset = lines.offset();
+            now.prefix = lines.digest().map_or(now.prefix, |digest| digest.0);
+            now.state = if batch.ended { FileState::Done } else { FileState::Reading };
+            self.store.transaction(|tx| commit(tx, &mut now, &batch, lost.as_ref()))?;
+            lost = None;
+            *row = now.clone();
             committed();
             if batch.ended {
                 return Ok(Outcome::Done);
@@ -153,14 +155,13 @@ impl Pipeline {
         batch.take(Taken::new(&self.engine, &key, corp, &message, summaries, batch.now_ms, self.config.horizon_days));
     }
 
-    fn set_aside(&self, row: &mut FileRow, aside: Aside) -> Result<Outcome, StoreError> {
-        let mut next = row.clone();
-        (next.state, next.reason) = (FileState::SetAside, aside.as_str().to_owned());
+    fn set_aside(&self, row: &mut FileRow, mut now: FileRow, aside: Aside) -> Result<Outcome, StoreError> {
+        (now.state, now.reason) = (FileState::SetAside, aside.as_str().to_owned());
         // An export that cannot be read is tried again and again; only news is written.
-        if self.store.read(|tx| tx.file(&row.key))?.is_none_or(|known| !known.tells_the_same(&next)) {
-            self.store.transaction(|tx| tx.put_file(&next))?;
+        if !row.tells_the_same(&now) {
+            self.store.transaction(|tx| tx.put_file(&now))?;
         }
-        *row = next;
+        *row = now;
         Ok(Outcome::Aside(aside))
     }
 
@@ -179,8 +180,8 @@ impl Pipeline {
 }
 
 /// The one transaction: remembered messages, tallies, findings, ledger and progress, all or nothing.
-fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch) -> Result<(), StoreError> {
-    if let Some(lost) = &batch.lost {
+fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) -> Result<(), StoreError> {
+    if let Some(lost) = lost {
         tx.append(Lane::Urgent, &batch.made.record(lost.clone())?)?;
     }
     let seen = tx.remember(batch.taken.iter().map(|taken| &taken.remembered))?;

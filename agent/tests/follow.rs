@@ -45,19 +45,34 @@ impl Export {
 
 /// Message ids of all findings in the outbox, in order of appending.
 fn found(store: &Arc<Store>) -> Vec<String> {
+    let findings = urgent(store).into_iter().filter_map(|kind| match kind {
+        Kind::Finding(finding) => Some(finding.msgid),
+        _ => None,
+    });
+    findings.collect()
+}
+
+/// Reasons and amounts of all losses in the outbox.
+fn losses(store: &Arc<Store>) -> Vec<(String, u64)> {
+    let losses = urgent(store).into_iter().filter_map(|kind| match kind {
+        Kind::Loss(loss) => Some((loss.reason, loss.count)),
+        _ => None,
+    });
+    losses.collect()
+}
+
+fn urgent(store: &Arc<Store>) -> Vec<Kind> {
     let mut sealer = Sealer::new(store.clone(), support::device(), Arc::new(support::TestClock::default()));
     sealer.seal_all().unwrap();
-    let mut ids = Vec::new();
+    let mut kinds = Vec::new();
     for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| row.lane == Lane::Urgent) {
         let segment = store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
         let read = segment::read_statement(&segment.statement).unwrap();
         for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
-            if let Some(Kind::Finding(finding)) = record::decode(bytes).unwrap().kind {
-                ids.push(finding.msgid);
-            }
+            kinds.extend(record::decode(bytes).unwrap().kind);
         }
     }
-    ids
+    kinds
 }
 
 fn setup() -> (tempfile::TempDir, Arc<Store>, Pipeline) {
@@ -163,6 +178,23 @@ fn a_full_outbox_rests_the_source_and_loses_nothing() {
     pipeline.urgent_bytes_max = u64::MAX;
     assert_eq!(export.take(&mut pipeline), Outcome::Done);
     assert_eq!(found(&store), ["m1", "m2"]);
+}
+
+#[test]
+fn an_export_replaced_before_it_was_read_leaves_a_loss_record() {
+    let (_dir, store, mut pipeline) = setup();
+    pipeline.config.batch_bytes = 1;
+    pipeline.urgent_bytes_max = 1;
+    let mut export = Export::of("a", &(hit("m1") + &hit("m2")));
+    let unread = hit("m2").len() as u64;
+    assert_eq!(export.take(&mut pipeline), Outcome::OutboxFull);
+    export.content = hit("m3").into();
+    // Also when there is no room at first to say so.
+    assert_eq!(export.take(&mut pipeline), Outcome::OutboxFull);
+    pipeline.urgent_bytes_max = u64::MAX;
+    assert_eq!(export.take(&mut pipeline), Outcome::Done);
+    assert_eq!(found(&store), ["m1", "m3"]);
+    assert_eq!(losses(&store), [("file_replaced".to_owned(), unread)]);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use watchpost_policy::identity::{TenantKey, body_digest, mid};
 use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
-use watchpost_proto::v1::summary::Kind;
 
 use crate::store::{FileCounts, Remembered, StoreError, TallyDelta, Tx};
 use crate::summary::MadeUnder;
@@ -23,8 +22,6 @@ pub(super) struct Batch {
     pub(super) made: MadeUnder,
     /// The corrected present, which places the horizon.
     pub(super) now_ms: i64,
-    /// What the export held before it was replaced, if that was not read.
-    pub(super) lost: Option<Kind>,
     pub(super) taken: Vec<Taken>,
     summaries: usize,
     pub(super) out_of_scope: u64,
@@ -38,7 +35,6 @@ impl Batch {
         Self {
             made,
             now_ms,
-            lost: None,
             taken: Vec::new(),
             summaries: 0,
             out_of_scope: 0,
