@@ -1,8 +1,5 @@
 //! Messages seen before. One table per UTC day of msgtime, so that the horizon moves by dropping a table.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use rusqlite::{CachedStatement, OptionalExtension, params};
 
 use super::{StoreError, Tx};
@@ -53,18 +50,19 @@ impl Tx<'_> {
         &self,
         messages: impl IntoIterator<Item = &'m Option<Remembered>>,
     ) -> Result<Vec<Seen>, StoreError> {
-        let mut days: HashMap<i64, Day<'_>> = HashMap::new();
-        let mut seen = Vec::new();
-        for message in messages {
-            let Some(message) = message else {
-                seen.push(Seen::New);
-                continue;
-            };
-            let day = match days.entry(message.day) {
-                Entry::Occupied(day) => day.into_mut(),
-                Entry::Vacant(slot) => slot.insert(self.day(message.day)?),
-            };
-            seen.push(day.remember(message)?);
+        let messages: Vec<Option<&Remembered>> = messages.into_iter().map(Option::as_ref).collect();
+        let mut order: Vec<(&Remembered, usize)> =
+            messages.iter().enumerate().filter_map(|(at, message)| Some(((*message)?, at))).collect();
+        // In order of the tables, so that each page of them is touched once and not once a message; a message that comes
+        // twice stays in its own order.
+        order.sort_by_key(|(message, at)| (message.day, message.mid, *at));
+        let mut seen = vec![Seen::New; messages.len()];
+        for of_day in order.chunk_by(|(a, _), (b, _)| a.day == b.day) {
+            let Some((first, _)) = of_day.first() else { continue };
+            let mut day = self.day(first.day)?;
+            for (message, at) in of_day {
+                seen[*at] = day.remember(message)?;
+            }
         }
         Ok(seen)
     }
