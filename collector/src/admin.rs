@@ -63,6 +63,10 @@ pub struct Request {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// Nobody waits for it after this moment, milliseconds since 1970: it must not be done then, for it may undo what was
+    /// decided since.
+    #[serde(default)]
+    pub until_ms: i64,
 }
 
 /// What became of a request.
@@ -108,7 +112,8 @@ pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
             return do_alone(config, request);
         }
         if handed_over.is_none() {
-            handed_over = Some(HandedOver::write(&folder, request)?);
+            let until_ms = now_ms().saturating_add(PATIENCE.as_millis() as i64);
+            handed_over = Some(HandedOver::write(&folder, &Request { until_ms, ..request.clone() })?);
         }
         if Instant::now() > give_up {
             bail!("the running collector has not answered; look with device list whether it was done");
@@ -207,7 +212,10 @@ fn pending(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     // Files under way have a leading dot and another ending.
-    paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect()
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
+    paths.sort_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
+    paths
 }
 
 async fn take(path: &Path, sequencer: &Sequencer, sessions: &Sessions) -> anyhow::Result<Vec<u64>> {
@@ -215,6 +223,9 @@ async fn take(path: &Path, sequencer: &Sequencer, sessions: &Sessions) -> anyhow
         bail!("the request is too long");
     }
     let request: Request = serde_json::from_slice(&fs::read(path)?)?;
+    if request.until_ms < now_ms() {
+        bail!("the request is too old; ask again");
+    }
     let mut entries = Vec::new();
     for deed in request.deeds(now_ms())? {
         let device = deed.device;

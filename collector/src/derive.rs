@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tracing::warn;
 
 use crate::log_store::{LogReader, StoreError};
@@ -64,10 +64,12 @@ impl Deriver {
         let db = match fitting(path, &log, size) {
             Ok(Some(db)) => db,
             Ok(None) => make(path, &log)?,
-            Err(error) => {
+            // A disk or a system that does not serve it now is no reason to throw it away.
+            Err(error) if is_damage(&error) => {
                 warn!(%error, "derived.db is made anew");
                 make(path, &log)?
             }
+            Err(error) => return Err(error),
         };
         Ok(Self { log, applier: Applier::new(db)? })
     }
@@ -122,6 +124,24 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
         return Err(DeriveError::Missing(path.to_owned()));
     }
     Ok(db)
+}
+
+fn is_damage(error: &DeriveError) -> bool {
+    let DeriveError::Sqlite(error) = error else { return false };
+    // An unreadable shape, such as a missing table or another type in a column, is damage too.
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory
+                | ErrorCode::PermissionDenied
+                | ErrorCode::ReadOnly
+        )
+    )
 }
 
 /// The database at `path`, if it continues to fit the log.

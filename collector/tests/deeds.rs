@@ -11,7 +11,7 @@ use watchpost_collector::devices;
 use watchpost_proto::v1::Lane;
 
 fn request(device: &support::Device, verb: Verb) -> Request {
-    Request { device: device.id.to_string(), verb, by: "test".into(), reason: "because".into() }
+    Request { device: device.id.to_string(), verb, by: "test".into(), reason: "because".into(), until_ms: 0 }
 }
 
 async fn have_done(lab: &Lab, request: Request) -> anyhow::Result<Done> {
@@ -78,18 +78,21 @@ async fn what_is_no_request_is_answered_and_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_left_behind_is_done_at_the_next_start() {
+async fn a_request_left_behind_is_done_at_the_next_start_while_somebody_waits_for_it() {
     let lab = Lab::new();
     lab.start().await.stop().await;
     let device = lab.device();
     let folder = requests_folder(&lab.config);
     std::fs::create_dir_all(&folder).unwrap();
-    let left = folder.join("left.json");
-    std::fs::write(&left, serde_json::to_vec(&request(&device, Verb::Revoke)).unwrap()).unwrap();
+    let (left, late) = (folder.join("left.json"), folder.join("late.json"));
+    let waited_for = Request { until_ms: i64::MAX, ..request(&device, Verb::Revoke) };
+    std::fs::write(&left, serde_json::to_vec(&waited_for).unwrap()).unwrap();
+    // Whoever asked for this has given up; it must not undo what was decided since.
+    std::fs::write(&late, serde_json::to_vec(&request(&device, Verb::Release)).unwrap()).unwrap();
     let running = lab.start().await;
     let deadline = std::time::Instant::now() + support::PATIENCE;
-    while left.exists() {
-        assert!(std::time::Instant::now() < deadline, "the request is still there");
+    while left.exists() || late.exists() {
+        assert!(std::time::Instant::now() < deadline, "the requests are still there");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(running.sequencer().published().checkpoint.size, 2);

@@ -119,6 +119,7 @@ fn a_removed_or_added_row_is_seen() {
         "DELETE FROM entry WHERE log_index = 10",
         "DELETE FROM entry WHERE log_index = 3",
         "DELETE FROM fork",
+        "DELETE FROM device",
         "INSERT INTO payload VALUES (0, x'00')",
         "INSERT INTO node VALUES (9, 9, x'00')",
         "UPDATE device SET revoked = 0",

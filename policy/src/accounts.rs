@@ -5,7 +5,9 @@ use std::fmt;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::message::{Corp, lower};
+use crate::message::{Corp, compared};
+use crate::normalise::is_zero_width;
+use crate::parse::RECEIVER_SEPARATORS;
 
 /// One row: an account bound to an employee.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Accounts {
     /// The entry of an account.
     #[must_use]
     pub fn get(&self, corp: &Corp, userid: &str) -> Option<&Entry> {
-        self.corps.get(corp.as_str())?.get(&*lower(userid))
+        self.corps.get(corp.as_str())?.get(&*compared(userid))
     }
 
     /// Number of accounts.
@@ -145,14 +147,22 @@ impl Reader {
         if record.iter().all(<[u8]>::is_empty) {
             return;
         }
-        if record.len() > columns.iter().flatten().count() {
-            return self.wrong(line, "the row has more cells than the header; put cells with commas in quotes");
+        // A cell left out in the middle would move `never` to where it means nothing.
+        if record.len() != columns.iter().flatten().count() {
+            let text = "the row does not have as many cells as the header; put cells with commas in quotes, and keep the \
+                        commas of empty cells";
+            return self.wrong(line, text);
         }
         let cells = columns.map(|column| column.and_then(|column| record.get(column)).unwrap_or_default());
         if cells.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
             return self.wrong(line, "the row is not UTF-8; save the file as UTF-8");
         }
-        let [corp, userid, name, labels, never] = cells.map(|cell| std::str::from_utf8(cell).unwrap_or_default());
+        let [corp, userid, name, labels, never] =
+            cells.map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim());
+        if userid.chars().any(|c| c.is_whitespace() || is_zero_width(c)) || userid.contains(RECEIVER_SEPARATORS) {
+            return self
+                .wrong(line, "`userid` holds a space, a separator or a character nobody sees; write one plain id");
+        }
         if corp.is_empty() || userid.is_empty() {
             return self.wrong(line, "`corp` and `userid` must both be filled in");
         }
@@ -207,6 +217,16 @@ mod tests {
         let mistakes = Accounts::parse(csv).unwrap_err();
         let lines: Vec<u64> = mistakes.iter().map(|mistake| mistake.line).collect();
         assert_eq!(lines, [2, 3, 4, 5, 8], "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_row_that_could_hide_a_never_is_refused() {
+        for row in ["ww1,lawyer,Zhou,true", "ww1,law yer,,,true", "ww1,law\u{200B}yer,,,true", "ww1,\"a,b\",,,true"] {
+            let csv = format!("corp,userid,name,labels,never\n{row}\n");
+            assert_eq!(Accounts::parse(csv.as_bytes()).unwrap_err()[0].line, 2, "{row}");
+        }
+        let padded = Accounts::parse("corp,userid,never\nww1,lawyer\u{3000},true\n".as_bytes()).unwrap();
+        assert!(padded.get(&Corp::new("ww1"), "Lawyer").is_some_and(|entry| entry.never));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::accounts::{Accounts, Entry};
 use crate::identity::{PackDigest, Parts, PolicyDigest};
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
-use crate::message::{Account, Corp, Message, Side, Text};
+use crate::message::{Account, Corp, Message, Side, Text, userid_shaped};
 use crate::rules::{Disclose, Level, Pack, Rule, Scope, Selection, Status};
 
 /// A rule that holds for a message. One message with many words of one rule is one finding.
@@ -64,7 +64,7 @@ pub enum Standing {
     Evaluate,
     /// No managed account is among the parties.
     OutOfScope,
-    /// A party is on the *never* list, whatever else.
+    /// A party is on the *never* list, whatever else; or a party could not be read, so that nobody can tell.
     Never,
 }
 
@@ -146,6 +146,9 @@ impl Engine {
     #[must_use]
     pub fn standing(&self, corp: &Corp, message: &Message) -> Standing {
         let Some(accounts) = &self.accounts else { return Standing::Evaluate };
+        if message.unread_parties {
+            return Standing::Never;
+        }
         let mut standing = Standing::OutOfScope;
         for entry in message.parties().filter_map(|id| accounts.get(corp, id)) {
             if entry.never {
@@ -314,13 +317,9 @@ impl<'a> Parties<'a> {
             to.push(Side::External);
         }
         let receivers = || message.to.iter().map(String::as_str);
-        let person = if from == Side::Employee {
-            Some(message.from.as_str())
-        } else {
-            receivers()
-                .find(|id| entry(id).is_some())
-                .or_else(|| receivers().find(|id| side(accounts, corp, id) == Side::Employee))
-        };
+        // With a roster only its accounts are anybody's of the company.
+        let own = |id: &&str| is_own(accounts, corp, id);
+        let person = Some(message.from.as_str()).filter(own).or_else(|| receivers().find(own));
         Self {
             from,
             to,
@@ -344,6 +343,14 @@ pub(crate) fn side(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> Side {
     match accounts.and_then(|accounts| accounts.get(corp, id)) {
         Some(_) => Side::Employee,
         None => Side::of_id(id),
+    }
+}
+
+/// Whether an id may leave in clear as an account of the company: by the roster where there is one, else by its shape.
+pub(crate) fn is_own(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> bool {
+    match accounts {
+        Some(accounts) => accounts.get(corp, id).is_some(),
+        None => Side::of_id(id) == Side::Employee && userid_shaped(id),
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::normalise::is_zero_width;
+
 /// What the archive says happened. Wire names are `send`, `recall`, `switch`; everything else, and a missing field, is `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +52,8 @@ pub struct Message {
     pub texts: Vec<Text>,
     /// The raw body of a type whose text is not read yet; `None` for types that are read, and when there is no body.
     pub body: Option<Value>,
+    /// A party is written in a way that could not be read: nobody can say that none of them is on the never list.
+    pub unread_parties: bool,
 }
 
 /// A WeCom corporation id. Compared exactly.
@@ -191,7 +195,7 @@ impl Side {
         if !generated(id) {
             return Self::Employee;
         }
-        match id.as_bytes() {
+        match lower(id).as_bytes() {
             [b'w', b'm' | b'o', ..] => Self::External,
             [b'w', b'b', ..] => Self::Robot,
             [b'w', b'k' | b'r', ..] => Self::Unknown,
@@ -203,6 +207,23 @@ impl Side {
 /// ASCII-lowercases without allocating when nothing changes.
 pub(crate) fn lower(id: &str) -> Cow<'_, str> {
     if id.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(id.to_ascii_lowercase()) } else { Cow::Borrowed(id) }
+}
+
+/// An id as it is compared: without ASCII case, the space around it, and characters nobody sees.
+pub(crate) fn compared(id: &str) -> Cow<'_, str> {
+    let trimmed = id.trim();
+    if trimmed.chars().any(is_zero_width) {
+        return Cow::Owned(
+            trimmed.chars().filter(|c| !is_zero_width(*c)).collect::<String>().trim().to_ascii_lowercase(),
+        );
+    }
+    lower(trimmed)
+}
+
+/// Whether an id looks like an account's name as a company gives it. What does not, such as a customer's display name in
+/// a vendor's export, is nobody's account.
+pub(crate) fn userid_shaped(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-@.".contains(&b))
 }
 
 /// Ids made by WeCom are 32 characters; some slack because the length is observed, not promised.

@@ -180,6 +180,10 @@ pub(crate) fn parse_any(line: &[u8]) -> Parsed {
 pub(crate) struct Defects(Vec<Defect>);
 
 impl Defects {
+    fn has(&self, defect: Defect) -> bool {
+        self.0.contains(&defect)
+    }
+
     pub(crate) fn add(&mut self, defect: Defect) {
         if !self.0.contains(&defect) {
             self.0.push(defect);
@@ -281,7 +285,9 @@ fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message
         msgtype: if switch { "switch".to_owned() } else { read_type(entry.get("msgtype"), defects) },
         texts: Vec::new(),
         body: None,
+        unread_parties: false,
     };
+    message.unread_parties = defects.has(Defect::ToWrongType) || defects.has(Defect::FromWrongType);
     if !switch {
         read_body(&mut message, &mut entry, defects);
     }
@@ -375,17 +381,18 @@ fn read_receivers(items: &[Value], defects: &mut Defects) -> Vec<String> {
     let mut to = Vec::with_capacity(items.len());
     for item in items {
         match scalar(item) {
-            Some(text) if !text.trim().is_empty() => to.push(text.trim().to_owned()),
-            Some(_) => {}
+            Some(text) => to.extend(split_receivers(&text)),
             None => defects.add(Defect::ToWrongType),
         }
     }
     to
 }
 
-/// Vendors join receivers by comma, bar or semicolon; none of them occurs in an id.
+/// Vendors join receivers by these; none of them occurs in an id.
+pub(crate) const RECEIVER_SEPARATORS: [char; 6] = [',', '|', ';', '，', '、', '；'];
+
 fn split_receivers(text: &str) -> Vec<String> {
-    text.split([',', '|', ';']).map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    text.split(RECEIVER_SEPARATORS).map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
 }
 
 fn read_time(value: Option<&Value>, defects: &mut Defects) -> Option<i64> {

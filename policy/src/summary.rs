@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::accounts::Accounts;
-use crate::engine::{Finding, Hit, side};
+use crate::engine::{Finding, Hit, is_own};
 use crate::excerpt::{Span, effective, excerpt};
 use crate::identity::{FindingId, FindingKey, PackDigest, TenantKey, finding_id, mid, pseudonym};
-use crate::message::{Account, Corp, Message, Side};
+use crate::message::{Account, Corp, Message};
 use crate::rules::{Disclose, Level, Status};
 
 /// What a summary is made under.
@@ -130,10 +130,12 @@ pub fn summarise(finding: &Finding, message: &Message, context: &SummaryContext<
 
 /// Own employees in clear, everybody else as a pseudonym.
 fn party(id: &str, context: &SummaryContext<'_>) -> String {
-    match side(context.accounts, context.corp, id) {
-        _ if id.is_empty() => String::new(),
-        Side::Employee => bounded(&Account::new(context.corp, id).to_string()),
-        Side::External | Side::Robot | Side::Unknown => pseudonym(context.key, context.corp, id),
+    if id.is_empty() {
+        String::new()
+    } else if is_own(context.accounts, context.corp, id) {
+        bounded(&Account::new(context.corp, id).to_string())
+    } else {
+        pseudonym(context.key, context.corp, id)
     }
 }
 

@@ -142,7 +142,7 @@ fn deed(verb: Verb, args: DeedArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
     let device = parse(&args.device)?.to_string();
     let by = args.by.unwrap_or_else(system_user);
-    let request = Request { device, verb, by, reason: args.reason };
+    let request = Request { device, verb, by, reason: args.reason, until_ms: 0 };
     let done = admin::have_done(&config, &request)?;
     if let Some(error) = done.error {
         bail!("{error}");

@@ -37,7 +37,9 @@ enum LogCommand {
     },
     /// Checks every entry, signature, chain and record, and the tree over them. Works while serve runs.
     #[command(after_help = "Example:\n  watchpost-collector log verify --config ./collector/collector.toml\n\n\
-                            Exit code 1 where anything is wrong; the first bad entry is named.")]
+                            Exit code 1 where anything is wrong; the first bad entry is named.\n\
+                            That the log is whole does not say that it is the one seen before: compare its checkpoint \
+                            with a note that was kept elsewhere.")]
     Verify {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]

@@ -22,9 +22,16 @@ pub async fn follow(log: PathBuf, derived: PathBuf, mut published: watch::Receiv
         let ended = published.has_changed().is_err();
         published.mark_unchanged();
         let (log, derived) = (log.clone(), derived.clone());
-        let Ok(stepped) = tokio::task::spawn_blocking(move || step(deriver, log, derived)).await else {
-            // The runtime is going down.
-            return;
+        let stepped = match tokio::task::spawn_blocking(move || step(deriver, log, derived)).await {
+            Ok(stepped) => stepped,
+            Err(ended) => {
+                // A bug must not end in a collector that receipts and shows nothing; else the runtime is going down.
+                if ended.is_panic() {
+                    error!("deriving has panicked; the collector ends");
+                    std::process::exit(1);
+                }
+                return;
+            }
         };
         let more;
         (deriver, more) = match stepped {

@@ -40,21 +40,21 @@ impl<'a> AlertKey<'a> {
 /// The day of a moment, milliseconds since 1970, at +08:00; 0 is unknown.
 pub(super) fn day(msgtime_ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(msgtime_ms.div_euclid(1000)).ok().filter(|_| msgtime_ms != 0);
-    at.and_then(|at| at.to_offset(DAY_OFFSET).format(format_description!("[year]-[month]-[day]")).ok())
+    at.and_then(|at| at.checked_to_offset(DAY_OFFSET)?.format(format_description!("[year]-[month]-[day]")).ok())
         .unwrap_or_else(|| DAY_UNKNOWN.into())
 }
 
 /// Opens an alert with the finding that comes first.
 ///
 /// A finding that has opened an alert may come again under another key, told by another version of its rule or after
-/// the person concerned has changed. That second alert's id is a digest of the finding and the key.
+/// the person concerned has changed. That second alert's id is a digest of the finding and the key, again and again
+/// until nobody has taken it: what a device sends must never stop the follower.
 pub(super) fn open(db: &Connection, key: &AlertKey<'_>, finding: &Finding) -> rusqlite::Result<i64> {
-    let taken = db.prepare_cached("SELECT 1 FROM alert WHERE opened_by = ?1")?.exists([&finding.finding_id])?;
-    let id = if taken {
-        hash("watchpost/alert", &[&finding.finding_id, key.joined().as_bytes()]).to_vec()
-    } else {
-        finding.finding_id.clone()
-    };
+    let mut taken = db.prepare_cached("SELECT 1 FROM alert WHERE opened_by = ?1")?;
+    let mut id = finding.finding_id.clone();
+    while taken.exists([&id])? {
+        id = hash("watchpost/alert", &[&id, key.joined().as_bytes()]).to_vec();
+    }
     db.prepare_cached(
         "INSERT INTO alert (opened_by, pack, rule, category, person, day) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(day(0), DAY_UNKNOWN);
         assert_eq!(day(i64::MAX), DAY_UNKNOWN);
         assert_eq!(day(-1), "1970-01-01");
+        assert_eq!(day(253_402_300_799_000), DAY_UNKNOWN, "the last second of year 9999 is beyond it in China");
     }
 
     #[test]

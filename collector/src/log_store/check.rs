@@ -11,7 +11,7 @@ use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_payload, re
 use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, LogOpened, SegmentEntry};
 use watchpost_proto::{DeviceId, Digest, LogId, Message as _, receipt};
 
-use super::append::{is_kept_fork, lane_state, statement_at};
+use super::append::{device_facts, is_kept_fork, lane_state, statement_at};
 use super::{Entry, LogReader, Place, StoreError, read};
 use crate::chain::after;
 use crate::log_store::DeviceFacts;
@@ -57,39 +57,14 @@ impl From<rusqlite::Error> for Fault {
 /// # Errors
 /// The first [`Fault`].
 pub fn check(log: &LogReader, trust: &Trust, mut progress: impl FnMut(u64)) -> Result<Sound, Fault> {
-    let head = log.checkpoint()?;
     let mut walk = Walk::new(log, trust);
-    let mut next = 0;
-    while next < head.size {
-        // Entries never change, so the walk need not hold one read transaction, which would keep the write-ahead
-        // log from being reset.
-        let until = head.size.min(next + 1000);
-        log.entries(next, |entry| {
-            if entry.log_index >= until {
-                return Ok::<_, Fault>(false);
-            }
-            let expected = walk.tree.size();
-            if entry.log_index != expected {
-                return Err(Fault::Entry { log_index: expected, reason: "it is missing".into() });
-            }
-            let log_index = entry.log_index;
-            walk.entry(entry).map_err(|error| match error {
-                Fault::Log(reason) => Fault::Entry { log_index, reason },
-                other => other,
-            })?;
-            Ok(true)
-        })?;
-        if walk.tree.size() < until {
-            return Err(Fault::Entry { log_index: walk.tree.size(), reason: "it is missing".into() });
-        }
-        next = until;
-        progress(next);
-    }
-    if walk.tree.root() != head.root {
-        return Err(Fault::Log("the entries do not lead to the head".into()));
-    }
-    walk.finish(head.size)?;
-    Ok(Sound { size: head.size, root: head.root })
+    // Entries never change, so this long part need not hold one read transaction, which would keep the write-ahead log
+    // from being reset. What came meanwhile, and what concerns the whole, is then looked at in one.
+    walk.to(log.checkpoint()?.size, &mut progress)?;
+    log.connection().execute_batch("BEGIN")?;
+    let sound = walk.end(&mut progress);
+    log.connection().execute_batch("ROLLBACK")?;
+    sound
 }
 
 struct Walk<'a> {
@@ -124,6 +99,44 @@ impl<'a> Walk<'a> {
             devices: HashMap::new(),
             counts: Counts::default(),
         }
+    }
+
+    fn to(&mut self, size: u64, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
+        let log = self.log;
+        while self.tree.size() < size {
+            let (from, until) = (self.tree.size(), size.min(self.tree.size() + 1000));
+            log.entries(from, |entry| {
+                if entry.log_index >= until {
+                    return Ok::<_, Fault>(false);
+                }
+                let expected = self.tree.size();
+                if entry.log_index != expected {
+                    return Err(Fault::Entry { log_index: expected, reason: "it is missing".into() });
+                }
+                let log_index = entry.log_index;
+                self.entry(entry).map_err(|error| match error {
+                    Fault::Log(reason) => Fault::Entry { log_index, reason },
+                    other => other,
+                })?;
+                Ok(true)
+            })?;
+            if self.tree.size() < until {
+                return Err(Fault::Entry { log_index: self.tree.size(), reason: "it is missing".into() });
+            }
+            progress(until);
+        }
+        Ok(())
+    }
+
+    /// The rest of the log, its head and its indexes, in the read transaction of the caller.
+    fn end(&mut self, progress: &mut impl FnMut(u64)) -> Result<Sound, Fault> {
+        let head = self.log.checkpoint()?;
+        self.to(head.size, progress)?;
+        if self.tree.root() != head.root {
+            return Err(Fault::Log("the entries do not lead to the head".into()));
+        }
+        self.indexes(head.size)?;
+        Ok(Sound { size: head.size, root: head.root })
     }
 
     fn entry(&mut self, entry: Entry) -> Result<(), Fault> {
@@ -240,17 +253,12 @@ impl<'a> Walk<'a> {
 
     /// The indexes say what the entries say, and there is nothing beside them. A log that has grown since the walk
     /// began may know more than the walk, and is only asked whether it knows less.
-    fn finish(&self, size: u64) -> Result<(), Fault> {
+    fn indexes(&self, size: u64) -> Result<(), Fault> {
         let db = self.log.connection();
-        let grown = self.log.checkpoint()?.size != size;
         for (place, (head, _)) in &self.lanes {
-            let state = lane_state(db, place)?;
-            if !state.is_some_and(|state| state.head() == *head || (grown && state.next > head.next)) {
+            if lane_state(db, place)?.is_none_or(|state| state.head() != *head) {
                 return Err(wrong(format!("the index of device {} does not follow its chain", place.device)));
             }
-        }
-        if grown {
-            return Ok(());
         }
         self.devices_and_keys()?;
         self.count("node", 2 * size - u64::from(size.count_ones()))?;
@@ -263,6 +271,11 @@ impl<'a> Walk<'a> {
 
     fn devices_and_keys(&self) -> Result<(), Fault> {
         let (db, mut keys, mut foreign) = (self.log.connection(), 0, None);
+        for (device, facts) in &self.devices {
+            if device_facts(db, device)? != *facts {
+                foreign = Some(*device);
+            }
+        }
         read::keys(db, |device, id, key| {
             keys += 1;
             if self.keys.get(&(device, id)) != Some(&key) {

@@ -60,5 +60,6 @@ fn test_message(test: &RuleTest) -> Message {
         msgtype: test.msgtype.clone(),
         texts: vec![Text { field: format!("{}.content", test.msgtype), text: test.text.clone() }],
         body: None,
+        unread_parties: false,
     }
 }

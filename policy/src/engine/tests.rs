@@ -33,6 +33,7 @@ fn message(texts: &[&str]) -> Message {
             .map(|(text, at)| Text { field: format!("f{at}"), text: (*text).to_owned() })
             .collect(),
         body: None,
+        unread_parties: false,
     }
 }
 
@@ -209,6 +210,14 @@ fn standing() {
         ("managed in another corp", Some(rows), between("zhou", &[CUSTOMER]), Standing::OutOfScope),
         ("never as receiver", Some(rows), between("li.na", &["x", "Counsel"]), Standing::Never),
         ("never as sender", Some(rows), between("counsel", &["li.na"]), Standing::Never),
+        ("never with space around", Some(rows), between("li.na", &["counsel\u{3000}"]), Standing::Never),
+        ("never with unseen characters", Some(rows), between("li.na", &["coun\u{200B}sel"]), Standing::Never),
+        (
+            "a party nobody could read",
+            Some(rows),
+            Message { unread_parties: true, ..between("li.na", &["x"]) },
+            Standing::Never,
+        ),
         ("empty accounts", Some(""), between("li.na", &[CUSTOMER]), Standing::OutOfScope),
     ] {
         let engine = Engine::compile(vec![pack.clone()], rows.map(accounts)).unwrap();

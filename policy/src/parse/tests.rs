@@ -554,3 +554,18 @@ proptest::proptest! {
         proptest::prop_assert_eq!(texts(&parsed), [("mixed.item[0].content", text.as_str())]);
     }
 }
+
+#[test]
+fn joined_receivers_are_told_apart_and_unreadable_ones_are_marked() {
+    let of = |tolist: &str| {
+        let line = format!(
+            r#"{{"msgid":"m","action":"send","from":"a","tolist":{tolist},"msgtime":1772416861007,"msgtype":"text","text":{{"content":"x"}}}}"#
+        );
+        parse_line(line.as_bytes()).message.unwrap()
+    };
+    for joined in [r#"["lawyer,li.na"]"#, r#""lawyer|li.na""#, r#"["lawyer、li.na"]"#, r#"["lawyer","，li.na"]"#] {
+        assert_eq!(of(joined).to, ["lawyer", "li.na"], "{joined}");
+        assert!(!of(joined).unread_parties, "{joined}");
+    }
+    assert!(of(r#"[{"userid":"lawyer"},"li.na"]"#).unread_parties);
+}

@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
-use super::milliseconds;
 use super::texts::TEXT_BYTES_MAX;
+use super::{RECEIVER_SEPARATORS, milliseconds};
 use crate::message::{Action, Message, Text};
 
 /// The message, or `None` when the line needs the slow path.
@@ -72,6 +72,7 @@ impl Line<'_> {
             msgtype: self.msgtype.into_owned(),
             texts: self.text.texts()?,
             body: None,
+            unread_parties: false,
         })
     }
 }
@@ -90,7 +91,7 @@ impl Body {
 /// An id that the slow path would take as it is.
 fn id(id: &impl AsRef<str>) -> bool {
     let id = id.as_ref();
-    !id.is_empty() && id.trim().len() == id.len()
+    !id.is_empty() && id.trim().len() == id.len() && !id.contains(RECEIVER_SEPARATORS)
 }
 
 impl<'de> Deserialize<'de> for Body {

@@ -78,3 +78,21 @@ fn strings_are_cut_at_characters() {
         assert!(text.starts_with(cut.trim_end_matches('…')));
     }
 }
+
+#[test]
+fn what_does_not_look_like_an_account_or_is_not_in_the_roster_is_nobodys_account() {
+    let corp = Corp::new("ww1");
+    let roster = Accounts::parse(b"corp,userid\nww1,li.na\n").unwrap();
+    let key = TenantKey([7; 32]);
+    for (id, roster, clear) in [
+        ("Li.Na", None, true),
+        ("张三(客户)", None, false),
+        ("WMEXAMPLEAAA0001CUSTOMERAAAAAAAA", None, false),
+        ("li.na", Some(&roster), true),
+        ("zhou", Some(&roster), false),
+    ] {
+        let context =
+            SummaryContext { tenant: "demo", corp: &corp, key: &key, ceiling: Disclose::Context, accounts: roster };
+        assert_eq!(party(id, &context).starts_with("ww1/"), clear, "{id}");
+    }
+}
