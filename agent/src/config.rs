@@ -218,11 +218,7 @@ fn read_accounts<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<
 fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<PathBuf>, Disclose) {
     let Some(table) = reader.optional_table(root, "policy") else { return (Vec::new(), Disclose::Context) };
     reader.known(&table, &["packs", "disclose"]);
-    let disclose = reader.choice(
-        &table,
-        "disclose",
-        &[("none", Disclose::None), ("masked", Disclose::Masked), ("context", Disclose::Context)],
-    );
+    let disclose = reader.choice(&table, "disclose", &Disclose::ALL.map(|degree| (degree.as_str(), degree)));
     (reader.paths(&table, "packs"), disclose.unwrap_or(Disclose::Context))
 }
 

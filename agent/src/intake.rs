@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Folder;
-use crate::device::Device;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::posture::free_on_disk_of;
 use crate::source::{Aside, Due, Listed, Listing, Settling, Stamp, list, open_export};
@@ -184,11 +183,6 @@ impl Intake {
 
     fn clock(&self) -> &Arc<dyn Clock> {
         &self.pipeline.clock
-    }
-
-    /// The device this intake works for.
-    pub fn device(&self) -> &Arc<Device> {
-        &self.pipeline.device
     }
 }
 

@@ -93,9 +93,6 @@ impl Pipeline {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Stopped);
             }
-            if !self.has_room()? {
-                return Ok(Outcome::OutboxFull);
-            }
             let batch = match self.read_batch(&mut lines, &corp, now_ms) {
                 Ok(batch) => batch,
                 Err(error) => return self.set_aside(row, now, Aside::of(&error)),
@@ -109,6 +106,9 @@ impl Pipeline {
             committed();
             if batch.ended {
                 return Ok(Outcome::Done);
+            }
+            if !self.has_room()? {
+                return Ok(Outcome::OutboxFull);
             }
         }
     }

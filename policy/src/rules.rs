@@ -258,12 +258,6 @@ impl Disclose {
             Self::Context => "context",
         }
     }
-
-    /// Reads a name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|degree| degree.as_str() == name)
-    }
 }
 
 macro_rules! display_as_str {
