@@ -110,11 +110,11 @@ impl Calendar {
         self.holidays.contains(&self.local(ms).0)
     }
 
-    /// Whether the time of day lies in `hours`; where these end before they begin, they go over midnight.
+    /// Whether the time of day lies from one minute of the day to before another; where the second is the smaller, over midnight.
     #[must_use]
-    pub fn is_between(&self, hours: &Minutes, ms: i64) -> bool {
+    pub fn is_between(&self, from: u16, to: u16, ms: i64) -> bool {
         let (_, minute) = self.local(ms);
-        if hours.start <= hours.end { hours.contains(&minute) } else { minute >= hours.start || minute < hours.end }
+        if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to }
     }
 
     /// Milliseconds of work time in [`from_ms`, `to_ms`); 0 when they are the wrong way round. Looks at no more than ten years.
