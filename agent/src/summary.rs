@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use watchpost_policy::engine::Engine;
+use watchpost_policy::matcher::Channel;
 use watchpost_policy::message::known_type;
 use watchpost_policy::rules::{Disclose, Level, Status};
 use watchpost_policy::summary::{FindingSummary, HitSummary};
@@ -165,6 +166,19 @@ fn hit(hit: &HitSummary) -> v1::Hit {
         start: hit.start,
         end: hit.end,
         word: hit.word.clone().unwrap_or_default(),
+        channel: channel(hit.channel).into(),
+        obfuscated: hit.obfuscated,
+    }
+}
+
+fn channel(channel: Channel) -> v1::Channel {
+    match channel {
+        Channel::Exact => v1::Channel::Exact,
+        Channel::Folded => v1::Channel::Folded,
+        Channel::Skipped => v1::Channel::Skipped,
+        Channel::Alias => v1::Channel::Alias,
+        Channel::Split => v1::Channel::Split,
+        Channel::Pinyin => v1::Channel::Pinyin,
     }
 }
 

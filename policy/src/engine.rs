@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::accounts::{Accounts, Entry};
 use crate::identity::{PackDigest, Parts, PolicyDigest};
-use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
+use crate::matcher::{Channel, MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
 use crate::message::{Account, Corp, Message, Side, Text, userid_shaped};
 use crate::rules::{Disclose, Level, Pack, Rule, Scope, Selection, Status};
 
@@ -55,6 +55,10 @@ pub struct Hit {
     pub start: u32,
     /// Behind the last character in the original text.
     pub end: u32,
+    /// How the word was recognised.
+    pub channel: Channel,
+    /// Whether hidden characters stand inside.
+    pub obfuscated: bool,
 }
 
 /// Whether a message may be evaluated at all.
@@ -196,7 +200,8 @@ impl Engine {
     /// Judges every rule that has a hit.
     fn findings(&self, corp: &Corp, message: &Message, scratch: &mut Scratch, capped: bool) -> Vec<Finding> {
         scratch.hits.sort_unstable();
-        scratch.hits.dedup();
+        // The strongest channel of a place comes first.
+        scratch.hits.dedup_by(|later, first| later.place() == first.place());
         let parties = Parties::of(self, corp, message);
         let by_rule = scratch.hits.chunk_by(|a, b| (a.pack, a.rule) == (b.pack, b.rule));
         by_rule.filter_map(|hits| self.judge(hits, message, &parties, capped)).collect()
@@ -248,7 +253,7 @@ impl Scratch {
 }
 
 /// Which selection a list of the matcher belongs to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ListRef {
     pack: u32,
     rule: u32,
@@ -265,6 +270,8 @@ struct RawHit {
     end: u32,
     selection: u32,
     word: u32,
+    channel: Channel,
+    obfuscated: bool,
 }
 
 impl RawHit {
@@ -277,7 +284,15 @@ impl RawHit {
             end: hit.end,
             selection: list.selection,
             word: hit.word,
+            channel: hit.channel,
+            obfuscated: hit.obfuscated,
         }
+    }
+
+    /// Everything but how the word was recognised.
+    fn place(&self) -> (ListRef, u32, u32, u32, u32) {
+        let list = ListRef { pack: self.pack, rule: self.rule, selection: self.selection };
+        (list, self.text, self.start, self.end, self.word)
     }
 
     fn describe(&self, rule: &Rule, texts: &[Text]) -> Option<Hit> {
@@ -289,6 +304,8 @@ impl RawHit {
             field: texts.get(self.text as usize)?.field.clone(),
             start: self.start,
             end: self.end,
+            channel: self.channel,
+            obfuscated: self.obfuscated,
         })
     }
 }
@@ -370,6 +387,7 @@ fn word_list(packs: &[Pack], list: ListRef) -> Option<WordList<'_>> {
     let selection = rule.selections.get(list.selection as usize)?;
     Some(WordList {
         normalisation: selection.normalisation,
+        options: selection.options,
         words: selection.words.iter().map(|word| &**word).collect(),
     })
 }

@@ -1,22 +1,39 @@
 //! Text is folded before matching, with a map back to the characters of the original.
 //!
-//! Folding drops characters (noise, zero-width) and replaces others (width, case). Every folded character remembers the range of original
-//! characters it stands for, so several originals may become one folded character and one original several; spelling variants that need
-//! that can be added inside [`Folded::fold`] without a change of shape.
+//! Folding drops characters (noise, hidden ones) and replaces others (width, case, script, variants). The folded text is a row of
+//! **occurrences**, each of which remembers the original characters it stands for: one original may become several occurrences
+//! (`⑩` → `10`), and several originals one (the letters `wei` as a syllable). With `repeats`, neighbouring occurrences of the same
+//! folded character are one **folded character**, so that 飞飞单 is found as 飞单 while 嘻嘻 still differs from 嘻; how many there
+//! were stays known.
 
 use std::ops::Range;
+
+pub(crate) use character::{Step, fold, is_chinese_numeral};
+
+mod character;
+mod syllables;
+mod variants;
+
+pub(crate) use syllables::is_syllable;
 
 /// What is folded away for one list of words. Everything is on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Normalisation {
     /// Full-width forms (`ＡＢＣ１２３`) and the ideographic space become their ASCII twins.
     pub width: bool,
-    /// Letters become lower case, character by character.
+    /// Letters become lower case.
     pub case: bool,
-    /// Zero-width characters, direction marks and variation selectors are skipped, without limit.
+    /// Traditional characters become simplified ones, character by character.
+    pub script: bool,
+    /// Compatibility forms (`Ⓥ`, `𝐕`, `㎏`, `⾦`), digits and letters in circles and squares, look-alikes of Latin letters, radicals, and
+    /// Chinese numerals become what they stand for.
+    pub variants: bool,
+    /// Zero-width characters, direction marks, variation selectors and combining marks are skipped, without limit.
     pub zero_width: bool,
     /// Spaces, punctuation, symbols and emoji between the characters of a word are skipped, within [`NOISE_STEP_MAX`] and [`NOISE_TOTAL_MAX`].
     pub noise: bool,
+    /// A character of a word may be repeated (飞飞单单), within the limits of noise.
+    pub repeats: bool,
 }
 
 /// Inserted characters that may stand between two characters of a word.
@@ -24,25 +41,58 @@ pub const NOISE_STEP_MAX: u32 = 4;
 /// Inserted characters that may stand inside a word altogether.
 pub const NOISE_TOTAL_MAX: u32 = 8;
 
-/// Folded characters a reused buffer keeps room for; nearly every text is shorter.
+/// Occurrences a reused buffer keeps room for; nearly every text is shorter.
 const KEPT_CHARS_MAX: usize = 16_384;
 
 /// Folded text and its map back. Reused between texts: [`Folded::fold`] clears it first.
 #[derive(Clone, Debug, Default)]
 pub struct Folded {
     text: String,
-    marks: Vec<Mark>,
+    chars: Vec<FoldedChar>,
+    occurrences: Vec<Occurrence>,
+}
+
+/// One folded character: one occurrence, or a run of the same.
+#[derive(Clone, Copy, Debug)]
+struct FoldedChar {
+    /// Where it starts in the folded text.
+    byte: u32,
+    /// Its first occurrence; the next folded character's first ends it.
+    first: u32,
+}
+
+/// One folded character before runs are made one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Occurrence {
+    pub(crate) folded: char,
+    /// The original character, the first of several.
+    pub(crate) original: char,
+    /// Original characters it stands for.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    /// Noise seen before it in the whole text.
+    pub(crate) noise: u32,
+    /// Hidden characters seen before it in the whole text.
+    pub(crate) hidden: u32,
 }
 
 impl Default for Normalisation {
     fn default() -> Self {
-        Self { width: true, case: true, zero_width: true, noise: true }
+        Self { width: true, case: true, script: true, variants: true, zero_width: true, noise: true, repeats: true }
     }
 }
 
 impl Normalisation {
     /// Everything off: the text is matched as it is.
-    pub const EXACT: Self = Self { width: false, case: false, zero_width: false, noise: false };
+    pub const EXACT: Self = Self {
+        width: false,
+        case: false,
+        script: false,
+        variants: false,
+        zero_width: false,
+        noise: false,
+        repeats: false,
+    };
 }
 
 impl Folded {
@@ -50,20 +100,57 @@ impl Folded {
     #[must_use]
     pub fn of(text: &str, normalisation: Normalisation) -> Self {
         let mut folded = Self::default();
-        folded.fold(text, normalisation);
+        folded.fold(text, normalisation, &[]);
         folded
     }
 
-    /// Replaces the content by the folding of `text`. Texts of 2^32 and more characters do not occur: the parser bounds them.
-    pub fn fold(&mut self, text: &str, normalisation: Normalisation) {
-        self.text.clear();
-        self.marks.clear();
-        let mut noise = 0;
+    /// Replaces the content by the folding of `text`, in which `symbols` are kept although they are noise.
+    /// Texts of 2^32 and more characters do not occur: the parser bounds them.
+    pub fn fold(&mut self, text: &str, normalisation: Normalisation, symbols: &[char]) {
+        self.clear();
+        let mut seen = Seen::default();
         for (at, original) in (0..).zip(text.chars()) {
-            match normalisation.step(original) {
-                Step::Keep(folded) => self.push(folded, at..at + 1, noise),
-                Step::Noise => noise += 1,
-                Step::Skip => {}
+            match fold(original, normalisation, symbols) {
+                Step::Keep(folded) => self.push(folded, seen.at(original, at..at + 1), normalisation.repeats),
+                Step::Several(several) => {
+                    several.into_iter().for_each(|folded| {
+                        self.push(folded, seen.at(original, at..at + 1), normalisation.repeats);
+                    });
+                }
+                Step::Noise => seen.noise += 1,
+                Step::Hidden => seen.hidden += 1,
+            }
+        }
+    }
+
+    /// Replaces the content by the syllables of `text`: Han characters and runs of Latin letters become syllables, everything else is folded
+    /// as by default.
+    pub(crate) fn fold_to_syllables(&mut self, text: &str, plain: &mut Self) {
+        self.clear();
+        plain.fold(text, Normalisation { repeats: false, ..Normalisation::default() }, &[]);
+        let mut at = 0;
+        while let Some(occurrence) = plain.occurrences.get(at) {
+            let letters = plain.letters_from(at);
+            match syllables::cut(letters).filter(|syllables| !syllables.is_empty()) {
+                Some(cut) => {
+                    for (syllable, len) in cut {
+                        self.push_merged(syllable, plain.occurrences.get(at..at + len).unwrap_or_default());
+                        at += len;
+                    }
+                }
+                None if letters.is_empty() => {
+                    let folded = plain.char(at).unwrap_or(' ');
+                    // A numeral is folded to a digit, but it is read as what it is.
+                    let syllable = syllables::of_han(occurrence.original).or_else(|| syllables::of_han(folded));
+                    self.push(syllable.unwrap_or(folded), *occurrence, true);
+                    at += 1;
+                }
+                None => {
+                    for letter in letters.chars() {
+                        self.push_merged(letter, plain.occurrences.get(at..=at).unwrap_or_default());
+                        at += 1;
+                    }
+                }
             }
         }
     }
@@ -74,94 +161,108 @@ impl Folded {
         &self.text
     }
 
-    /// Number of folded characters.
+    /// Number of folded characters, runs of the same counted once.
     #[must_use]
     pub fn chars(&self) -> usize {
-        self.marks.len()
+        self.chars.len()
     }
 
-    /// Maps a byte range of the folded text to the range of original characters it stands for and the noise inside it.
-    /// `None` when the range is empty or does not fall on characters.
-    #[must_use]
-    pub fn locate(&self, bytes: Range<usize>) -> Option<Located> {
-        let first = self.marks.binary_search_by_key(&bytes.start, |mark| mark.byte as usize).ok()?;
-        let end = match self.marks.binary_search_by_key(&bytes.end, |mark| mark.byte as usize) {
+    /// Number of occurrences.
+    pub(crate) fn occurrences(&self) -> usize {
+        self.occurrences.len()
+    }
+
+    /// The occurrences from one on; the end of the text is its end.
+    pub(crate) fn occurrence(&self, at: usize) -> Option<&Occurrence> {
+        self.occurrences.get(at)
+    }
+
+    /// The occurrences of a folded character.
+    pub(crate) fn run(&self, char: usize) -> Option<Range<usize>> {
+        let first = self.chars.get(char)?.first as usize;
+        Some(first..self.chars.get(char + 1).map_or(self.occurrences.len(), |next| next.first as usize))
+    }
+
+    /// A folded character.
+    pub(crate) fn char(&self, at: usize) -> Option<char> {
+        self.text.get(self.chars.get(at)?.byte as usize..)?.chars().next()
+    }
+
+    /// The folded characters that a byte range of the folded text stands for. `None` when it is empty or does not fall on characters.
+    pub(crate) fn chars_of(&self, bytes: Range<usize>) -> Option<Range<usize>> {
+        let first = self.chars.binary_search_by_key(&bytes.start, |char| char.byte as usize).ok()?;
+        let end = match self.chars.binary_search_by_key(&bytes.end, |char| char.byte as usize) {
             Ok(end) => end,
             Err(end) if bytes.end == self.text.len() => end,
             Err(_) => return None,
         };
-        let marks = self.marks.get(first..end)?;
-        let (head, tail) = (marks.first()?, marks.last()?);
-        let steps = marks.windows(2).map(|pair| pair[1].noise - pair[0].noise);
-        Some(Located {
-            start: head.start,
-            end: tail.end,
-            noise: tail.noise - head.noise,
-            noise_step: steps.max().unwrap_or(0),
-        })
+        (first < end).then_some(first..end)
     }
 
     /// Gives back the memory a very long text took.
     pub(crate) fn release(&mut self) {
-        if self.marks.capacity() > KEPT_CHARS_MAX {
+        if self.occurrences.capacity() > KEPT_CHARS_MAX {
             *self = Self::default();
         }
     }
 
-    fn push(&mut self, folded: char, original: Range<u32>, noise: u32) {
-        self.marks.push(Mark { byte: self.text.len() as u32, start: original.start, end: original.end, noise });
-        self.text.push(folded);
+    fn clear(&mut self) {
+        self.text.clear();
+        self.chars.clear();
+        self.occurrences.clear();
+    }
+
+    fn push(&mut self, folded: char, occurrence: Occurrence, repeats: bool) {
+        if !repeats || self.occurrences.last().is_none_or(|last| last.folded != folded) {
+            self.chars.push(FoldedChar { byte: self.text.len() as u32, first: self.occurrences.len() as u32 });
+            self.text.push(folded);
+        }
+        self.occurrences.push(Occurrence { folded, ..occurrence });
+    }
+
+    /// Pushes one folded character for several occurrences of another folding.
+    fn push_merged(&mut self, folded: char, parts: &[Occurrence]) {
+        if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
+            self.push(folded, Occurrence { end: last.end, ..*first }, true);
+        }
+    }
+
+    /// The run of lower-case Latin letters, with nothing between them, that starts at a folded character. Only without runs made one.
+    fn letters_from(&self, at: usize) -> &str {
+        let is_letter = |at: usize| self.char(at).is_some_and(|c| c.is_ascii_lowercase());
+        let touches = |at: usize| match (self.occurrences.get(at), self.occurrences.get(at + 1)) {
+            (Some(one), Some(next)) => one.noise == next.noise,
+            _ => false,
+        };
+        let mut end = at;
+        while is_letter(end) {
+            end += 1;
+            if !touches(end - 1) {
+                break;
+            }
+        }
+        let byte = |at: usize| self.chars.get(at).map_or(self.text.len(), |char| char.byte as usize);
+        self.text.get(byte(at)..byte(end)).unwrap_or_default()
     }
 }
 
-/// Where a stretch of folded text stands in the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Located {
-    /// First original character.
-    pub start: u32,
-    /// Behind the last original character.
-    pub end: u32,
-    /// Noise characters inside.
-    pub noise: u32,
-    /// The most noise between two neighbouring folded characters.
-    pub noise_step: u32,
-}
-
-/// One folded character.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    /// Where it starts in the folded text.
-    byte: u32,
-    /// Original characters it stands for.
-    start: u32,
-    end: u32,
-    /// Noise characters seen before it in the whole text.
+/// What was skipped so far.
+#[derive(Default)]
+struct Seen {
     noise: u32,
+    hidden: u32,
 }
 
-enum Step {
-    Keep(char),
-    Noise,
-    Skip,
-}
-
-impl Normalisation {
-    fn step(self, original: char) -> Step {
-        // Han characters are most of the text and need nothing.
-        if ('\u{4E00}'..='\u{9FFF}').contains(&original) {
-            return Step::Keep(original);
+impl Seen {
+    fn at(&self, original: char, place: Range<u32>) -> Occurrence {
+        Occurrence {
+            folded: original,
+            original,
+            start: place.start,
+            end: place.end,
+            noise: self.noise,
+            hidden: self.hidden,
         }
-        if is_line_break(original) {
-            return Step::Keep('\n');
-        }
-        if is_zero_width(original) {
-            return if self.zero_width { Step::Skip } else { Step::Keep(original) };
-        }
-        let narrow = if self.width { narrow(original) } else { original };
-        if self.noise && !narrow.is_alphanumeric() {
-            return Step::Noise;
-        }
-        Step::Keep(if self.case { lower(narrow) } else { narrow })
     }
 }
 
@@ -178,74 +279,5 @@ pub(crate) fn is_zero_width(c: char) -> bool {
         | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF9}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-fn narrow(c: char) -> char {
-    match c {
-        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
-        '\u{3000}' => ' ',
-        other => other,
-    }
-}
-
-/// One lower-case character. The one letter that has two (`İ`) keeps the first, so that lengths stay equal.
-fn lower(c: char) -> char {
-    if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fold(text: &str) -> String {
-        Folded::of(text, Normalisation::default()).text().to_owned()
-    }
-
-    #[test]
-    fn folds() {
-        for (name, text, expected) in [
-            ("width", "ＶＸ１２３", "vx123"),
-            ("case", "WeiXin ÄÖ", "weixinäö"),
-            ("ideographic space", "保　本", "保本"),
-            ("zero-width", "飞\u{200B}\u{2060}\u{202E}单\u{FE0F}", "飞单"),
-            ("noise", "飞-单，保🎉本 ￥", "飞单保本"),
-            ("line break stays", "飞\r\n单", "飞\n\n单"),
-            ("two-character lower case", "İ", "i"),
-        ] {
-            assert_eq!(fold(text), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn each_option_can_be_turned_off() {
-        let all = Normalisation::default();
-        for (options, text, expected) in [
-            (Normalisation { width: false, ..all }, "Ａa", "ａa"),
-            (Normalisation { case: false, ..all }, "Aａ", "Aa"),
-            (Normalisation { zero_width: false, ..all }, "a\u{200B}b", "a\u{200B}b"),
-            (Normalisation { noise: false, ..all }, "C＋＋ !", "c++ !"),
-            (Normalisation::EXACT, "Ａ-\u{200B}b", "Ａ-\u{200B}b"),
-        ] {
-            assert_eq!(Folded::of(text, options).text(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn locates_original_characters() {
-        // Original characters: 0 x, 1 飞, 2 -, 3 U+200B, 4 🎉, 5 单, 6 y. Folded bytes: x 0, 飞 1..4, 单 4..7, y 7.
-        let folded = Folded::of("x飞-\u{200B}🎉单y", Normalisation::default());
-        assert_eq!(folded.locate(1..7), Some(Located { start: 1, end: 6, noise: 2, noise_step: 2 }));
-        assert_eq!(folded.locate(4..8), Some(Located { start: 5, end: 7, noise: 0, noise_step: 0 }));
-        assert_eq!(folded.locate(2..7), None, "inside a character");
-        assert_eq!(folded.locate(1..1), None, "empty");
-        assert_eq!(folded.locate(7..99), None, "beyond the end");
-    }
-
-    #[test]
-    fn the_map_holds_several_to_one_and_one_to_several() {
-        let mut folded = Folded::default();
-        folded.push('张', 0..2, 0); // 弓长 → 张
-        folded.push('v', 2..3, 0); // one character → vx
-        folded.push('x', 2..3, 0);
-        assert_eq!(folded.locate(0..4), Some(Located { start: 0, end: 3, noise: 0, noise_step: 0 }));
-        assert_eq!(folded.locate(4..5), Some(Located { start: 2, end: 3, noise: 0, noise_step: 0 }));
-    }
-}
+mod tests;

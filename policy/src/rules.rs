@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::condition::Condition;
 use crate::identity::{PackDigest, Parts};
+use crate::matcher::WordOptions;
 use crate::message::Side;
 use crate::normalise::Normalisation;
 use crate::yaml;
@@ -100,6 +101,8 @@ pub struct Selection {
     pub words: Vec<Arc<str>>,
     /// How text and words are folded.
     pub normalisation: Normalisation,
+    /// Which spellings of a word are found, and where it may stand.
+    pub options: WordOptions,
     /// Hits count only near hits of another selection.
     pub near: Option<Near>,
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::engine::{Finding, Hit};
+use crate::matcher::Channel;
 use crate::message::Message;
 use crate::rules::Level;
 
@@ -50,6 +51,8 @@ pub struct ScanHit<'a> {
     pub start: u32,
     /// Behind the last character.
     pub end: u32,
+    /// How the word was recognised.
+    pub channel: Channel,
 }
 
 impl<'a> ScanRow<'a> {
@@ -76,7 +79,14 @@ impl<'a> ScanRow<'a> {
 
 impl<'a> ScanHit<'a> {
     fn new(hit: &'a Hit) -> Self {
-        Self { word: &hit.word, selection: &hit.selection, field: &hit.field, start: hit.start, end: hit.end }
+        Self {
+            word: &hit.word,
+            selection: &hit.selection,
+            field: &hit.field,
+            start: hit.start,
+            end: hit.end,
+            channel: hit.channel,
+        }
     }
 }
 
@@ -102,7 +112,7 @@ mod tests {
                 "rule": "diversion.private-contact", "pack": "customer-diversion", "level": "high", "category": "customer-diversion",
                 "file": "a.jsonl", "line": 7, "msgid": "m1", "msgtime": 1_772_416_861_007_i64, "from": "li.na",
                 "to": ["wmExAmPlEAAA0001customerAAAAAAAA"], "roomid": null, "msgtype": "text",
-                "hits": [{ "word": "加我私人微信", "selection": "ask", "field": "text.content", "start": 1, "end": 7 }],
+                "hits": [{ "word": "加我私人微信", "selection": "ask", "field": "text.content", "start": 1, "end": 7, "channel": "exact" }],
             })
         );
     }

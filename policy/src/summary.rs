@@ -6,6 +6,7 @@ use crate::accounts::Accounts;
 use crate::engine::{Finding, Hit, is_own};
 use crate::excerpt::{Span, effective, excerpt};
 use crate::identity::{FindingId, FindingKey, PackDigest, TenantKey, finding_id, mid, pseudonym};
+use crate::matcher::Channel;
 use crate::message::{Account, Corp, Message};
 use crate::rules::{Disclose, Level, Status};
 
@@ -88,6 +89,10 @@ pub struct HitSummary {
     pub start: u32,
     /// Behind the last character.
     pub end: u32,
+    /// How the word was recognised.
+    pub channel: Channel,
+    /// Whether hidden characters stand inside.
+    pub obfuscated: bool,
 }
 
 /// Receivers listed in a summary.
@@ -147,6 +152,8 @@ fn hit_summary(hit: &Hit, disclosed: Disclose) -> HitSummary {
         field: bounded(&hit.field),
         start: hit.start,
         end: hit.end,
+        channel: hit.channel,
+        obfuscated: hit.obfuscated,
     }
 }
 

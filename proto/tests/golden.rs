@@ -76,6 +76,7 @@ fn finding() -> v1::Finding {
             start: 6,
             end: 11,
             word: "保本保收益".into(),
+            ..v1::Hit::default()
         }],
         hits_capped: true,
         disclose: v1::Disclose::Masked.into(),
@@ -147,7 +148,13 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 at_ms: 1_795_053_600_000,
             }),
         ),
+        ("finding-channel", Kind::Finding(v1::Finding { hits: vec![disguised()], ..finding() })),
     ]
+}
+
+/// A hit that says how it was recognised; the older sample has none.
+fn disguised() -> v1::Hit {
+    v1::Hit { channel: v1::Channel::Skipped.into(), obfuscated: true, ..finding().hits.remove(0) }
 }
 
 fn summary(kind: Kind) -> v1::Summary {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::condition::{self, Condition};
 use crate::hint::did_you_mean;
-use crate::matcher::check_word;
+use crate::matcher::{WordOptions, check_word};
 use crate::message::{READ_TYPES, Side, known_type};
 use crate::normalise::Normalisation;
 use crate::yaml::{self, Node, Place, Yaml};
@@ -492,34 +492,64 @@ impl<'a> Reader<'a> {
 
     fn selection<'n>(&mut self, name: &str, at: Place, node: &'n Node) -> Option<Draft<'n>> {
         let what = format!("the selection `{name}`");
-        let fields =
-            self.fields(node, &what, &["words", "words_file", "normalise", "near", "within"], &LATER_SELECTION_KEYS)?;
+        let fields = self.fields(
+            node,
+            &what,
+            &["words", "words_file", "normalise", "boundary", "aliases", "split", "pinyin", "near", "within"],
+            &LATER_SELECTION_KEYS,
+        )?;
         let normalisation = self.optional(&fields, "normalise", Normalisation::default(), Self::normalisation);
+        let options = self.word_options(&fields);
         let near = self.near(&fields, &what);
-        let normalisation = normalisation?;
-        let mut words = fields.get("words").map_or(Vec::new(), |node| self.words(node, normalisation));
+        let folding = (normalisation?, options?);
+        let mut words = fields.get("words").map_or(Vec::new(), |node| self.words(node, folding));
         if let Some(node) = fields.get("words_file") {
-            words.extend(self.words_file(node, normalisation));
+            words.extend(self.words_file(node, folding));
         } else if fields.get("words").is_none() {
             self.wrong(node.at, format!("{what} has no words; add `words: [...]` or `words_file: ...`"));
         }
         Some(Draft {
-            selection: Selection { name: Arc::from(name), words, normalisation, near: None },
+            selection: Selection {
+                name: Arc::from(name),
+                words,
+                normalisation: folding.0,
+                options: folding.1,
+                near: None,
+            },
             near: near?,
             at,
         })
+    }
+
+    fn word_options(&mut self, fields: &Fields<'_>) -> Option<WordOptions> {
+        let usual = WordOptions::default();
+        let mut flag = |key: &str, usual: bool| {
+            self.optional(fields, key, usual, |this, node| this.flag(node, &format!("`{key}`")))
+        };
+        let (boundary, aliases) = (flag("boundary", usual.boundary), flag("aliases", usual.aliases));
+        let (split, pinyin) = (flag("split", usual.split), flag("pinyin", usual.pinyin));
+        Some(WordOptions { boundary: boundary?, aliases: aliases?, split: split?, pinyin: pinyin? })
     }
 
     fn normalisation(&mut self, node: &Node) -> Option<Normalisation> {
         let fields = self.fields(
             node,
             "`normalise`",
-            &["width", "case", "zero_width", "noise"],
-            &["traditional", "digits", "aliases"],
+            &["width", "case", "script", "variants", "zero_width", "noise", "repeats"],
+            &[],
         )?;
         let mut flag = |key: &str| self.optional(&fields, key, true, |this, node| this.flag(node, &format!("`{key}`")));
-        let (width, case, zero_width, noise) = (flag("width"), flag("case"), flag("zero_width"), flag("noise"));
-        Some(Normalisation { width: width?, case: case?, zero_width: zero_width?, noise: noise? })
+        let (width, case, script, variants) = (flag("width"), flag("case"), flag("script"), flag("variants"));
+        let (zero_width, noise, repeats) = (flag("zero_width"), flag("noise"), flag("repeats"));
+        Some(Normalisation {
+            width: width?,
+            case: case?,
+            script: script?,
+            variants: variants?,
+            zero_width: zero_width?,
+            noise: noise?,
+            repeats: repeats?,
+        })
     }
 
     /// The outer `None` is a mistake, the inner one no `near`.
@@ -548,14 +578,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn words(&mut self, node: &Node, normalisation: Normalisation) -> Vec<Arc<str>> {
+    fn words(&mut self, node: &Node, folding: (Normalisation, WordOptions)) -> Vec<Arc<str>> {
         let items = self.list(node, "`words`").unwrap_or_default();
         let texts: Vec<(&str, Place)> =
             items.iter().filter_map(|item| Some((self.text(item, "a word")?, item.at))).collect();
-        self.checked(self.file, &texts, normalisation)
+        self.checked(self.file, &texts, folding)
     }
 
-    fn words_file(&mut self, node: &Node, normalisation: Normalisation) -> Vec<Arc<str>> {
+    fn words_file(&mut self, node: &Node, folding: (Normalisation, WordOptions)) -> Vec<Arc<str>> {
         let Some(name) = self.text(node, "`words_file`") else { return Vec::new() };
         if !is_inside(name) {
             self.wrong(
@@ -583,16 +613,16 @@ impl<'a> Reader<'a> {
         if words.is_empty() {
             self.wrong_in(name, Place::default(), "the file has no words; write one per line");
         }
-        self.checked(name, &words, normalisation)
+        self.checked(name, &words, folding)
     }
 
-    fn checked(&mut self, file: &str, words: &[(&str, Place)], normalisation: Normalisation) -> Vec<Arc<str>> {
+    fn checked(&mut self, file: &str, words: &[(&str, Place)], folding: (Normalisation, WordOptions)) -> Vec<Arc<str>> {
         if self.words <= PACK_WORDS_MAX && self.words + words.len() > PACK_WORDS_MAX {
             self.wrong_in(file, Place::default(), format!("the pack has more than {PACK_WORDS_MAX} words; split it"));
         }
         self.words += words.len();
         for (word, at) in words {
-            if let Err(error) = check_word(word, normalisation) {
+            if let Err(error) = check_word(word, folding.0, folding.1) {
                 self.wrong_in(file, *at, format!("word `{}`: {error}", word.chars().take(40).collect::<String>()));
             }
         }

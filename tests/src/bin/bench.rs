@@ -284,6 +284,8 @@ fn finding_record(number: u64) -> Vec<u8> {
             start: 6,
             end: 11,
             word: "保本保收益".into(),
+            channel: v1::Channel::Exact.into(),
+            obfuscated: false,
         }],
         disclose: v1::Disclose::Masked.into(),
         excerpt: "＊，＊保本保收益，＊".into(),

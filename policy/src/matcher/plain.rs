@@ -1,0 +1,103 @@
+//! The matcher on `aho-corasick`: one automaton for each way of folding.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use super::spelling::{Folding, check, spellings};
+use super::words::{Draft, Words};
+use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
+use crate::normalise::Folded;
+
+/// The matcher on `aho-corasick`, which defines what is right.
+#[derive(Debug)]
+pub struct PlainMatcher {
+    groups: Vec<Group>,
+}
+
+/// The spellings that are folded the same way.
+#[derive(Debug)]
+pub(super) struct Group {
+    folding: Folding,
+    automaton: AhoCorasick,
+    words: Words,
+}
+
+impl PlainMatcher {
+    /// Builds the automata.
+    ///
+    /// # Errors
+    /// For the first word that cannot be searched for, and when the automaton would be too large.
+    pub fn compile(lists: &[WordList<'_>]) -> Result<Self, MatcherError> {
+        let drafts = drafts(lists)?;
+        let groups =
+            drafts.into_iter().map(|(folding, draft)| Group::build(folding, draft)).collect::<Result<_, _>>()?;
+        Ok(Self { groups })
+    }
+}
+
+/// All spellings of all words, by how they are folded.
+pub(super) fn drafts(lists: &[WordList<'_>]) -> Result<BTreeMap<Folding, Draft>, MatcherError> {
+    let mut drafts: BTreeMap<Folding, Draft> = BTreeMap::new();
+    let (mut folded, mut plain) = (Folded::default(), Folded::default());
+    for (list, words) in lists.iter().enumerate() {
+        for (word, text) in words.words.iter().enumerate() {
+            check(text, words.normalisation, words.options).map_err(|error| MatcherError::Word {
+                list,
+                word,
+                error,
+            })?;
+            for spelling in spellings(text, words.normalisation, words.options) {
+                spelling.folding.fold(&spelling.text, &mut folded, &mut plain);
+                let draft = drafts.entry(spelling.folding).or_default();
+                draft.add(&folded, (list, word), spelling.origin, words.options.boundary);
+            }
+        }
+    }
+    Ok(drafts)
+}
+
+impl Matcher for PlainMatcher {
+    fn find(&self, text: &str, scratch: &mut MatchScratch, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) {
+        for group in &self.groups {
+            if group.find(text, scratch, sink).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Builds the automaton over the forms.
+    pub(super) fn build(folding: Folding, draft: Draft) -> Result<Self, MatcherError> {
+        let (forms, words) = draft.build();
+        // The DFA is never faster on Chinese and takes up to a hundred times the memory.
+        let automaton = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .match_kind(MatchKind::Standard)
+            .build(forms)
+            .map_err(|error| MatcherError::TooLarge(error.to_string()))?;
+        Ok(Self { folding, automaton, words })
+    }
+
+    /// Tells of every hit of the group's words.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if !self.folding.can_matter(text) {
+            return ControlFlow::Continue(());
+        }
+        let MatchScratch { folded, plain } = scratch;
+        self.folding.fold(text, folded, plain);
+        for found in self.automaton.find_overlapping_iter(folded.text()) {
+            if let Some(chars) = folded.chars_of(found.range()) {
+                self.words.verify(found.pattern().as_usize(), folded, chars, sink)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

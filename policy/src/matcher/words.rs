@@ -1,0 +1,304 @@
+//! What both matchers share: the words behind each folded form, and the check whether a stretch of folded text that has this form really
+//! is the word.
+//!
+//! A form says only which folded characters follow each other. Whether the inserted characters are few enough, runs long enough, numerals
+//! meant as digits, and the ends no part of a longer word, is decided here, once, on the original places.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+
+use super::{Channel, WordHit};
+use crate::normalise::{Folded, NOISE_STEP_MAX, NOISE_TOTAL_MAX, Occurrence, is_chinese_numeral};
+
+/// Digits in a row that make a word a number: 一一 is everyday talk, 一一零 is a number spelled out.
+const NUMBER_DIGITS_MIN: usize = 3;
+
+/// Words by form. Forms are numbered from 0 in order of their characters.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// By form: its first word; one more at the end.
+    first: Vec<u32>,
+    words: Vec<Word>,
+    spellings: Vec<Spelled>,
+}
+
+/// Words before they are put in order.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    by_form: BTreeMap<String, Vec<Word>>,
+    spellings: Vec<Spelled>,
+}
+
+/// Where a spelling comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The word itself.
+    Written,
+    /// A term in it was replaced by an alias.
+    Alias,
+    /// A character in it was taken apart.
+    Split,
+    /// Its sound.
+    Sound,
+}
+
+/// One spelling of one word. Kept small: there may be 65,000.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    list: u32,
+    word: u32,
+    /// Its characters in the arena.
+    spelling: u32,
+    len: u8,
+    /// Noise its author wrote into it is no inserted noise.
+    noise: u8,
+    noise_step: u8,
+    origin: Origin,
+    boundary: bool,
+}
+
+/// A character of a word as its author wrote it, with a bit that says whether it continues a run.
+#[derive(Clone, Copy, Debug)]
+struct Spelled(u32);
+
+/// Where a word stands in a text.
+struct Place {
+    /// Its first and last occurrence.
+    first: usize,
+    last: usize,
+    noise: u32,
+    noise_step: u32,
+    /// Repeated characters that the word does not have.
+    repeats: u32,
+}
+
+impl Draft {
+    /// Adds a spelling that folds to `folded`, which has at least two and at most [`super::WORD_CHARS_MAX`] occurrences.
+    pub(super) fn add(&mut self, folded: &Folded, (list, word): (usize, usize), origin: Origin, boundary: bool) {
+        let spelling = self.spellings.len() as u32;
+        for char in 0..folded.chars() {
+            let run = folded.run(char).unwrap_or_default();
+            let originals = run.clone().filter_map(|at| folded.occurrence(at)).map(|occurrence| occurrence.original);
+            self.spellings.extend(originals.enumerate().map(|(at, original)| Spelled::new(original, at > 0)));
+        }
+        let runs: Vec<usize> = (0..folded.chars()).filter_map(|char| folded.run(char)).map(|run| run.len()).collect();
+        let own = place(folded, 0..folded.chars(), &runs);
+        let small = |count: u32| u8::try_from(count).unwrap_or(u8::MAX);
+        self.by_form.entry(folded.text().to_owned()).or_default().push(Word {
+            list: list as u32,
+            word: word as u32,
+            spelling,
+            len: small(folded.occurrences() as u32),
+            noise: own.as_ref().map_or(0, |own| small(own.noise)),
+            noise_step: own.as_ref().map_or(0, |own| small(own.noise_step)),
+            origin,
+            boundary,
+        });
+    }
+
+    /// The forms in order, and the words behind them.
+    pub(super) fn build(self) -> (Vec<String>, Words) {
+        let mut built =
+            Words { first: Vec::with_capacity(self.by_form.len() + 1), words: Vec::new(), spellings: self.spellings };
+        let mut forms = Vec::with_capacity(self.by_form.len());
+        for (form, words) in self.by_form {
+            built.first.push(built.words.len() as u32);
+            built.words.extend(words);
+            forms.push(form);
+        }
+        built.first.push(built.words.len() as u32);
+        built.words.shrink_to_fit();
+        built.spellings.shrink_to_fit();
+        (forms, built)
+    }
+}
+
+impl Words {
+    /// Tells of every word that the folded characters `chars` of `folded`, which have the form, really are.
+    pub(super) fn verify(
+        &self,
+        form: usize,
+        folded: &Folded,
+        chars: Range<usize>,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for word in self.of_form(form) {
+            let Some(spelling) = self.spelling(word) else { continue };
+            let runs: Vec<usize> = spelling.chunk_by(|_, next| next.continues()).map(<[Spelled]>::len).collect();
+            if let [len] = runs[..] {
+                self.runs_alone(word, (folded, chars.start), (spelling, len), sink)?;
+            } else if let Some(place) = place(folded, chars.clone(), &runs) {
+                check(word, spelling, folded, chars.clone(), &place).map_or(ControlFlow::Continue(()), &mut *sink)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A word that is one run (哈哈) stands in a longer run as often as it finds room, from left to right.
+    fn runs_alone(
+        &self,
+        word: &Word,
+        (folded, char): (&Folded, usize),
+        (spelling, len): (&[Spelled], usize),
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let run = folded.run(char).unwrap_or_default();
+        let mut first = run.start;
+        while first + len <= run.end {
+            let hit =
+                window(folded, first, len).and_then(|place| check(word, spelling, folded, char..char + 1, &place));
+            first += if hit.is_some() { len } else { 1 };
+            hit.map_or(ControlFlow::Continue(()), &mut *sink)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn spelling(&self, word: &Word) -> Option<&[Spelled]> {
+        self.spellings.get(word.spelling as usize..)?.get(..usize::from(word.len))
+    }
+
+    fn of_form(&self, form: usize) -> &[Word] {
+        let bound = |at: usize| self.first.get(at).map(|first| *first as usize);
+        let range = bound(form).zip(bound(form + 1)).map(|(first, end)| first..end);
+        range.and_then(|range| self.words.get(range)).unwrap_or_default()
+    }
+}
+
+/// The hit of a word at a place, when it is one.
+fn check(word: &Word, spelling: &[Spelled], folded: &Folded, chars: Range<usize>, place: &Place) -> Option<WordHit> {
+    let own = u32::from(word.noise);
+    let fits = place.noise <= own + NOISE_TOTAL_MAX
+        && place.noise_step <= u32::from(word.noise_step) + NOISE_STEP_MAX
+        && (!word.boundary || is_bounded(folded, place))
+        && numerals_fit(folded, chars.clone(), place, spelling);
+    if !fits {
+        return None;
+    }
+    let (first, last) = (folded.occurrence(place.first)?, folded.occurrence(place.last)?);
+    let hidden = first.hidden != last.hidden;
+    let channel = match word.origin {
+        Origin::Alias => Channel::Alias,
+        Origin::Split => Channel::Split,
+        Origin::Sound => Channel::Pinyin,
+        Origin::Written if hidden || place.repeats > 0 || place.noise > own => Channel::Skipped,
+        Origin::Written if place.noise == own && is_same(folded, chars, place, spelling) => Channel::Exact,
+        Origin::Written => Channel::Folded,
+    };
+    Some(WordHit { list: word.list, word: word.word, start: first.start, end: last.end, channel, obfuscated: hidden })
+}
+
+impl Spelled {
+    const CONTINUES: u32 = 1 << 31;
+
+    fn new(original: char, continues: bool) -> Self {
+        Self(u32::from(original) | if continues { Self::CONTINUES } else { 0 })
+    }
+
+    fn continues(self) -> bool {
+        self.0 & Self::CONTINUES != 0
+    }
+
+    fn original(self) -> char {
+        char::from_u32(self.0 & !Self::CONTINUES).unwrap_or(char::REPLACEMENT_CHARACTER)
+    }
+}
+
+/// Where a word with these runs stands in the folded characters, or `None` when a run of the text is too short.
+/// The ends are as near to each other as can be: of a longer run at an end only as much belongs to the word as it needs.
+fn place(folded: &Folded, chars: Range<usize>, runs: &[usize]) -> Option<Place> {
+    let (mut first, mut last) = (None, 0);
+    let (mut noise_step, mut repeats) = (0, 0);
+    // Where the last step began, and the repeats that belong to it.
+    let mut anchor: Option<(usize, u32)> = None;
+    let noise = |at: usize| folded.occurrence(at).map_or(0, |occurrence| occurrence.noise);
+    let end_char = chars.end - 1;
+    for (char, len) in chars.zip(runs.iter().copied()) {
+        let run = folded.run(char)?;
+        let extra = run.len().checked_sub(len)?;
+        let inside = first.is_some() && char != end_char;
+        // English has `lose` and `loose`, and a longer number is another number.
+        if inside && extra > 0 && folded.char(char).is_some_and(|c| c.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let start = if first.is_none() { run.end - len } else { run.start };
+        if let Some((from, extra)) = anchor {
+            noise_step = noise_step.max(noise(start) - noise(from) + extra);
+        }
+        let extra = if inside { extra as u32 } else { 0 };
+        repeats += extra;
+        anchor = Some((start, extra));
+        first.get_or_insert(start);
+        last = start + len - 1;
+    }
+    let first = first?;
+    noise_step = noise_step.max(noise(last) - noise(anchor?.0));
+    Some(Place { first, last, noise: noise(last) - noise(first) + repeats, noise_step, repeats })
+}
+
+/// The place of a word that is one run.
+fn window(folded: &Folded, first: usize, len: usize) -> Option<Place> {
+    let last = first + len - 1;
+    let noise = folded.occurrence(last)?.noise - folded.occurrence(first)?.noise;
+    Some(Place { first, last, noise, noise_step: noise, repeats: 0 })
+}
+
+/// Whether the ends are no part of a longer Latin word or number.
+fn is_bounded(folded: &Folded, place: &Place) -> bool {
+    let joined = |left: Option<usize>, right: usize| {
+        let pair = left.and_then(|left| Some((folded.occurrence(left)?, folded.occurrence(right)?)));
+        pair.is_some_and(|(left, right)| left.noise == right.noise && is_one_word(left, right))
+    };
+    !joined(place.first.checked_sub(1), place.first) && !joined(Some(place.last), place.last + 1)
+}
+
+/// Whether two neighbours are both letters, or both digits. Chinese numerals are neither: 打12315一下.
+fn is_one_word(left: &Occurrence, right: &Occurrence) -> bool {
+    let kind = |occurrence: &Occurrence| {
+        let latin = occurrence.folded.is_ascii_alphanumeric() && !is_chinese_numeral(occurrence.original);
+        latin.then_some(occurrence.folded.is_ascii_digit())
+    };
+    kind(left).is_some_and(|left| kind(right) == Some(left))
+}
+
+/// Whether every Chinese numeral of the text may stand for the digit its author wrote: only in a number.
+fn numerals_fit(folded: &Folded, chars: Range<usize>, place: &Place, spelling: &[Spelled]) -> bool {
+    let stands_in = |occurrence: &Occurrence, spelled: Spelled| {
+        is_chinese_numeral(occurrence.original) && is_plain_digit(spelled.original())
+    };
+    !pairs(folded, chars.clone(), place, spelling).any(|(occurrence, spelled)| stands_in(occurrence, spelled))
+        || is_number(folded, chars, spelling)
+}
+
+/// Whether the digits of the word are many enough, or the text has a plain digit in one row with the numerals.
+fn is_number(folded: &Folded, chars: Range<usize>, spelling: &[Spelled]) -> bool {
+    let is_digit = |char: &usize| folded.char(*char).is_some_and(|c| c.is_ascii_digit());
+    let digits = spelling.iter().filter(|spelled| is_plain_digit(spelled.original())).count();
+    let before = (0..chars.start).rev().take_while(is_digit);
+    let after = (chars.end..folded.chars()).take_while(is_digit);
+    let row = before.chain(chars.filter(is_digit)).chain(after).filter_map(|char| folded.run(char)).flatten();
+    digits >= NUMBER_DIGITS_MIN
+        || row.filter_map(|at| folded.occurrence(at)).any(|occurrence| is_plain_digit(occurrence.original))
+}
+
+fn is_plain_digit(original: char) -> bool {
+    original.is_numeric() && !is_chinese_numeral(original)
+}
+
+/// Whether the text has the very characters its author wrote.
+fn is_same(folded: &Folded, chars: Range<usize>, place: &Place, spelling: &[Spelled]) -> bool {
+    pairs(folded, chars, place, spelling).all(|(occurrence, spelled)| occurrence.original == spelled.original())
+}
+
+/// The occurrences of the text that belong to the word, each with the word's own character.
+fn pairs<'a>(
+    folded: &'a Folded,
+    chars: Range<usize>,
+    place: &Place,
+    spelling: &'a [Spelled],
+) -> impl Iterator<Item = (&'a Occurrence, Spelled)> {
+    let first = place.first;
+    chars.zip(spelling.chunk_by(|_, next| next.continues())).flat_map(move |(char, run)| {
+        let start = folded.run(char).map_or(0, |run| run.start.max(first));
+        (start..).zip(run).filter_map(|(at, spelled)| Some((folded.occurrence(at)?, *spelled)))
+    })
+}
