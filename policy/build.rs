@@ -10,7 +10,10 @@ use ferrous_opencc::config::BuiltinConfig;
 /// CJK ideographs: Extension A to the end of the ideographic planes.
 const IDEOGRAPHS: std::ops::RangeInclusive<char> = '\u{3400}'..='\u{3FFFF}';
 
-#[expect(clippy::disallowed_methods, reason = "a build script reads where to write, and writes; the crate itself stays pure")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script reads where to write, and writes; the crate itself stays pure"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let opencc = OpenCC::from_config(BuiltinConfig::T2s)?;

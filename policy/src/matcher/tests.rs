@@ -61,7 +61,7 @@ fn techniques_of_disguise() {
         row("3 traditional in the word", "轉賬", "请转账", "转账", Channel::Folded, "请转张"),
         row("4 compatibility ideograph", "金价", "⾦价", "⾦价", Channel::Folded, "⾧价"),
         row("4 radical", "飞单", "⻜单", "⻜单", Channel::Folded, "⻚单"),
-        row("5 circled digits", "打12315", "打①②③①⑤", "①②③①⑤", Channel::Folded, "打①②③①⑥").from_second(),
+        row("5 circled digits", "打12315", "打①②③①⑤", "①②③①⑤", Channel::Folded, "打①②③①⑥").without_first(),
         row("5 cheque numerals", "12315", "壹贰叁壹伍", "壹贰叁壹伍", Channel::Folded, "壹贰叁壹陆"),
         row("5 Chinese numerals in a number", "12315", "拨一二三一五", "一二三一五", Channel::Folded, "一二三，一二四"),
         row("5 a numeral is no digit in everyday talk", "11选5", "11选五", "11选五", Channel::Folded, "一一选吴"),
@@ -135,7 +135,7 @@ fn techniques_of_disguise() {
 
 impl Technique {
     /// The word without its first character: for words that only show where the near miss differs.
-    fn from_second(self) -> Self {
+    fn without_first(self) -> Self {
         Self { word: &self.word[self.word.chars().next().map_or(0, char::len_utf8)..], ..self }
     }
 }
@@ -366,7 +366,7 @@ mod reference {
         let before = text.runs[..first].iter().rev().take_while(digit);
         let row =
             before.chain(text.runs[first..end].iter().filter(digit)).chain(text.runs[end..].iter().take_while(digit));
-        !stands_in || letters.iter().filter(|c| plain(c)).count() >= 3 || row.flatten().any(|c| plain(c))
+        !stands_in || letters.iter().filter(|c| plain(c)).count() >= 3 || row.flatten().any(plain)
     }
 }
 
