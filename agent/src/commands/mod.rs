@@ -5,6 +5,7 @@ mod policy;
 mod run;
 mod scan;
 mod status;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +61,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         if broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("watchpost-agent: {error:#}");
+        eprintln!("watchpost-agent: {}", terminal::clean_lines(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }
@@ -72,7 +73,42 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// One JSON value on a line of its own. Characters that act on a terminal or hide stand as escapes.
 fn print_json(out: &mut impl std::io::Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, value).map_err(std::io::Error::from)?;
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Escaping);
+    value.serialize(&mut serializer).map_err(std::io::Error::from)?;
     out.write_all(b"\n").context("cannot write")
+}
+
+struct Escaping;
+
+impl serde_json::ser::Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + std::io::Write>(&mut self, out: &mut W, text: &str) -> std::io::Result<()> {
+        let mut plain = 0;
+        for (at, c) in text.char_indices().filter(|(_, c)| terminal::escaped_in_json(*c)) {
+            out.write_all(&text.as_bytes()[plain..at])?;
+            c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?;
+            plain = at + c.len_utf8();
+        }
+        out.write_all(&text.as_bytes()[plain..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_harmless_on_a_terminal_and_says_the_same() {
+        let text = "a\u{1B}[31m\u{9B}1m\u{202E}飞\u{200B}单\u{7F}\u{E0041}\u{2028}\n\"é🎉";
+        let mut out = Vec::new();
+        print_json(&mut out, &serde_json::json!({ text: [text, 1, null] })).unwrap();
+        let printed = String::from_utf8(out).unwrap();
+        assert_eq!(printed.trim_end_matches('\n').chars().find(|c| terminal::escaped_in_json(*c)), None, "{printed:?}");
+        assert!(printed.contains("飞\\u200b单\\u007f\\udb40\\udc41\\u2028\\n\\\"é🎉"), "{printed}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&printed).unwrap(),
+            serde_json::json!({ text: [text, 1, null] })
+        );
+    }
 }

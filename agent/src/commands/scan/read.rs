@@ -1,0 +1,210 @@
+//! Exports through the policy: several at once, told one after the other.
+//!
+//! Each export has a channel of its own. The workers take exports in order, the caller empties the channels in order, and a
+//! channel holds little: a worker that is ahead waits. So memory is bounded and the result does not depend on the threads.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+use watchpost_agent::lines::{Line, Lines};
+use watchpost_policy::engine::{Engine, Finding, Scratch, Standing};
+use watchpost_policy::identity::{Mid, TenantKey, mid};
+use watchpost_policy::message::{Corp, Message};
+use watchpost_policy::parse::parse_line;
+
+use super::walk::{Export, SetAside};
+
+/// Longest line read, in bytes, as in the daemon.
+const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Pieces of one export that wait to be told; each may hold a message as long as a line.
+const WAITING_MAX: usize = 2;
+/// Lines between two steps of the progress bar.
+const PROGRESS_LINES: u64 = 4_096;
+
+/// What is done with every line.
+pub(in crate::commands) struct Reader<'a> {
+    pub(in crate::commands) corp: &'a Corp,
+    pub(in crate::commands) engine: &'a Engine,
+    pub(in crate::commands) progress: &'a ProgressBar,
+}
+
+/// What the reading of an export gives, in order of its lines; the end comes last.
+pub(in crate::commands) enum Piece {
+    Evaluated(Box<Evaluated>),
+    End(End),
+}
+
+/// A message with something to tell.
+pub(in crate::commands) struct Evaluated {
+    /// From 1.
+    pub(in crate::commands) line: u64,
+    pub(in crate::commands) mid: Mid,
+    pub(in crate::commands) message: Message,
+    pub(in crate::commands) findings: Vec<Finding>,
+}
+
+/// What an export held.
+#[derive(Default)]
+pub(in crate::commands) struct End {
+    pub(in crate::commands) bytes: u64,
+    pub(in crate::commands) lines: u64,
+    /// Messages evaluated.
+    pub(in crate::commands) messages: u64,
+    pub(in crate::commands) out_of_scope: u64,
+    pub(in crate::commands) defects: BTreeMap<&'static str, u64>,
+    /// Why it was not read, or not to its end.
+    pub(in crate::commands) aside: Option<SetAside>,
+}
+
+/// Reads exports, `threads` at once, and gives every piece to `told` in order of exports and lines.
+///
+/// # Errors
+/// The first error of `told`; nothing is read beyond it.
+pub(in crate::commands) fn in_order<'e>(
+    reader: &Reader<'_>,
+    exports: &'e [Export],
+    threads: NonZeroUsize,
+    mut told: impl FnMut(&'e Export, Piece) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (queue, receivers) = channel();
+    let queue = Mutex::new(Queue { next: 0, receivers: queue });
+    std::thread::scope(|scope| {
+        // Dropped when `told` fails, so that no worker waits for ever on a full channel.
+        let receivers = receivers;
+        for _ in 0..threads.get().min(exports.len()) {
+            scope.spawn(|| {
+                while let Some((export, sender)) = take(&queue, exports) {
+                    reader.export(export, &sender);
+                }
+            });
+        }
+        for export in exports {
+            // A worker that fails closes its channel, and the scope passes the failure on.
+            let Ok(pieces) = receivers.recv() else { break };
+            pieces.into_iter().try_for_each(|piece| told(export, piece))?;
+        }
+        Ok(())
+    })
+}
+
+/// Which export is next. Taking it and handing over its channel is one step, so that channels arrive in order.
+struct Queue {
+    next: usize,
+    receivers: Sender<Receiver<Piece>>,
+}
+
+fn take<'e>(queue: &Mutex<Queue>, exports: &'e [Export]) -> Option<(&'e Export, SyncSender<Piece>)> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let export = exports.get(queue.next)?;
+    let (sender, receiver) = sync_channel(WAITING_MAX);
+    queue.receivers.send(receiver).ok()?;
+    queue.next += 1;
+    Some((export, sender))
+}
+
+/// Nobody wants to hear more.
+struct Unheard;
+
+impl Reader<'_> {
+    fn export(&self, export: &Export, sender: &SyncSender<Piece>) {
+        let mut sight = Sight { reader: self, scratch: Scratch::default(), end: End::default(), sender };
+        match export.open() {
+            Ok(input) => {
+                if sight.lines(Lines::new(input, LINE_BYTES_MAX, 0, None), &export.name).is_err() {
+                    return;
+                }
+                sight.end.settle(&export.name);
+            }
+            Err(aside) => sight.end.aside = Some(aside),
+        }
+        // Nobody to hear the end is nobody to miss it.
+        drop(sender.send(Piece::End(sight.end)));
+    }
+}
+
+/// One export while it is read.
+struct Sight<'a> {
+    reader: &'a Reader<'a>,
+    scratch: Scratch,
+    end: End,
+    sender: &'a SyncSender<Piece>,
+}
+
+impl Sight<'_> {
+    fn lines<R: io::Read>(&mut self, mut lines: Lines<R>, name: &str) -> Result<(), Unheard> {
+        let mut shown = 0;
+        loop {
+            let last = match lines.next() {
+                Ok(None) => break,
+                Ok(Some(Line::Whole(line))) => self.line(line).map(|()| false)?,
+                Ok(Some(Line::Unended(line))) => self.line(line).map(|()| true)?,
+                Ok(Some(Line::TooLong)) => {
+                    self.end.lines += 1;
+                    self.end.defect("line_too_long");
+                    false
+                }
+                Err(error) => {
+                    self.end.aside = Some(SetAside::failed(name, error.to_string()));
+                    break;
+                }
+            };
+            if self.end.lines.is_multiple_of(PROGRESS_LINES) {
+                self.reader.progress.inc(lines.offset() - shown);
+                shown = lines.offset();
+            }
+            if last {
+                lines.accept_unended();
+                break;
+            }
+        }
+        self.end.bytes = lines.offset();
+        self.reader.progress.inc(lines.offset() - shown);
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), Unheard> {
+        self.end.lines += 1;
+        let parsed = parse_line(line);
+        parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
+        match parsed.message {
+            Some(message) => self.message(message),
+            None => Ok(()),
+        }
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), Unheard> {
+        let Reader { corp, engine, .. } = self.reader;
+        if engine.standing(corp, &message) != Standing::Evaluate {
+            self.end.out_of_scope += 1;
+            return Ok(());
+        }
+        self.end.messages += 1;
+        let findings = engine.evaluate(corp, &message, &mut self.scratch);
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let mid = mid(&TenantKey([0; 32]), corp, &message);
+        let evaluated = Evaluated { line: self.end.lines, mid, message, findings };
+        self.sender.send(Piece::Evaluated(Box::new(evaluated))).map_err(|_| Unheard)
+    }
+}
+
+impl End {
+    fn defect(&mut self, code: &'static str) {
+        *self.defects.entry(code).or_default() += 1;
+    }
+
+    /// A file of lines of which none is a message is told: somebody took it for an export.
+    fn settle(&mut self, name: &str) {
+        if self.aside.is_none() && self.bytes > 0 && self.messages + self.out_of_scope == 0 {
+            self.aside = Some(SetAside::passed_over(
+                name,
+                format!("none of its {} lines is a message; only decrypted JSON-lines exports are read", self.lines),
+            ));
+        }
+    }
+}
