@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
-use watchpost_proto::v1::{Finding, Level, RuleStatus, Summary, summary};
+use watchpost_proto::v1::{Channel, Finding, Hit, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
@@ -60,8 +60,27 @@ pub struct Item {
     pub excerpt: String,
     /// The device that tells it.
     pub device: String,
-    /// How many hits are listed.
-    pub hits: usize,
+    /// What was found in it and how, as many as the record lists.
+    pub hits: Vec<ItemHit>,
+}
+
+/// One hit of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemHit {
+    /// The selection of the rule.
+    pub selection: String,
+    /// The dictionary word; empty where nothing is disclosed.
+    pub word: String,
+    /// Where it stands: field and characters, end exclusive.
+    pub field: String,
+    /// First character.
+    pub start: u32,
+    /// Behind the last character.
+    pub end: u32,
+    /// How it was recognised: `exact`, `folded`, `skipped`, `alias`, `split`, `pinyin`; `unknown` in old records.
+    pub channel: &'static str,
+    /// Whether hidden characters stand inside.
+    pub obfuscated: bool,
 }
 
 /// A finding people may see.
@@ -185,7 +204,31 @@ fn read_item((device, bytes): (Vec<u8>, Vec<u8>)) -> Item {
         msgtype: finding.msgtype,
         excerpt: finding.excerpt,
         device: device_name(&device),
-        hits: finding.hits.len(),
+        hits: finding.hits.into_iter().map(read_hit).collect(),
+    }
+}
+
+fn read_hit(hit: Hit) -> ItemHit {
+    ItemHit {
+        channel: channel_name(hit.channel),
+        selection: hit.selection,
+        word: hit.word,
+        field: hit.field,
+        start: hit.start,
+        end: hit.end,
+        obfuscated: hit.obfuscated,
+    }
+}
+
+fn channel_name(channel: i32) -> &'static str {
+    match Channel::try_from(channel) {
+        Ok(Channel::Exact) => "exact",
+        Ok(Channel::Folded) => "folded",
+        Ok(Channel::Skipped) => "skipped",
+        Ok(Channel::Alias) => "alias",
+        Ok(Channel::Split) => "split",
+        Ok(Channel::Pinyin) => "pinyin",
+        Ok(Channel::Unspecified) | Err(_) => "unknown",
     }
 }
 

@@ -13,7 +13,8 @@ use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::devices::{self, Device};
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
-    DeviceVerb, FileReport, FileState, Finding, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally, summary,
+    Channel, DeviceVerb, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
+    summary,
 };
 
 fn changed(number: u64, change: impl FnOnce(&mut Finding)) -> Summary {
@@ -170,7 +171,12 @@ fn alerts_group_by_rule_person_and_day_and_know_no_shadow() {
         Lane::Urgent,
         &[
             finding(1),
-            changed(2, |f| f.msgtime_ms += 1000),
+            changed(2, |f| {
+                f.msgtime_ms += 1000;
+                let skipped =
+                    Hit { word: "保本".into(), channel: Channel::Skipped.into(), obfuscated: true, ..Hit::default() };
+                f.hits = vec![skipped, Hit { word: "零风险".into(), ..Hit::default() }];
+            }),
             changed(3, |f| f.msgtime_ms += day),
             changed(4, |f| f.person = "ww1/li".into()),
             changed(5, |f| f.rule = "sample.other".into()),
@@ -189,6 +195,8 @@ fn alerts_group_by_rule_person_and_day_and_know_no_shadow() {
     let items = alerts::items(&view.db, &id_of(1)).unwrap();
     assert_eq!(items.len(), 2);
     assert_eq!((items[1].msgid.as_str(), items[1].excerpt.as_str()), ("m2", "保本"));
+    let how: Vec<_> = items[1].hits.iter().map(|hit| (hit.word.as_str(), hit.channel, hit.obfuscated)).collect();
+    assert_eq!(how, [("保本", "skipped", true), ("零风险", "unknown", false)]);
     assert_eq!(alerts::find(&view.db, &id_of(1)).unwrap().as_ref(), Some(&alerts[0]));
     assert_eq!(alerts::find(&view.db, &[0; 32]).unwrap(), None);
 }

@@ -1,5 +1,6 @@
 //! `watchpost-collector alert`: findings grouped for a person to deal with.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -7,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::Output;
-use crate::alerts::{self, Alert, Item};
+use crate::alerts::{self, Alert, Item, ItemHit};
 use crate::config::Config;
 use crate::derive;
 
@@ -110,10 +111,17 @@ fn print(out: &mut Output, shown: &Shown) -> anyhow::Result<()> {
         out.row(&[name, value])?;
     }
     out.row(&[])?;
-    out.row(&["MSGID", "MSGTIME", "FROM", "TO", "TYPE", "EXCERPT"])?;
+    out.row(&["MSGID", "MSGTIME", "FROM", "TO", "TYPE", "HOW", "EXCERPT"])?;
     for item in items {
         let time = item.msgtime.map(|at| at.to_string()).unwrap_or_default();
-        out.row(&[&item.msgid, &time, &item.from, &item.to.join(","), &item.msgtype, &item.excerpt])?;
+        let how = how(&item.hits);
+        out.row(&[&item.msgid, &time, &item.from, &item.to.join(","), &item.msgtype, &how, &item.excerpt])?;
     }
     Ok(())
+}
+
+/// The ways in which the hits were recognised, each once.
+fn how(hits: &[ItemHit]) -> String {
+    let ways: BTreeSet<&str> = hits.iter().map(|hit| hit.channel).collect();
+    ways.into_iter().collect::<Vec<_>>().join(",")
 }

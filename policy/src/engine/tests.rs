@@ -137,6 +137,14 @@ fn many_words_of_a_rule_are_one_finding() {
 }
 
 #[test]
+fn a_place_is_one_hit_through_its_strongest_channel() {
+    let engine = engine("detection:\n  a: { words: [加我微信], pinyin: true }\n  condition: a");
+    let findings = evaluate(&engine, &message(&["加我微信", "家我微信"]));
+    let channels: Vec<Channel> = findings[0].hits.iter().map(|hit| hit.channel).collect();
+    assert_eq!(channels, [Channel::Exact, Channel::Pinyin]);
+}
+
+#[test]
 fn hits_are_capped_and_say_so() {
     let engine = engine("detection:\n  a: { words: [哈啊] }\n  condition: a");
     let findings = evaluate(&engine, &message(&[&"哈啊".repeat(65)]));

@@ -59,9 +59,9 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("保本", &["bao本", "baoben", "包本"]),
 ];
 
-/// The longest term that a folded text begins with, and its aliases.
-pub(super) fn longest_at(folded: &str) -> Option<(&'static str, &'static [&'static str])> {
-    ALIASES.iter().filter(|(term, _)| folded.starts_with(term)).max_by_key(|(term, _)| term.len()).copied()
+/// The term that a folded text begins with, and its aliases. No term begins with another.
+pub(super) fn term_at(folded: &str) -> Option<(&'static str, &'static [&'static str])> {
+    ALIASES.iter().find(|(term, _)| folded.starts_with(term)).copied()
 }
 
 /// The characters that aliases are written with although they are noise elsewhere, sorted.
@@ -95,9 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_term_wins() {
-        assert_eq!(longest_at("微信群").unwrap().0, "微信");
-        assert_eq!(longest_at("现金给").unwrap().0, "现金");
-        assert!(longest_at("你好").is_none());
+    fn no_term_begins_with_another() {
+        for (term, _) in ALIASES {
+            assert_eq!(ALIASES.iter().filter(|(other, _)| term.starts_with(other)).count(), 1, "{term}");
+        }
+        assert!(term_at("你好").is_none());
     }
 }

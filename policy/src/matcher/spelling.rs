@@ -111,14 +111,14 @@ fn has_sound(word: &str) -> bool {
     folded.occurrences() >= SYLLABLES_MIN && folded.text().chars().all(is_syllable)
 }
 
-/// The word cut at the terms of the alias dictionary, leftmost and longest first.
+/// The word cut at the terms of the alias dictionary, from left to right.
 fn with_aliases(word: &str, normalisation: Normalisation) -> Vec<Part<'_>> {
     let folded = Folded::of(word, Normalisation { repeats: false, ..normalisation });
     let text = folded.text();
     let mut parts = Vec::new();
     let (mut at, mut done) = (0, 0);
     while at < text.len() {
-        let found = aliases::longest_at(&text[at..]);
+        let found = aliases::term_at(&text[at..]);
         let place = found.and_then(|(term, _)| bytes_of(word, &folded, at..at + term.len()));
         match (found, place) {
             (Some((term, instead)), Some(place)) => {
