@@ -65,7 +65,8 @@ pub(super) fn spellings(word: &str, normalisation: Normalisation, options: WordO
     let mut add = |origin, texts: Vec<String>| {
         for text in texts {
             let symbols = origin == Origin::Alias && text.chars().any(is_symbol);
-            if check_folded(&folded(&text, normalisation, symbols)).is_ok() {
+            let folded = folded(&text, normalisation, symbols);
+            if check_folded(&folded).is_ok() && !is_abbreviation(&folded) {
                 let folding = if symbols { Folding::Symbols(normalisation) } else { Folding::Text(normalisation) };
                 all.push(Spelling { folding, origin, text });
             }
@@ -91,6 +92,11 @@ fn check_folded(folded: &Folded) -> Result<(), WordError> {
         _ if folded.text().contains('\n') => Err(WordError::LineBreak),
         _ => Ok(()),
     }
+}
+
+/// Whether a spelling is two letters and nothing else: `fp` stands for 发票 inside a phrase, and for anything alone.
+fn is_abbreviation(folded: &Folded) -> bool {
+    folded.occurrences() <= 2 && folded.text().is_ascii()
 }
 
 fn folded(text: &str, normalisation: Normalisation, symbols: bool) -> Folded {

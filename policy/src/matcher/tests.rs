@@ -201,6 +201,11 @@ fn lists_fold_by_their_own_options() {
 }
 
 #[test]
+fn two_letters_alone_are_no_alias() {
+    assert_eq!(slices(&[list(&["发票", "发票点数"])], "fp fp点数 发piao"), ["发piao", "fp点数"]);
+}
+
+#[test]
 fn useless_words_are_refused() {
     let check = |word: &str| check_word(word, Normalisation::default(), WordOptions::default());
     for (word, error) in [
