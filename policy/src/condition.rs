@@ -1,4 +1,9 @@
-//! The condition of a rule: selection names, `and`, `or`, `not` and parentheses. `not` binds tightest, then `and`, then `or`.
+//! The condition of a rule: selection names, `and`, `or`, `not` and parentheses, and `N of`, `any of`, `all of` a set of selections.
+//! `not` binds tightest, then `and`, then `or`.
+//!
+//! A set is `them` (every selection of the rule), `(a, b, c*)`, or a name with `*` behind it for all names that begin so.
+
+use crate::hint::did_you_mean;
 
 /// A parsed condition. Numbers are those of the rule's selections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,6 +12,8 @@ pub(crate) enum Condition {
     Not(Box<Condition>),
     And(Vec<Condition>),
     Or(Vec<Condition>),
+    /// At least so many of these selections.
+    Of(usize, Vec<usize>),
 }
 
 /// Nesting of parentheses and `not`.
@@ -50,13 +57,15 @@ impl Condition {
             Self::Not(inner) => !inner.eval_at(holds, !negated),
             Self::And(parts) => parts.iter().all(|part| part.eval_at(holds, negated)),
             Self::Or(parts) => parts.iter().any(|part| part.eval_at(holds, negated)),
+            Self::Of(least, set) => set.iter().filter(|selection| holds(**selection, negated)).count() >= *least,
         }
     }
 
     fn collect(&self, negated: bool, out: &mut Vec<usize>) {
         match self {
             Self::Selection(selection) if !negated => out.push(*selection),
-            Self::Selection(_) => {}
+            Self::Of(_, set) if !negated => out.extend(set),
+            Self::Selection(_) | Self::Of(..) => {}
             Self::Not(inner) => inner.collect(!negated, out),
             Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.collect(negated, out)),
         }
@@ -68,10 +77,13 @@ fn tokens(text: &str) -> Result<Vec<&str>, String> {
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let len = match first {
-            '(' | ')' => 1,
+            '(' | ')' | ',' | '*' => 1,
             c if is_name(c) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
-            '*' => return Err(not_yet("patterns of selection names")),
-            '>' | '<' | '=' => return Err(not_yet("comparing counts")),
+            '>' | '<' | '=' => {
+                return Err(
+                    "counts are not compared in a condition; write `2 of (a, b)`, or `min` on the selection".to_owned()
+                );
+            }
             other => {
                 return Err(format!(
                     "`{other}` has no meaning in a condition; use selection names, `and`, `or`, `not` and parentheses"
@@ -87,10 +99,6 @@ fn tokens(text: &str) -> Result<Vec<&str>, String> {
 
 fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-'
-}
-
-fn not_yet(what: &str) -> String {
-    format!("{what} in a condition is not supported yet; name the selections with `and` and `or`")
 }
 
 struct Parser<'a> {
@@ -160,20 +168,81 @@ impl<'a> Parser<'a> {
         self.selection(name)
     }
 
-    fn selection(&self, name: &str) -> Result<Condition, String> {
-        if self.peek() == Some("of") {
-            return Err(not_yet(&format!("`{name} of`")));
+    fn selection(&mut self, name: &str) -> Result<Condition, String> {
+        if self.take("of") {
+            return self.of(name);
         }
-        if matches!(name, "and" | "or" | ")" | "of") {
+        if matches!(name, "and" | "or" | ")" | "of" | "," | "*") {
             return Err(format!("a selection name is missing before `{name}` in the condition"));
         }
-        if name == "near" && self.peek() == Some("(") {
-            return Err("write `near` and `within` on the selection, not in the condition".to_owned());
+        if matches!(name, "near" | "before" | "after") && self.peek() == Some("(") {
+            return Err(format!("write `{name}` and `within` on the selection, not in the condition"));
         }
-        match self.selections.iter().position(|selection| *selection == name) {
-            Some(index) => Ok(Condition::Selection(index)),
-            None => Err(format!("there is no selection `{name}`{}", crate::hint::did_you_mean(name, self.selections))),
+        if self.peek() == Some("*") {
+            return Err(format!("say how many of `{name}*` must hold, like `any of {name}*` or `all of {name}*`"));
         }
+        self.number(name).map(Condition::Selection)
+    }
+
+    fn number(&self, name: &str) -> Result<usize, String> {
+        let number = self.selections.iter().position(|selection| *selection == name);
+        number.ok_or_else(|| format!("there is no selection `{name}`{}", did_you_mean(name, self.selections)))
+    }
+
+    /// What follows `N of`, `any of` or `all of`.
+    fn of(&mut self, count: &str) -> Result<Condition, String> {
+        let set = self.set()?;
+        let least = match count {
+            "any" => 1,
+            "all" => set.len(),
+            number => number.parse().map_err(|_| format!("`{number} of` must begin with a number, `any` or `all`"))?,
+        };
+        if least == 0 || least > set.len() {
+            return Err(format!(
+                "`{count} of` asks for {least} of {} selections; write a number from 1 to that",
+                set.len()
+            ));
+        }
+        Ok(Condition::Of(least, set))
+    }
+
+    fn set(&mut self) -> Result<Vec<usize>, String> {
+        let mut set = Vec::new();
+        if self.take("them") {
+            set.extend(0..self.selections.len());
+        } else if self.take("(") {
+            self.member(&mut set)?;
+            while self.take(",") {
+                self.member(&mut set)?;
+            }
+            if !self.take(")") {
+                return Err("a `)` is missing after the names behind `of`".to_owned());
+            }
+        } else {
+            self.member(&mut set)?;
+        }
+        set.sort_unstable();
+        set.dedup();
+        Ok(set)
+    }
+
+    /// A name, or the front of names with `*`.
+    fn member(&mut self, set: &mut Vec<usize>) -> Result<(), String> {
+        let name = self.peek().filter(|name| name.starts_with(is_name));
+        let Some(name) = name else {
+            return Err("behind `of` stands `them`, a name with `*`, or names in parentheses".to_owned());
+        };
+        self.at += 1;
+        if !self.take("*") {
+            set.push(self.number(name)?);
+            return Ok(());
+        }
+        let before = set.len();
+        set.extend((0..).zip(self.selections).filter(|(_, other)| other.starts_with(name)).map(|(number, _)| number));
+        if set.len() == before {
+            return Err(format!("no selection begins with `{name}`{}", did_you_mean(name, self.selections)));
+        }
+        Ok(())
     }
 
     fn deeper(&mut self, inner: impl FnOnce(&mut Self) -> Result<Condition, String>) -> Result<Condition, String> {
@@ -210,6 +279,20 @@ mod tests {
             ("not not a", &[0], true),
             ("a and not b and not c", &[0], true),
             ("a and not b and not c", &[0, 2], false),
+            ("2 of (a, b, c)", &[0, 2], true),
+            ("2 of (a, b, c)", &[1], false),
+            ("2 of (a, a, b)", &[0], false),
+            ("any of them", &[2], true),
+            ("any of them", &[], false),
+            ("all of them", &[0, 1, 2], true),
+            ("all of them", &[0, 1], false),
+            ("all of (a, b) or c", &[2], true),
+            ("1 of a* and b", &[0, 1], true),
+            ("1 of a* and b", &[0], false),
+            ("any of (a*, b)", &[1], true),
+            ("c and not any of (a, b)", &[2], true),
+            ("c and not any of (a, b)", &[1, 2], false),
+            ("not 2 of (a, b) and c", &[0, 2], true),
         ] {
             assert_eq!(truth(text, set), expected, "{text} {set:?}");
         }
@@ -220,6 +303,8 @@ mod tests {
         let condition = parse("a and not (b or not c)", &NAMES).unwrap();
         assert_eq!(condition.selections(false), [0, 2]);
         assert_eq!(condition.selections(true), [1]);
+        let condition = parse("not 1 of (a, b) and 2 of (b, c)", &NAMES).unwrap();
+        assert_eq!((condition.selections(true), condition.selections(false)), (vec![0, 1], vec![1, 2]));
     }
 
     #[test]
@@ -232,10 +317,17 @@ mod tests {
             ("a)", "`)` too many"),
             ("and a", "missing before `and`"),
             ("d", "no selection `d`"),
-            ("1 of a", "not supported yet"),
-            ("all of them", "not supported yet"),
-            ("a* and b", "not supported yet"),
-            ("a > 3", "not supported yet"),
+            ("0 of a", "from 1 to that"),
+            ("3 of (a, b)", "asks for 3 of 2"),
+            ("two of (a, b)", "must begin with a number"),
+            ("1 of", "behind `of` stands"),
+            ("1 of (a b)", "`)` is missing after the names"),
+            ("1 of (a, )", "behind `of` stands"),
+            ("1 of d*", "no selection begins with `d`"),
+            ("1 of (a, d)", "no selection `d`"),
+            ("a* and b", "say how many of `a*`"),
+            ("a > 3", "`min` on the selection"),
+            ("near(a, b)", "on the selection, not in the condition"),
             ("a & b", "`&` has no meaning"),
         ] {
             let error = parse(text, &NAMES).unwrap_err();

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::accounts::{Accounts, Entry};
 use crate::identity::{PackDigest, Parts, PolicyDigest};
 use crate::matcher::{Channel, MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
-use crate::message::{Account, Corp, Message, Side, Text, userid_shaped};
-use crate::rules::{Disclose, Level, Pack, Rule, Scope, Selection, Status};
+use crate::message::{Account, Corp, Message, Side, userid_shaped};
+use crate::rules::{Chat, Disclose, Kind, Level, Pack, Rule, Scope, Status};
+use crate::validators::{Found, Validator};
 
 /// A rule that holds for a message. One message with many words of one rule is one finding.
 #[derive(Clone, Debug)]
@@ -38,18 +39,20 @@ pub struct Finding {
     pub hits: Vec<Hit>,
     /// Whether there were more hits than are listed.
     pub hits_capped: bool,
+    /// What the rule's validators look for is never shown whole, whatever `disclose` says.
+    pub secrets: Vec<Validator>,
 }
 
-/// One hit of one word.
+/// One hit of one word, pattern or validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// The word as its author wrote it.
+    /// The word or pattern as its author wrote it, or the name of the validator.
     pub word: Arc<str>,
-    /// Number of the word in its selection.
+    /// Number of the word, pattern or validator in its selection.
     pub word_index: u32,
     /// Name of the selection.
     pub selection: Arc<str>,
-    /// Field of the text ([`Text::field`]).
+    /// Field of the text ([`crate::message::Text::field`]).
     pub field: String,
     /// First character in the original text.
     pub start: u32,
@@ -77,6 +80,7 @@ pub enum Standing {
 pub struct Scratch {
     matcher: MatchScratch,
     hits: Vec<RawHit>,
+    rules: Vec<RuleRef>,
 }
 
 /// Why an engine could not be made.
@@ -102,6 +106,8 @@ pub struct Engine {
     matcher: Box<dyn Matcher>,
     /// By list id of the matcher: the selection it belongs to.
     lists: Vec<ListRef>,
+    allow: Allow,
+    plan: Plan,
     digest: PolicyDigest,
 }
 
@@ -124,8 +130,10 @@ impl Engine {
         let lists = list_refs(&packs);
         let words: Vec<WordList<'_>> = lists.iter().filter_map(|list| word_list(&packs, *list)).collect();
         let matcher = Box::new(PlainMatcher::compile(&words)?);
+        let allow = Allow::compile(&packs)?;
+        let plan = Plan::of(&packs);
         let digest = policy_digest(&packs);
-        Ok(Self { packs, accounts, matcher, lists, digest })
+        Ok(Self { packs, accounts, matcher, lists, allow, plan, digest })
     }
 
     /// The packs.
@@ -163,13 +171,21 @@ impl Engine {
         standing
     }
 
+    /// Which messages need a look, for whoever wants to leave out the others unread.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        self.plan.interest(self.lists.iter().map(|list| (list.rule(), list.selection)))
+    }
+
     /// The findings of a message, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].
     pub fn evaluate(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
-        if message.texts.is_empty() || self.standing(corp, message) != Standing::Evaluate {
+        if self.standing(corp, message) != Standing::Evaluate {
             return Vec::new();
         }
-        let capped = self.collect(&message.texts, scratch);
-        let findings = if scratch.hits.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) };
+        let capped = self.collect(message, scratch);
+        self.choose(message, scratch);
+        let findings =
+            if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) };
         scratch.release();
         findings
     }
@@ -181,10 +197,10 @@ impl Engine {
     }
 
     /// Finds all words in all texts. Returns whether the cap was reached.
-    fn collect(&self, texts: &[Text], scratch: &mut Scratch) -> bool {
-        let Scratch { matcher: buffers, hits } = scratch;
+    fn collect(&self, message: &Message, scratch: &mut Scratch) -> bool {
+        let Scratch { matcher: buffers, hits, .. } = scratch;
         hits.clear();
-        for (text, index) in texts.iter().zip(0_u32..) {
+        for (text, index) in message.all_texts().zip(0_u32..) {
             self.matcher.find(&text.text, buffers, &mut |hit| {
                 let Some(list) = self.lists.get(hit.list as usize) else { return ControlFlow::Continue(()) };
                 hits.push(RawHit::new(*list, index, hit));
@@ -197,45 +213,80 @@ impl Engine {
         false
     }
 
-    /// Judges every rule that has a hit.
+    /// The rules to judge, in order: those a trigger of which hit, and those that need none.
+    fn choose(&self, message: &Message, scratch: &mut Scratch) {
+        let Scratch { hits, rules, .. } = scratch;
+        rules.clear();
+        rules.extend(self.plan.idle(message));
+        let triggers = hits.iter().filter(|hit| self.plan.is_trigger(hit.rule(), hit.selection));
+        rules.extend(triggers.map(RawHit::rule));
+        rules.sort_unstable();
+        rules.dedup();
+    }
+
+    /// Judges the rules chosen.
     fn findings(&self, corp: &Corp, message: &Message, scratch: &mut Scratch, capped: bool) -> Vec<Finding> {
         scratch.hits.sort_unstable();
         // The strongest channel of a place comes first.
         scratch.hits.dedup_by(|later, first| later.place() == first.place());
         let parties = Parties::of(self, corp, message);
-        let by_rule = scratch.hits.chunk_by(|a, b| (a.pack, a.rule) == (b.pack, b.rule));
-        by_rule.filter_map(|hits| self.judge(hits, message, &parties, capped)).collect()
+        let view = View::new(message, &parties);
+        view.capped.set(capped);
+        let allowed = AllowHits::new(&self.allow, message);
+        let judged =
+            scratch.rules.iter().filter_map(|at| self.judge(*at, of_rule(&scratch.hits, *at), &view, &allowed));
+        judged.collect()
     }
 
     /// Judges one rule by its hits.
-    fn judge(&self, hits: &[RawHit], message: &Message, parties: &Parties<'_>, capped: bool) -> Option<Finding> {
-        let first = hits.first()?;
-        let pack = self.packs.get(first.pack as usize)?;
-        let rule = pack.rules.get(first.rule as usize)?;
-        if !parties.within(&rule.scope, message) {
+    fn judge(&self, at: RuleRef, hits: &[RawHit], view: &View<'_>, allowed: &AllowHits<'_>) -> Option<Finding> {
+        let pack = self.packs.get(at.pack as usize)?;
+        let rule = pack.rules.get(at.rule as usize)?;
+        if !view.parties.within(&rule.scope, view.message) {
             return None;
         }
-        let verdict = judge::judge(rule, hits)?;
-        let more = verdict.len() > HITS_MAX;
-        Some(Finding {
-            pack: pack.id.clone(),
-            pack_version: pack.version,
-            pack_digest: pack.digest(),
-            rule: rule.id.clone(),
-            category: rule.category.clone(),
-            level: rule.level,
-            status: rule.status,
-            disclose: rule.disclose,
-            sla: rule.sla,
-            person: parties.person.clone(),
-            hits: verdict.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, &message.texts)).collect(),
-            hits_capped: capped || more,
-        })
+        let reported = judge::judge(&judge::Case { pack, rule, at, view, hits, allowed })?;
+        Some(held(pack, rule, reported, view))
     }
 }
 
+/// The rule holds for the message with these hits.
+fn held(pack: &Pack, rule: &Rule, reported: Vec<RawHit>, view: &View<'_>) -> Finding {
+    let more = reported.len() > HITS_MAX;
+    Finding {
+        pack: pack.id.clone(),
+        pack_version: pack.version,
+        pack_digest: pack.digest(),
+        rule: rule.id.clone(),
+        category: rule.category.clone(),
+        level: rule.level_by(reported.iter().map(|hit| hit.channel)),
+        status: rule.status,
+        disclose: rule.disclose,
+        sla: rule.sla,
+        person: view.parties.person.clone(),
+        hits: reported.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, view.message)).collect(),
+        hits_capped: view.capped.get() || more,
+        secrets: rule.validators(),
+    }
+}
+
+/// The hits of one rule, of all hits in order.
+fn of_rule(hits: &[RawHit], at: RuleRef) -> &[RawHit] {
+    let first = hits.partition_point(|hit| hit.rule() < at);
+    let rest = hits.get(first..).unwrap_or_default();
+    rest.get(..rest.partition_point(|hit| hit.rule() == at)).unwrap_or_default()
+}
+
+mod allow;
 mod judge;
+mod plan;
 mod self_test;
+mod view;
+
+use allow::{Allow, AllowHits};
+use plan::Plan;
+pub use plan::{Interest, Look};
+use view::View;
 
 pub use self_test::{TestOutcome, run_tests};
 
@@ -249,7 +300,15 @@ impl Scratch {
         if self.hits.capacity() > KEPT_HITS_MAX {
             self.hits = Vec::new();
         }
+        self.rules.clear();
     }
+}
+
+/// A rule by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RuleRef {
+    pack: u32,
+    rule: u32,
 }
 
 /// Which selection a list of the matcher belongs to.
@@ -258,6 +317,12 @@ struct ListRef {
     pack: u32,
     rule: u32,
     selection: u32,
+}
+
+impl ListRef {
+    fn rule(self) -> RuleRef {
+        RuleRef { pack: self.pack, rule: self.rule }
+    }
 }
 
 /// A hit with numbers only. The order of the fields is the order hits are reported in, within a rule.
@@ -295,13 +360,23 @@ impl RawHit {
         (list, self.text, self.start, self.end, self.word)
     }
 
-    fn describe(&self, rule: &Rule, texts: &[Text]) -> Option<Hit> {
-        let selection: &Selection = rule.selections.get(self.selection as usize)?;
+    /// A hit of a pattern or validator.
+    fn found(at: RuleRef, selection: u32, word: u32, text: u32, found: Found, channel: Channel) -> Self {
+        let Found { start, end } = found;
+        Self { pack: at.pack, rule: at.rule, text, start, end, selection, word, channel, obfuscated: false }
+    }
+
+    fn rule(&self) -> RuleRef {
+        RuleRef { pack: self.pack, rule: self.rule }
+    }
+
+    fn describe(&self, rule: &Rule, message: &Message) -> Option<Hit> {
+        let selection = rule.selections.get(self.selection as usize)?;
         Some(Hit {
-            word: selection.words.get(self.word as usize)?.clone(),
+            word: selection.label(self.word)?,
             word_index: self.word,
             selection: selection.name.clone(),
-            field: texts.get(self.text as usize)?.field.clone(),
+            field: message.all_texts().nth(self.text as usize)?.field.clone(),
             start: self.start,
             end: self.end,
             channel: self.channel,
@@ -346,12 +421,20 @@ impl<'a> Parties<'a> {
         }
     }
 
+    /// Labels of the person concerned.
+    fn labels(&self) -> &[String] {
+        self.labels.map(|entry| entry.labels.as_slice()).unwrap_or_default()
+    }
+
     fn within(&self, scope: &Scope, message: &Message) -> bool {
-        let labels = || self.labels.map(|entry| entry.labels.as_slice()).unwrap_or_default();
+        let chat = if message.room.is_some() { Chat::Group } else { Chat::Single };
         (scope.from.is_empty() || scope.from.contains(&self.from))
             && (scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)))
             && (scope.types.is_empty() || scope.types.contains(&message.msgtype))
-            && (!self.labelled || scope.labels.is_empty() || labels().iter().any(|label| scope.labels.contains(label)))
+            && (!self.labelled
+                || scope.labels.is_empty()
+                || self.labels().iter().any(|label| scope.labels.contains(label)))
+            && scope.chat.is_none_or(|it| it == chat)
     }
 }
 
@@ -375,8 +458,9 @@ fn list_refs(packs: &[Pack]) -> Vec<ListRef> {
     let mut lists = Vec::new();
     for (pack, pack_at) in packs.iter().zip(0..) {
         for (rule, rule_at) in pack.rules.iter().zip(0..) {
-            let selections = (0..).take(rule.selections.len());
-            lists.extend(selections.map(|selection| ListRef { pack: pack_at, rule: rule_at, selection }));
+            let words =
+                rule.selections.iter().zip(0..).filter(|(selection, _)| matches!(selection.kind, Kind::Words(_)));
+            lists.extend(words.map(|(_, selection)| ListRef { pack: pack_at, rule: rule_at, selection }));
         }
     }
     lists
@@ -384,11 +468,11 @@ fn list_refs(packs: &[Pack]) -> Vec<ListRef> {
 
 fn word_list(packs: &[Pack], list: ListRef) -> Option<WordList<'_>> {
     let rule = packs.get(list.pack as usize)?.rules.get(list.rule as usize)?;
-    let selection = rule.selections.get(list.selection as usize)?;
+    let Kind::Words(words) = &rule.selections.get(list.selection as usize)?.kind else { return None };
     Some(WordList {
-        normalisation: selection.normalisation,
-        options: selection.options,
-        words: selection.words.iter().map(|word| &**word).collect(),
+        normalisation: words.normalisation,
+        options: words.options,
+        words: words.words.iter().map(|word| &**word).collect(),
     })
 }
 

@@ -26,6 +26,9 @@ pub mod parse;
 pub mod rules;
 pub mod scan;
 pub mod summary;
+pub mod validators;
 
 mod condition;
+mod facts;
+mod quotes;
 mod yaml;

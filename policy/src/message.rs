@@ -54,6 +54,47 @@ pub struct Message {
     pub body: Option<Value>,
     /// A party is written in a way that could not be read: nobody can say that none of them is on the never list.
     pub unread_parties: bool,
+    /// What it carries beside the texts of its body. No part of ids and digests.
+    pub extras: Extras,
+}
+
+/// What a message carries beside the texts of its body.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    /// Texts inside a body that is kept raw.
+    pub texts: Vec<Text>,
+    /// `room.name` and `sender.name`, where the export has them.
+    pub names: Vec<Text>,
+    /// Files it names.
+    pub files: Vec<FileInfo>,
+    /// Amount of a red packet or transfer, in cents (分).
+    pub amount: Option<u64>,
+}
+
+/// A file a message names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its name as written; may be empty.
+    pub name: String,
+    /// The extensions it goes by, in lower case: that of the name, and the one told beside it. One file may claim two.
+    pub ext: Vec<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+}
+
+impl FileInfo {
+    /// Takes a name, the extension told beside it (may be empty), and a size.
+    #[must_use]
+    pub fn new(name: &str, ext: &str, size: Option<u64>) -> Self {
+        let of_name = name.trim_end_matches(['.', ' ']).rsplit_once(['.', '．']).map_or("", |parts| parts.1);
+        let mut all: Vec<String> = [of_name, ext.trim_start_matches('.')]
+            .into_iter()
+            .map(|ext| ext.trim().to_lowercase())
+            .filter(|ext| !ext.is_empty())
+            .collect();
+        all.dedup();
+        Self { name: name.to_owned(), ext: all, size }
+    }
 }
 
 /// A WeCom corporation id. Compared exactly.
@@ -120,13 +161,33 @@ pub const RAW_TYPES: [&str; 31] = [
     "voiptext",
 ];
 
-/// Whether the type is one of the archive's own; two more (`vote`, `weapp`) are raw as well.
+/// Types without any text: what they carry is a picture, a sound, an event.
+pub const TEXTLESS_TYPES: [&str; 9] =
+    ["agree", "disagree", "emotion", "image", "revoke", "switch", "video", "voice", "voiptext"];
+
+/// Whether the type is one of the archive's own.
 #[must_use]
 pub fn known_type(msgtype: &str) -> bool {
-    READ_TYPES.contains(&msgtype) || RAW_TYPES.contains(&msgtype) || matches!(msgtype, "vote" | "weapp")
+    known_types().any(|known| known == msgtype)
+}
+
+/// The types of the archive itself.
+pub fn known_types() -> impl Iterator<Item = &'static str> {
+    READ_TYPES.into_iter().chain(RAW_TYPES).chain(["vote", "weapp"])
 }
 
 impl Message {
+    /// All texts that are looked at: those of the body, those inside a raw body, the names. Hits count them in this order.
+    pub fn all_texts(&self) -> impl Iterator<Item = &Text> {
+        self.texts.iter().chain(&self.extras.texts).chain(&self.extras.names)
+    }
+
+    /// The text with this path.
+    #[must_use]
+    pub fn text_of(&self, field: &str) -> Option<&Text> {
+        self.all_texts().find(|text| text.field == field)
+    }
+
     /// The receiver and sender ids, sender first, without empty ones.
     pub fn parties(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.from.as_str()).chain(self.to.iter().map(String::as_str)).filter(|id| !id.is_empty())

@@ -9,7 +9,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::message::{Action, Message, READ_TYPES, Text, known_type};
+use crate::facts;
+use crate::message::{Action, Extras, Message, READ_TYPES, Text, known_type};
 
 mod surrogate;
 mod texts;
@@ -286,6 +287,7 @@ fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message
         texts: Vec::new(),
         body: None,
         unread_parties: false,
+        extras: Extras { names: facts::names(&entry), ..Extras::default() },
     };
     message.unread_parties = defects.has(Defect::ToWrongType) || defects.has(Defect::FromWrongType);
     if !switch {
@@ -439,8 +441,12 @@ fn read_body(message: &mut Message, entry: &mut Map<String, Value>, defects: &mu
     };
     let body = texts::unwrap_string(body, defects);
     if READ_TYPES.contains(&message.msgtype.as_str()) {
-        message.texts = texts::read(&message.msgtype, &body, defects);
+        let read = texts::read(&message.msgtype, &body, defects);
+        message.texts = read.texts;
+        message.extras.files = read.files;
     } else {
+        let names = std::mem::take(&mut message.extras.names);
+        message.extras = Extras { names, ..facts::of_raw_body(&message.msgtype, &body) };
         message.body = Some(body);
     }
 }

@@ -23,14 +23,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::calendar::Calendar;
 use crate::condition::Condition;
 use crate::identity::{PackDigest, Parts};
-use crate::matcher::WordOptions;
+use crate::matcher::Channel;
 use crate::message::Side;
-use crate::normalise::Normalisation;
+use crate::validators::Validator;
 use crate::yaml;
 
 mod read;
+mod selection;
+
+pub use selection::{
+    Bounds, CalendarOf, Chat, Fact, FileFact, HostFact, Kind, Near, Order, Pattern, Selection, TimeFact, Validated,
+    When, Words,
+};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -90,30 +97,8 @@ pub struct Scope {
     pub types: Vec<String>,
     /// Labels of the account of the person concerned.
     pub labels: Vec<String>,
-}
-
-/// A named list of words.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// Its name in the condition.
-    pub name: Arc<str>,
-    /// The words, first those written in the pack, then those of the file.
-    pub words: Vec<Arc<str>>,
-    /// How text and words are folded.
-    pub normalisation: Normalisation,
-    /// Which spellings of a word are found, and where it may stand.
-    pub options: WordOptions,
-    /// Hits count only near hits of another selection.
-    pub near: Option<Near>,
-}
-
-/// Nearness to another selection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Near {
-    /// Number of the other selection in the rule.
-    pub selection: usize,
-    /// Characters that may lie between the two hits; overlapping hits have none between them.
-    pub within: u32,
+    /// Kind of chat.
+    pub chat: Option<Chat>,
 }
 
 /// A rule.
@@ -139,16 +124,31 @@ pub struct Rule {
     pub disclose: Disclose,
     /// Work time within which an alert is to be dealt with.
     pub sla: Option<Duration>,
+    /// Another level for hits through weak channels.
+    pub weak: Option<Weak>,
+    /// Laws and rules of conduct it stands on.
+    pub legal_basis: Vec<Title>,
+    /// What its author knows about false alarms.
+    pub note: Option<Title>,
     /// The rule's own tests.
     pub tests: Vec<RuleTest>,
     /// Line of the rule in its file.
     pub line: u64,
 }
 
-/// A test written in a rule.
+/// The level a finding has when all its hits were found through channels that err more often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weak {
+    /// The channels.
+    pub channels: Vec<Channel>,
+    /// The level.
+    pub level: Level,
+}
+
+/// A test written in a rule: a message and whether the rule must hold for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleTest {
-    /// Text of the message.
+    /// Text of the message; may be empty where the message is made of something else.
     pub text: String,
     /// Whether the rule must hold.
     pub hit: bool,
@@ -156,10 +156,33 @@ pub struct RuleTest {
     pub from: Side,
     /// Side of the receiver; by default one the rule's scope allows.
     pub to: Side,
-    /// Message type; by default one the rule's scope allows.
+    /// Message type; by default one that carries what the test gives, else one the rule's scope allows.
     pub msgtype: String,
+    /// Kind of chat.
+    pub chat: Chat,
+    /// Message time in milliseconds since the Unix epoch, UTC.
+    pub time: Option<i64>,
+    /// The file the message carries.
+    pub file: Option<TestFile>,
+    /// The amount it carries, in cents.
+    pub amount: Option<u64>,
+    /// Where its link leads.
+    pub link: Option<String>,
+    /// Name of the room.
+    pub room_name: Option<String>,
+    /// Name of the sender.
+    pub sender_name: Option<String>,
     /// Line in the file.
     pub line: u64,
+}
+
+/// A file in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestFile {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: Option<u64>,
 }
 
 /// A versioned file of rules.
@@ -173,6 +196,8 @@ pub struct Pack {
     pub title: Title,
     /// Rules in file order.
     pub rules: Vec<Rule>,
+    /// The pack's own calendars, by name.
+    pub calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     digest: PackDigest,
 }
 
@@ -213,10 +238,38 @@ impl Pack {
         names
     }
 
+    /// One of the pack's calendars, or a built-in one.
+    pub(crate) fn calendar(&self, name: &str) -> Option<Arc<Calendar>> {
+        self.calendars.get(name).cloned().or_else(|| Calendar::builtin(name).map(Arc::new))
+    }
+
     /// SHA-256 over the exact bytes of the pack and of the files it names.
     #[must_use]
     pub fn digest(&self) -> PackDigest {
         self.digest
+    }
+}
+
+impl Rule {
+    /// The level of a finding with hits through these channels.
+    pub(crate) fn level_by(&self, channels: impl Iterator<Item = Channel>) -> Level {
+        let Some(weak) = &self.weak else { return self.level };
+        let mut any = false;
+        let all = channels.inspect(|_| any = true).all(|channel| weak.channels.contains(&channel));
+        if any && all { weak.level } else { self.level }
+    }
+
+    /// The validators its selections use.
+    pub(crate) fn validators(&self) -> Vec<Validator> {
+        let mut validators: Vec<Validator> = Vec::new();
+        for selection in &self.selections {
+            if let Kind::Validator(validated) = &selection.kind {
+                validators.extend(&validated.validators);
+            }
+        }
+        validators.sort_unstable();
+        validators.dedup();
+        validators
     }
 }
 

@@ -160,7 +160,7 @@ fn hit_summary(hit: &Hit, disclosed: Disclose) -> HitSummary {
 /// The excerpt of the text with the first hit.
 fn first_excerpt(finding: &Finding, message: &Message, disclosed: Disclose) -> Option<String> {
     let field = &finding.hits.first()?.field;
-    let text = message.texts.iter().find(|text| text.field == *field)?;
+    let text = message.text_of(field)?;
     let hits: Vec<Span> = finding
         .hits
         .iter()

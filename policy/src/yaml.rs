@@ -25,8 +25,8 @@ pub(crate) enum Yaml {
     Null,
     Bool(bool),
     Int(i64),
-    /// A number that is no i64.
-    Number,
+    /// A number that is no i64, as near as an f64 comes.
+    Number(f64),
     Text(String),
     List(Vec<Node>),
     /// In file order; keys may be doubled.
@@ -61,7 +61,7 @@ impl Yaml {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "true or false",
-            Self::Int(_) | Self::Number => "a number",
+            Self::Int(_) | Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -131,19 +131,19 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Yaml, E> {
-        Ok(i64::try_from(value).map_or(Yaml::Number, Yaml::Int))
+        Ok(i64::try_from(value).map_or(Yaml::Number(value as f64), Yaml::Int))
     }
 
-    fn visit_i128<E>(self, _: i128) -> Result<Yaml, E> {
-        Ok(Yaml::Number)
+    fn visit_i128<E>(self, value: i128) -> Result<Yaml, E> {
+        Ok(Yaml::Number(value as f64))
     }
 
-    fn visit_u128<E>(self, _: u128) -> Result<Yaml, E> {
-        Ok(Yaml::Number)
+    fn visit_u128<E>(self, value: u128) -> Result<Yaml, E> {
+        Ok(Yaml::Number(value as f64))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Yaml, E> {
-        Ok(Yaml::Number)
+    fn visit_f64<E>(self, value: f64) -> Result<Yaml, E> {
+        Ok(Yaml::Number(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Yaml, E> {

@@ -1,22 +1,98 @@
 //! Whether a rule holds, given the hits of its selections in one message. The meaning is documented in [`crate::rules`].
 
-use super::RawHit;
-use crate::rules::Rule;
+use std::collections::BTreeSet;
+
+use super::view::View;
+use super::{AllowHits, RawHit, RuleRef};
+use crate::rules::{Kind, Near, Order, Pack, Rule, Selection};
+use crate::validators::value;
+
+/// One rule and one message.
+pub(super) struct Case<'a> {
+    pub(super) pack: &'a Pack,
+    pub(super) rule: &'a Rule,
+    pub(super) at: RuleRef,
+    pub(super) view: &'a View<'a>,
+    /// Hits of the rule's words.
+    pub(super) hits: &'a [RawHit],
+    pub(super) allowed: &'a AllowHits<'a>,
+}
 
 /// The hits to report, in order, or `None` when the rule does not hold.
-pub(super) fn judge(rule: &Rule, hits: &[RawHit]) -> Option<Vec<RawHit>> {
-    let counted = Counted::of(rule, hits);
-    let negated = rule.condition.selections(true);
-    let left = counted.undenied(rule, &negated);
-    let holds = |selection: usize, negated: bool| {
-        let hits = counted.of_selection(selection);
-        match rule.selections.get(selection).and_then(|selection| selection.near) {
-            // Under `not`, a selection with `near` denies hits one by one and fails the rule only when none is left.
-            Some(near) if negated => !hits.is_empty() && left.of_selection(near.selection).is_empty(),
-            _ => !hits.is_empty(),
-        }
+pub(super) fn judge(case: &Case<'_>) -> Option<Vec<RawHit>> {
+    let sights = look(case)?;
+    let counted = Counted::of(case.rule, &sights);
+    let left = counted.undenied(case.rule);
+    let holds = |selection: usize, negated: bool| match sights.get(selection) {
+        Some(Sight::Fact(holds)) => *holds,
+        _ => counted.holds(case, selection, negated.then_some(&left)),
     };
-    rule.condition.eval(&holds).then(|| reported(rule, &left))
+    case.rule.condition.eval(&holds).then(|| reported(case.rule, &left))
+}
+
+/// What is known of a selection.
+enum Sight {
+    /// Its hits.
+    Hits(Vec<RawHit>),
+    /// Whether it is so.
+    Fact(bool),
+    /// Not looked yet.
+    Unknown,
+}
+
+/// Looks for what the selections look for, the cheap ones first, and stops when the condition cannot hold any more.
+fn look(case: &Case<'_>) -> Option<Vec<Sight>> {
+    let mut sights: Vec<Sight> = case.rule.selections.iter().map(|selection| first_sight(case, selection)).collect();
+    for hit in case.hits {
+        let looked_at = |selection: &&Selection| case.view.looks_at(selection, hit);
+        let selection = case.rule.selections.get(hit.selection as usize).filter(looked_at);
+        if let (Some(_), Some(Sight::Hits(hits))) = (selection, sights.get_mut(hit.selection as usize)) {
+            hits.push(*hit);
+        }
+    }
+    may_hold(case.rule, &sights).then_some(())?;
+    for (sight, selection) in sights.iter_mut().zip(0..) {
+        if let Sight::Hits(hits) = sight {
+            case.allowed.drop_allowed(case.at, selection, hits);
+        }
+    }
+    // Patterns cost less than validators.
+    for kind in [|kind: &Kind| matches!(kind, Kind::Regex(_)), |kind: &Kind| matches!(kind, Kind::Validator(_))] {
+        for (number, selection) in (0..).zip(&case.rule.selections).filter(|(_, selection)| kind(&selection.kind)) {
+            may_hold(case.rule, &sights).then_some(())?;
+            if let Some(sight) = sights.get_mut(number as usize) {
+                *sight = Sight::Hits(found(case, number, selection));
+            }
+        }
+    }
+    Some(sights)
+}
+
+fn first_sight(case: &Case<'_>, selection: &Selection) -> Sight {
+    match &selection.kind {
+        Kind::Words(_) => Sight::Hits(Vec::new()),
+        Kind::Fact(fact) => Sight::Fact(case.view.holds(fact, case.pack)),
+        Kind::Regex(_) | Kind::Validator(_) => Sight::Unknown,
+    }
+}
+
+fn found(case: &Case<'_>, number: u32, selection: &Selection) -> Vec<RawHit> {
+    let mut hits = match &selection.kind {
+        Kind::Regex(patterns) => case.view.matched(case.at, number, selection, patterns),
+        Kind::Validator(validated) => case.view.validated(case.at, number, selection, validated),
+        Kind::Words(_) | Kind::Fact(_) => Vec::new(),
+    };
+    hits.sort_unstable();
+    hits
+}
+
+/// Whether the condition can hold at best: what is not known yet may come either way, and hits may still turn out not to count.
+fn may_hold(rule: &Rule, sights: &[Sight]) -> bool {
+    rule.condition.eval(&|selection, negated| match sights.get(selection) {
+        Some(Sight::Fact(holds)) => *holds,
+        Some(Sight::Hits(hits)) => !negated && !hits.is_empty(),
+        Some(Sight::Unknown) | None => !negated,
+    })
 }
 
 /// By selection: its hits, in order of text and place.
@@ -24,19 +100,14 @@ struct Counted(Vec<Vec<RawHit>>);
 
 impl Counted {
     /// Drops hits that are not near enough to a counted hit of the selection they must be near to.
-    fn of(rule: &Rule, hits: &[RawHit]) -> Self {
-        let mut by_selection = vec![Vec::new(); rule.selections.len()];
-        for hit in hits {
-            if let Some(list) = by_selection.get_mut(hit.selection as usize) {
-                list.push(*hit);
-            }
-        }
-        let mut counted = Self(by_selection);
+    fn of(rule: &Rule, sights: &[Sight]) -> Self {
+        let hits = |sight: &Sight| if let Sight::Hits(hits) = sight { hits.clone() } else { Vec::new() };
+        let mut counted = Self(sights.iter().map(hits).collect());
         for selection in near_last(rule) {
             let Some(near) = rule.selections.get(selection).and_then(|selection| selection.near) else { continue };
             let places = Places::of(counted.of_selection(near.selection));
             if let Some(list) = counted.0.get_mut(selection) {
-                list.retain(|hit| places.has_near(hit, near.within));
+                list.retain(|hit| places.has_near(hit, near.within, near.order));
             }
         }
         counted
@@ -46,18 +117,48 @@ impl Counted {
         self.0.get(selection).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Without the hits that a negated selection denies.
-    fn undenied(&self, rule: &Rule, negated: &[usize]) -> Self {
-        let mut left = self.0.clone();
-        for denier in negated {
-            let Some(near) = rule.selections.get(*denier).and_then(|selection| selection.near) else { continue };
-            let places = Places::of(self.of_selection(*denier));
-            if let Some(list) = left.get_mut(near.selection) {
-                list.retain(|hit| !places.has_near(hit, near.within));
+    /// Whether a selection with places holds. Under `not`, where `left` are the hits nobody denies, a selection with nearness denies hits one by
+    /// one and holds only when too few of those are left.
+    fn holds(&self, case: &Case<'_>, selection: usize, left: Option<&Self>) -> bool {
+        let enough = self.has_enough(case, selection);
+        match (left, near_of(case.rule, selection)) {
+            (Some(left), Some(near)) => enough && !left.has_enough(case, near.selection),
+            _ => enough,
+        }
+    }
+
+    /// Whether so many different things hit as the selection asks for.
+    fn has_enough(&self, case: &Case<'_>, selection: usize) -> bool {
+        let hits = self.of_selection(selection);
+        let Some(it) = case.rule.selections.get(selection) else { return false };
+        match (it.min, &it.kind) {
+            (0 | 1, _) => !hits.is_empty(),
+            (min, Kind::Words(_)) => {
+                longest(hits).iter().map(|hit| hit.word).collect::<BTreeSet<_>>().len() >= min as usize
+            }
+            (min, _) => {
+                let values = longest(hits).into_iter().map(|hit| value(&case.view.slice(&hit)));
+                values.collect::<BTreeSet<_>>().len() >= min as usize
             }
         }
-        Self(left)
     }
+
+    /// Without the hits that a negated selection denies.
+    fn undenied(&self, rule: &Rule) -> Self {
+        let mut left = Self(self.0.clone());
+        for denier in rule.condition.selections(true) {
+            let Some(near) = near_of(rule, denier) else { continue };
+            let places = Places::of(self.of_selection(denier));
+            if let Some(list) = left.0.get_mut(near.selection) {
+                list.retain(|hit| !places.has_near(hit, near.within, near.order.turned()));
+            }
+        }
+        left
+    }
+}
+
+fn near_of(rule: &Rule, selection: usize) -> Option<Near> {
+    rule.selections.get(selection).and_then(|selection| selection.near)
 }
 
 /// Places of hits, sorted so that the nearest to a given one is found without looking at all of them.
@@ -66,6 +167,8 @@ struct Places {
     by_start: Vec<(u32, u32, u32)>,
     /// (text, the furthest end among this and all earlier places of the text).
     reach: Vec<u32>,
+    /// (text, end), sorted.
+    by_end: Vec<(u32, u32)>,
 }
 
 impl Places {
@@ -80,11 +183,30 @@ impl Places {
             reach.push(furthest);
             last = Some((text, furthest));
         }
-        Self { by_start, reach }
+        let mut by_end: Vec<_> = hits.iter().map(|hit| (hit.text, hit.end)).collect();
+        by_end.sort_unstable();
+        Self { by_start, reach, by_end }
     }
 
-    /// Whether a place lies in the same text with at most `within` characters between it and the hit.
-    fn has_near(&self, hit: &RawHit, within: u32) -> bool {
+    /// Whether a place lies in the same text with at most `within` characters between it and the hit, and the hit on the side of it
+    /// that `order` says.
+    fn has_near(&self, hit: &RawHit, within: u32, order: Order) -> bool {
+        match order {
+            Order::Either => self.reaches(hit, within),
+            Order::Before => {
+                let from = self.by_start.partition_point(|place| (place.0, place.1) < (hit.text, hit.end));
+                let next = self.by_start.get(from).filter(|place| place.0 == hit.text);
+                next.is_some_and(|place| place.1 - hit.end <= within)
+            }
+            Order::After => {
+                let upto = self.by_end.partition_point(|place| *place <= (hit.text, hit.start));
+                let last = upto.checked_sub(1).and_then(|last| self.by_end.get(last));
+                last.is_some_and(|place| place.0 == hit.text && hit.start - place.1 <= within)
+            }
+        }
+    }
+
+    fn reaches(&self, hit: &RawHit, within: u32) -> bool {
         // Among the places that start early enough, the one that reaches furthest decides.
         let latest = (hit.text, hit.end.saturating_add(within), u32::MAX);
         let upto = self.by_start.partition_point(|place| *place <= latest);
@@ -99,7 +221,7 @@ fn near_last(rule: &Rule) -> Vec<usize> {
     let depth = |start: usize| {
         let mut at = start;
         let mut steps = 0;
-        while let Some(near) = rule.selections.get(at).and_then(|selection| selection.near) {
+        while let Some(near) = near_of(rule, at) {
             at = near.selection;
             steps += 1;
             if steps > rule.selections.len() {
@@ -113,15 +235,26 @@ fn near_last(rule: &Rule) -> Vec<usize> {
     order
 }
 
-/// Undenied hits of the selections the condition asks for.
+/// Undenied hits of the selections the condition asks for, of nested ones of one selection the longest.
 fn reported(rule: &Rule, left: &Counted) -> Vec<RawHit> {
-    let mut hits: Vec<RawHit> = rule
-        .condition
-        .selections(false)
-        .into_iter()
-        .flat_map(|selection| left.of_selection(selection))
-        .copied()
-        .collect();
+    let selections = rule.condition.selections(false);
+    let mut hits: Vec<RawHit> =
+        selections.into_iter().flat_map(|selection| longest(left.of_selection(selection))).collect();
     hits.sort_unstable();
     hits
+}
+
+/// Hits of one selection that lie inside no other of them; of those in the same place the first.
+fn longest(hits: &[RawHit]) -> Vec<RawHit> {
+    let mut sorted: Vec<RawHit> = hits.to_vec();
+    sorted.sort_by_key(|hit| (hit.text, hit.start, std::cmp::Reverse(hit.end), hit.channel, hit.word));
+    let mut reach = None;
+    sorted.retain(|hit| {
+        let inside = reach.is_some_and(|(text, end)| text == hit.text && hit.end <= end);
+        if !inside {
+            reach = Some((hit.text, hit.end));
+        }
+        !inside
+    });
+    sorted
 }

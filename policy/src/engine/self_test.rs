@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{CompileError, Engine, Scratch};
-use crate::message::{Action, Corp, Message, Side, Text};
-use crate::rules::{Pack, Rule, RuleTest};
+use crate::message::{Action, Corp, Extras, FileInfo, Message, Side, Text};
+use crate::rules::{Chat, Pack, Rule, RuleTest};
 
 /// What a test gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,14 +52,42 @@ fn test_message(test: &RuleTest) -> Message {
     };
     Message {
         msgid: Some("test".to_owned()),
-        action: Action::Send,
+        action: if test.msgtype == "revoke" { Action::Recall } else { Action::Send },
         from: id(test.from, "sender"),
         to: vec![id(test.to, "receiver")],
-        room: None,
-        msgtime: None,
+        room: (test.chat == Chat::Group).then(|| "wrTESTTESTTESTTESTTESTTESTTEST00".to_owned()),
+        msgtime: test.time,
         msgtype: test.msgtype.clone(),
-        texts: vec![Text { field: format!("{}.content", test.msgtype), text: test.text.clone() }],
+        texts: texts(test),
         body: None,
         unread_parties: false,
+        extras: Extras {
+            texts: Vec::new(),
+            names: names(test),
+            files: test.file.iter().map(|file| FileInfo::new(&file.name, "", file.size)).collect(),
+            amount: test.amount,
+        },
     }
+}
+
+/// The texts of the test, under the paths they have in a message of the type.
+fn texts(test: &RuleTest) -> Vec<Text> {
+    let key = match test.msgtype.as_str() {
+        "file" | "qydiskfile" => "filename",
+        "link" | "weapp" | "docmsg" | "location" | "calendar" => "title",
+        "redpacket" | "external_redpacket" => "wish",
+        _ => "content",
+    };
+    let text = |key: &str, text: &str| Text { field: format!("{}.{key}", test.msgtype), text: text.to_owned() };
+    let content = Some(test.text.as_str()).filter(|text| !text.is_empty()).map(|content| text(key, content));
+    let file = test.file.as_ref().map(|file| text("filename", &file.name));
+    let link = test.link.as_ref().map(|link| text("link_url", link));
+    [content, file, link].into_iter().flatten().collect()
+}
+
+fn names(test: &RuleTest) -> Vec<Text> {
+    let name = |field: &str, name: &Option<String>| {
+        name.as_ref().map(|text| Text { field: field.to_owned(), text: text.clone() })
+    };
+    name("room.name", &test.room_name).into_iter().chain(name("sender.name", &test.sender_name)).collect()
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::message::Action;
+use crate::message::{Action, Extras, Text};
 
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
 const ROBOT: &str = "wbExAmPlEAAA0005robotAAAAAAAAAAA";
@@ -34,6 +34,7 @@ fn message(texts: &[&str]) -> Message {
             .collect(),
         body: None,
         unread_parties: false,
+        extras: Extras::default(),
     }
 }
 

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{Defect, Defects, Text, parse_json};
+use crate::facts;
+use crate::message::FileInfo;
 
 /// Forwarded records may contain forwarded records; deeper than this is not read.
 const DEPTH_MAX: usize = 8;
@@ -15,12 +17,19 @@ pub(super) const TEXT_BYTES_MAX: usize = 2 << 20;
 const STRING_WRAPS_MAX: usize = 3;
 
 /// Reads the texts of a body of one of [`crate::message::READ_TYPES`].
-pub(super) fn read(msgtype: &str, body: &Value, defects: &mut Defects) -> Vec<Text> {
-    let mut reader = Reader { texts: Vec::new(), bytes: 0, defects };
+pub(super) fn read(msgtype: &str, body: &Value, defects: &mut Defects) -> Read {
+    let mut reader = Reader { read: Read::default(), bytes: 0, defects };
     if let Some(kind) = Kind::of(msgtype) {
         reader.body(kind, msgtype, body, 0);
     }
-    reader.texts
+    reader.read
+}
+
+/// What was read of a body.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) texts: Vec<Text>,
+    pub(super) files: Vec<FileInfo>,
 }
 
 /// A body that is a JSON string is parsed, at most [`STRING_WRAPS_MAX`] times; what holds no object stays the string it was.
@@ -70,7 +79,7 @@ impl Kind {
 }
 
 struct Reader<'a> {
-    texts: Vec<Text>,
+    read: Read,
     bytes: usize,
     defects: &'a mut Defects,
 }
@@ -99,6 +108,9 @@ impl Reader<'_> {
         }
         if matches!(kind, Kind::Items) {
             self.items(path, body, depth);
+        }
+        if matches!(kind, Kind::File) && self.read.files.len() < TEXTS_MAX {
+            self.read.files.extend(facts::file(body));
         }
     }
 
@@ -150,11 +162,11 @@ impl Reader<'_> {
         } else {
             text
         };
-        if self.texts.len() >= TEXTS_MAX {
+        if self.read.texts.len() >= TEXTS_MAX {
             self.defects.add(Defect::TooManyTexts);
         } else if !text.is_empty() {
             self.bytes += text.len();
-            self.texts.push(Text { field: format!("{path}.{key}"), text: text.to_owned() });
+            self.read.texts.push(Text { field: format!("{path}.{key}"), text: text.to_owned() });
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::de::{self, MapAccess, Visitor};
 
 use super::texts::TEXT_BYTES_MAX;
 use super::{RECEIVER_SEPARATORS, milliseconds};
-use crate::message::{Action, Message, Text};
+use crate::message::{Action, Extras, Message, Text};
 
 /// The message, or `None` when the line needs the slow path.
 pub(super) fn parse(line: &[u8]) -> Option<Message> {
@@ -73,6 +73,7 @@ impl Line<'_> {
             texts: self.text.texts()?,
             body: None,
             unread_parties: false,
+            extras: Extras::default(),
         })
     }
 }

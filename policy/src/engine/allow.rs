@@ -1,0 +1,95 @@
+//! Phrases in which a word does not count. They are looked for only in messages in which such a word hit.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::{RawHit, RuleRef};
+use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordList};
+use crate::message::Message;
+use crate::rules::{Kind, Pack, Words};
+
+/// Hits of allowed phrases looked at in one message.
+const ALLOWED_HITS_MAX: usize = 50_000;
+
+/// The allowed phrases of all selections.
+#[derive(Debug)]
+pub(super) struct Allow {
+    matcher: PlainMatcher,
+    /// By list of the matcher: the selection it belongs to.
+    lists: Vec<(RuleRef, u32)>,
+    selections: BTreeSet<(RuleRef, u32)>,
+}
+
+impl Allow {
+    pub(super) fn compile(packs: &[Pack]) -> Result<Self, MatcherError> {
+        let mut lists = Vec::new();
+        let mut words: Vec<WordList<'_>> = Vec::new();
+        for (pack, pack_at) in packs.iter().zip(0..) {
+            for (rule, rule_at) in pack.rules.iter().zip(0..) {
+                for (selection, at) in rule.selections.iter().zip(0..) {
+                    let Kind::Words(list) = &selection.kind else { continue };
+                    if !list.allow.is_empty() {
+                        lists.push((RuleRef { pack: pack_at, rule: rule_at }, at));
+                        words.push(phrases(list));
+                    }
+                }
+            }
+        }
+        Ok(Self { matcher: PlainMatcher::compile(&words)?, selections: lists.iter().copied().collect(), lists })
+    }
+}
+
+fn phrases(list: &Words) -> WordList<'_> {
+    WordList {
+        normalisation: list.normalisation,
+        options: Words::allow_options(),
+        words: list.allow.iter().map(|phrase| &**phrase).collect(),
+    }
+}
+
+/// The allowed phrases in one message.
+pub(super) struct AllowHits<'a> {
+    allow: &'a Allow,
+    message: &'a Message,
+    hits: OnceCell<Vec<AllowHit>>,
+}
+
+#[derive(Clone, Copy)]
+struct AllowHit {
+    list: u32,
+    text: u32,
+    start: u32,
+    end: u32,
+}
+
+impl<'a> AllowHits<'a> {
+    pub(super) fn new(allow: &'a Allow, message: &'a Message) -> Self {
+        Self { allow, message, hits: OnceCell::new() }
+    }
+
+    /// Drops hits that lie inside an allowed phrase of their selection.
+    pub(super) fn drop_allowed(&self, rule: RuleRef, selection: u32, hits: &mut Vec<RawHit>) {
+        if hits.is_empty() || !self.allow.selections.contains(&(rule, selection)) {
+            return;
+        }
+        let own = |allowed: &&AllowHit| self.allow.lists.get(allowed.list as usize) == Some(&(rule, selection));
+        let allowed: Vec<&AllowHit> = self.hits.get_or_init(|| self.find()).iter().filter(own).collect();
+        let inside = |hit: &RawHit, phrase: &AllowHit| {
+            phrase.text == hit.text && phrase.start <= hit.start && hit.end <= phrase.end
+        };
+        hits.retain(|hit| !allowed.iter().any(|phrase| inside(hit, phrase)));
+    }
+
+    fn find(&self) -> Vec<AllowHit> {
+        let mut hits = Vec::new();
+        let mut scratch = MatchScratch::default();
+        for (text, index) in self.message.all_texts().zip(0..) {
+            self.allow.matcher.find(&text.text, &mut scratch, &mut |hit| {
+                hits.push(AllowHit { list: hit.list, text: index, start: hit.start, end: hit.end });
+                if hits.len() < ALLOWED_HITS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+        }
+        hits
+    }
+}

@@ -1,0 +1,181 @@
+//! What a message carries beside the texts of its body: texts inside bodies that are kept raw, names, files, amounts.
+//!
+//! None of it goes into message ids or body digests: it is read from what already does, or from keys only some exports have.
+
+use serde_json::{Map, Value};
+
+use crate::message::{Extras, FileInfo, Text};
+
+/// Texts or files taken from one body; a real one has some tens.
+const TEXTS_MAX: usize = 1_000;
+/// Nesting followed in a body of a type nobody knows.
+const DEPTH_MAX: usize = 16;
+
+/// Keys under which vendors write the name of the room.
+const ROOM_NAMES: [&str; 5] = ["room_name", "roomname", "chat_name", "群名称", "会话名称"];
+/// Keys under which vendors write the name of the sender.
+const SENDER_NAMES: [&str; 7] =
+    ["sender_name", "sendername", "from_name", "fromname", "nickname", "发送人姓名", "发送者姓名"];
+
+/// Names an export carries beside the ids.
+pub(crate) fn names(entry: &Map<String, Value>) -> Vec<Text> {
+    let first = |keys: &[&str]| {
+        let texts = keys.iter().filter_map(|key| entry.get(*key)?.as_str()).map(str::trim);
+        texts.into_iter().find(|text| !text.is_empty()).map(str::to_owned)
+    };
+    [("room.name", first(&ROOM_NAMES)), ("sender.name", first(&SENDER_NAMES))]
+        .into_iter()
+        .filter_map(|(field, text)| Some(Text { field: field.to_owned(), text: text? }))
+        .collect()
+}
+
+/// What a body that is kept raw carries.
+pub(crate) fn of_raw_body(msgtype: &str, body: &Value) -> Extras {
+    let mut extras = Extras::default();
+    let Value::Object(fields) = body else {
+        if let Value::String(text) = body {
+            push(&mut extras, msgtype.to_owned(), text);
+        }
+        return extras;
+    };
+    match shape(msgtype) {
+        Some(shape) => {
+            shape.keys.iter().for_each(|key| text_or_list(&mut extras, &format!("{msgtype}.{key}"), fields.get(*key)));
+            for (list, keys) in shape.lists {
+                items(&mut extras, &format!("{msgtype}.{list}"), fields.get(*list), keys);
+            }
+            if msgtype == "note" {
+                note(&mut extras, fields.get("items"));
+            }
+        }
+        None => leaves(&mut extras, msgtype, body, 0),
+    }
+    if matches!(msgtype, "redpacket" | "external_redpacket" | "transfer") {
+        extras.amount = fields.get("totalamount").and_then(unsigned);
+    }
+    if matches!(msgtype, "qydiskfile" | "qy_disk_file" | "voip_doc_share" | "voipdocshare") {
+        extras.files.extend(file(fields));
+    }
+    extras
+}
+
+/// A file as its body describes it.
+pub(crate) fn file(body: &Map<String, Value>) -> Option<FileInfo> {
+    let name = body.get("filename").and_then(Value::as_str).unwrap_or_default().trim();
+    let ext = body.get("fileext").and_then(Value::as_str).unwrap_or_default().trim();
+    let size = body.get("filesize").and_then(unsigned);
+    (!name.is_empty() || !ext.is_empty() || size.is_some()).then(|| FileInfo::new(name, ext, size))
+}
+
+/// Where the texts of a raw type stand.
+struct Shape {
+    /// Keys of texts, or of lists of texts.
+    keys: &'static [&'static str],
+    /// Lists of objects, and the keys of their texts.
+    lists: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// `None` for types nobody knows.
+fn shape(msgtype: &str) -> Option<Shape> {
+    type Lists = &'static [(&'static str, &'static [&'static str])];
+    let (keys, lists): (&'static [&'static str], Lists) = match msgtype {
+        "weapp" => (&["title", "description", "displayname"], &[]),
+        "location" => (&["title", "address"], &[]),
+        "card" => (&["corpname"], &[]),
+        "todo" => (&["title", "content"], &[]),
+        "vote" => (&["votetitle", "voteitem"], &[]),
+        "collect" => (&["title", "room_name"], &[("details", &["ques"])]),
+        "redpacket" | "external_redpacket" => (&["wish"], &[]),
+        "meeting" => (&["topic", "address", "remarks"], &[]),
+        "meeting_notification" | "meeting_control" | "markdown" => (&["content"], &[]),
+        "docmsg" => (&["title", "link_url"], &[]),
+        "news" => (&[], &[("item", &["title", "description", "url"])]),
+        "calendar" => (&["title", "place", "remarks", "attendeename"], &[]),
+        "sphfeed" => (&["sph_name", "feed_desc"], &[]),
+        "qydiskfile" | "qy_disk_file" | "voip_doc_share" | "voipdocshare" => (&["filename"], &[]),
+        "meeting_voice_call" | "meetingvoicecall" => (&[], &[("demofiledata", &["filename"])]),
+        "note" | "agree" | "disagree" | "emotion" | "image" | "revoke" | "switch" | "video" | "voice" | "voiptext" => {
+            (&[], &[])
+        }
+        _ => return None,
+    };
+    Some(Shape { keys, lists })
+}
+
+fn text_or_list(extras: &mut Extras, path: &str, value: Option<&Value>) {
+    match value {
+        Some(Value::String(text)) => push(extras, path.to_owned(), text),
+        Some(Value::Array(items)) => {
+            for (index, text) in items.iter().enumerate().filter_map(|(index, item)| Some((index, item.as_str()?))) {
+                push(extras, format!("{path}[{index}]"), text);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn items(extras: &mut Extras, path: &str, value: Option<&Value>, keys: &[&str]) {
+    let items = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (index, item) in items.iter().take(TEXTS_MAX).enumerate() {
+        for key in keys {
+            text_or_list(extras, &format!("{path}[{index}].{key}"), item.get(*key));
+        }
+    }
+}
+
+/// Items of a note are bodies written as JSON strings.
+fn note(extras: &mut Extras, value: Option<&Value>) {
+    let items = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (index, item) in items.iter().take(TEXTS_MAX).enumerate() {
+        let kind = item.get("msg_type").and_then(Value::as_str).unwrap_or_default();
+        let body = match item.get("content") {
+            Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+            Some(body) => body.clone(),
+            None => continue,
+        };
+        let keys: &[&str] = match kind {
+            "text" => &["content"],
+            "location" => &["title", "address"],
+            "file" => &["filename"],
+            _ => continue,
+        };
+        for key in keys {
+            text_or_list(extras, &format!("note.items[{index}].{key}"), body.get(*key));
+        }
+        if kind == "file" {
+            extras.files.extend(body.as_object().and_then(file));
+        }
+    }
+}
+
+/// Every text of a body nobody knows.
+fn leaves(extras: &mut Extras, path: &str, value: &Value, depth: usize) {
+    if depth >= DEPTH_MAX || extras.texts.len() >= TEXTS_MAX {
+        return;
+    }
+    match value {
+        Value::String(text) => push(extras, path.to_owned(), text),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| leaves(extras, &format!("{path}[{at}]"), item, depth + 1));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| leaves(extras, &format!("{path}.{key}"), value, depth + 1));
+        }
+        _ => {}
+    }
+}
+
+fn push(extras: &mut Extras, field: String, text: &str) {
+    if !text.is_empty() && extras.texts.len() < TEXTS_MAX {
+        extras.texts.push(Text { field, text: text.to_owned() });
+    }
+}
+
+/// A number, or a string of digits as some vendors write it.
+fn unsigned(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
