@@ -24,7 +24,7 @@ pub fn load_engine(pack_files: &[PathBuf], accounts: Option<&Path>) -> Result<En
     for file in pack_files {
         match load_pack(file) {
             Ok(pack) => packs.push(pack),
-            Err(more) => mistakes.extend(more),
+            Err(more) => mistakes.extend(told(&more)),
         }
     }
     let accounts = match accounts.map(load_accounts).transpose() {
@@ -41,12 +41,12 @@ pub fn load_engine(pack_files: &[PathBuf], accounts: Option<&Path>) -> Result<En
 }
 
 /// Reads one pack with the files it names, which lie beside it.
-pub fn load_pack(file: &Path) -> Result<Pack, Vec<String>> {
+pub fn load_pack(file: &Path) -> Result<Pack, Vec<Mistake>> {
     let bytes = read(file, PACK_BYTES_MAX as u64)?;
     let mut files = BTreeMap::new();
     for name in Pack::named_files(&bytes) {
         if !is_below(&name) {
-            return Err(vec![format!("{}: {name} must lie beside the pack or in a folder there", file.display())]);
+            return Err(vec![of_file(file, format!("{name} must lie beside the pack or in a folder there"))]);
         }
         let path = file.parent().unwrap_or(Path::new(".")).join(&name);
         // A file that is missing is told by the pack's own check, with the line that names it.
@@ -54,23 +54,27 @@ pub fn load_pack(file: &Path) -> Result<Pack, Vec<String>> {
             files.insert(name, read(&path, WORDS_BYTES_MAX)?);
         }
     }
-    Pack::parse(&file.display().to_string(), &bytes, &files).map_err(|mistakes| told(&mistakes))
+    Pack::parse(&file.display().to_string(), &bytes, &files)
 }
 
 fn load_accounts(file: &Path) -> Result<Accounts, Vec<String>> {
-    let bytes = read(file, ACCOUNTS_BYTES_MAX)?;
+    let bytes = read(file, ACCOUNTS_BYTES_MAX).map_err(|mistakes| told(&mistakes))?;
     Accounts::parse(&bytes).map_err(|mistakes| {
         mistakes.iter().map(|mistake| format!("{}:{}: {}", file.display(), mistake.line, mistake.text)).collect()
     })
 }
 
-fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<String>> {
-    let told = |text: String| vec![format!("{}: {text}", file.display())];
-    let length = std::fs::metadata(file).map_err(|error| told(error.to_string()))?.len();
+fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<Mistake>> {
+    let unread = |error: std::io::Error| vec![of_file(file, error.to_string())];
+    let length = std::fs::metadata(file).map_err(unread)?.len();
     if length > bytes_max {
-        return Err(told(format!("the file has {length} bytes; at most {bytes_max} are read")));
+        return Err(vec![of_file(file, format!("the file has {length} bytes; at most {bytes_max} are read"))]);
     }
-    std::fs::read(file).map_err(|error| told(error.to_string()))
+    std::fs::read(file).map_err(unread)
+}
+
+fn of_file(file: &Path, text: String) -> Mistake {
+    Mistake { file: file.display().to_string(), line: 0, column: 0, text }
 }
 
 fn is_below(name: &str) -> bool {

@@ -18,6 +18,7 @@ pub mod engine;
 pub mod excerpt;
 pub mod hint;
 pub mod identity;
+pub mod lint;
 pub mod matcher;
 pub mod message;
 pub mod normalise;

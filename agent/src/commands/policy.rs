@@ -1,25 +1,29 @@
-//! `policy`: check packs, and run the tests written in them.
+//! `policy`: rule packs before they go live: their mistakes, their tests, why they hold, and what they would find.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+mod check;
+mod report;
+mod test;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use serde_json::json;
 use watchpost_agent::policy_files::load_pack;
-use watchpost_policy::engine::run_tests;
 use watchpost_policy::packs;
-use watchpost_policy::rules::Pack;
+use watchpost_policy::rules::{Mistake, Pack};
 
-use super::print_json;
+use super::terminal::LookArgs;
+use report::Reporter;
 
-/// Check rule packs and run their own tests.
+/// Check, test and try out rule packs.
 ///
-/// 检查规则包并运行其自带的测试。
+/// 检查、测试、解释和试运行规则包。
 #[derive(Args)]
-#[command(after_help = "Examples:\n  watchpost-agent policy check packs/*.yaml\n  watchpost-agent policy test\n\n\
-    Without a file, the built-in packs are taken.")]
+#[command(
+    after_help = "Examples:\n  watchpost-agent policy check packs/*.yaml\n  watchpost-agent policy test packs/sales.yaml"
+)]
 pub(super) struct PolicyArgs {
     #[command(subcommand)]
     action: Action,
@@ -27,79 +31,76 @@ pub(super) struct PolicyArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Read packs and tell every mistake with its line.
-    Check(PackArgs),
-    /// Run the tests written in the rules.
-    Test(PackArgs),
+    Check(check::CheckArgs),
+    Test(test::TestArgs),
 }
 
+/// Which packs.
 #[derive(Args)]
 struct PackArgs {
     /// Pack files; the built-in packs if none is named.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print one JSON object per pack or test.
+    /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<ExitCode> {
     match &args.action {
-        Action::Check(args) => check(args),
-        Action::Test(args) => test(args),
+        Action::Check(args) => check::run(args),
+        Action::Test(args) => test::run(args),
     }
 }
 
-fn load(files: &[PathBuf]) -> anyhow::Result<Vec<Pack>> {
-    if files.is_empty() {
-        return packs::builtin().map_err(|mistakes| anyhow!("the built-in packs hold mistakes: {mistakes:?}"));
+/// A pack and where it was read from.
+struct Loaded {
+    /// As it is named in the output.
+    name: String,
+    /// Beside which the files it names lie; `None` for a built-in pack.
+    path: Option<PathBuf>,
+    /// The text of its file, as far as it could be read.
+    text: String,
+    pack: Result<Pack, Vec<Mistake>>,
+}
+
+impl PackArgs {
+    fn reporter(&self) -> Reporter {
+        Reporter::new(self.look.stdout(), self.look.lang())
     }
-    let (mut packs, mut mistakes) = (Vec::new(), Vec::new());
-    for file in files {
-        match load_pack(file) {
-            Ok(pack) => packs.push(pack),
-            Err(more) => mistakes.extend(more),
+
+    fn load(&self) -> Vec<Loaded> {
+        if self.files.is_empty() {
+            return packs::BUILTIN.iter().map(|(name, bytes)| Loaded::builtin(name, bytes)).collect();
         }
+        self.files.iter().map(|file| Loaded::of(file)).collect()
     }
-    if mistakes.is_empty() { Ok(packs) } else { Err(anyhow!(mistakes.join("\n"))) }
 }
 
-fn check(args: &PackArgs) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    for pack in load(&args.files)? {
-        let (rules, digest) = (pack.rules.len(), pack.digest().to_string());
-        if args.json {
-            let line = json!({ "pack": &*pack.id, "version": pack.version, "rules": rules, "digest": digest });
-            print_json(&mut out, &line)?;
-        } else {
-            writeln!(out, "{} version {}: {rules} rules, digest {}", pack.id, pack.version, &digest[..16])?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn test(args: &PackArgs) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    let (mut run, mut failed) = (0, 0);
-    for pack in load(&args.files)? {
-        for outcome in run_tests(&pack)? {
-            run += 1;
-            let passed = outcome.passed();
-            failed += u64::from(!passed);
-            if args.json {
-                let line = json!({
-                    "pack": &*pack.id, "rule": &*outcome.rule, "text": outcome.test.text,
-                    "expected": outcome.test.hit, "hit": outcome.hit, "passed": passed,
-                });
-                print_json(&mut out, &line)?;
-            } else if !passed {
-                let expected = if outcome.test.hit { "should hit" } else { "should not hit" };
-                writeln!(out, "{} {}: {expected}: {}", pack.id, outcome.rule, outcome.test.text)?;
+impl PackArgs {
+    /// The packs, or all their mistakes.
+    fn sound(&self) -> anyhow::Result<Vec<Pack>> {
+        let (mut packs, mut mistakes) = (Vec::new(), Vec::new());
+        for loaded in self.load() {
+            match loaded.pack {
+                Ok(pack) => packs.push(pack),
+                Err(more) => mistakes.extend(more.iter().map(Mistake::to_string)),
             }
         }
+        if mistakes.is_empty() { Ok(packs) } else { Err(anyhow!(mistakes.join("\n"))) }
     }
-    if !args.json {
-        writeln!(out, "{run} tests, {failed} failed")?;
+}
+
+impl Loaded {
+    fn builtin(name: &str, bytes: &[u8]) -> Self {
+        let (text, pack) = (String::from_utf8_lossy(bytes), Pack::parse(name, bytes, &BTreeMap::new()));
+        Self { name: name.to_owned(), path: None, text: text.into_owned(), pack }
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    fn of(file: &Path) -> Self {
+        let text = report::read(file).unwrap_or_default();
+        Self { name: file.display().to_string(), path: Some(file.to_owned()), text, pack: load_pack(file) }
+    }
 }

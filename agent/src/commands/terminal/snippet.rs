@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::ops::Range;
 
-use super::{Cleaner, Ink, Paint, columns_of};
+use super::{Cleaner, Ink, Paint, columns_of, width};
 
 /// Pieces shown of one text; what more there is, is counted.
 const SNIPPETS_MAX: usize = 4;
@@ -90,6 +90,16 @@ impl Snippet {
         Self { stretches, cut: (piece.start > 0, chars.peek().is_some()) }
     }
 
+    /// Carets under the hits, to be printed below [`Snippet::painted`].
+    pub(in crate::commands) fn carets(&self) -> String {
+        let mut out = if self.cut.0 { " ".to_owned() } else { String::new() };
+        for (hit, stretch) in &self.stretches {
+            out.push_str(&if *hit { "^" } else { " " }.repeat(width(stretch)));
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+
     /// With the hits in colour.
     pub(in crate::commands) fn painted(&self, paint: Paint) -> impl Display + '_ {
         fmt::from_fn(move |f| {
@@ -110,7 +120,6 @@ impl Snippet {
 #[cfg(test)]
 #[expect(clippy::single_range_in_vec_init, reason = "one hit is a list of one place")]
 mod tests {
-    use super::super::width;
     use super::*;
 
     /// The pieces with hits in brackets.
