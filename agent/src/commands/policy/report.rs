@@ -125,7 +125,8 @@ fn source_line(remark: &Mistake, line: &str, columns: usize, paint: Paint) -> im
     let number = paint.ink(Ink::Line, number).to_string();
     let room = columns.saturating_sub(margin.len() + 3);
     let start = usize::try_from(remark.column).ok().and_then(|column| column.checked_sub(1));
-    let place = start.map(|start| start..start + token(line, start));
+    let within = start.filter(|start| *start < line.chars().count());
+    let place = within.map(|start| start..start + token(line, start));
     let piece = place.and_then(|place| snippets(line, std::slice::from_ref(&place), columns, room).0.pop());
     let line = cut(line, room);
     fmt::from_fn(move |f| match &piece {
