@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::accounts::{Accounts, Entry};
 use crate::identity::{PackDigest, Parts, PolicyDigest};
-use crate::matcher::{Channel, MatchScratch, Matcher, MatcherError, PlainMatcher, WordHit, WordList};
+use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordHit, WordList};
 use crate::message::{Account, Corp, Message, Side, userid_shaped};
 use crate::rules::{Chat, Disclose, Kind, Level, Pack, Rule, Scope, Status};
+use crate::skim::Watch;
 use crate::validators::{Found, Validator};
 
 /// A rule that holds for a message. One message with many words of one rule is one finding.
@@ -103,11 +104,13 @@ pub const MESSAGE_HITS_MAX: usize = 50_000;
 pub struct Engine {
     packs: Vec<Pack>,
     accounts: Option<Accounts>,
-    matcher: Box<dyn Matcher>,
+    matcher: FastMatcher,
     /// By list id of the matcher: the selection it belongs to.
     lists: Vec<ListRef>,
     allow: Allow,
     plan: Plan,
+    /// Only for whoever skims.
+    watch: OnceLock<Watch>,
     digest: PolicyDigest,
 }
 
@@ -129,11 +132,11 @@ impl Engine {
         }
         let lists = list_refs(&packs);
         let words: Vec<WordList<'_>> = lists.iter().filter_map(|list| word_list(&packs, *list)).collect();
-        let matcher = Box::new(PlainMatcher::compile(&words)?);
+        let matcher = FastMatcher::compile(&words)?;
         let allow = Allow::compile(&packs)?;
         let plan = Plan::of(&packs);
         let digest = policy_digest(&packs);
-        Ok(Self { packs, accounts, matcher, lists, allow, plan, digest })
+        Ok(Self { packs, accounts, matcher, lists, allow, plan, watch: OnceLock::new(), digest })
     }
 
     /// The packs.
@@ -157,12 +160,17 @@ impl Engine {
     /// Whether a message may be evaluated. [`Engine::evaluate`] asks by itself; this is for counting.
     #[must_use]
     pub fn standing(&self, corp: &Corp, message: &Message) -> Standing {
-        let Some(accounts) = &self.accounts else { return Standing::Evaluate };
-        if message.unread_parties {
+        if message.unread_parties && self.accounts.is_some() {
             return Standing::Never;
         }
+        self.standing_among(corp, message.parties())
+    }
+
+    /// The standing of a message with these parties, all of which could be read.
+    pub(crate) fn standing_among<'a>(&self, corp: &Corp, parties: impl Iterator<Item = &'a str>) -> Standing {
+        let Some(accounts) = &self.accounts else { return Standing::Evaluate };
         let mut standing = Standing::OutOfScope;
-        for entry in message.parties().filter_map(|id| accounts.get(corp, id)) {
+        for entry in parties.filter_map(|id| accounts.get(corp, id)) {
             if entry.never {
                 return Standing::Never;
             }
@@ -175,6 +183,19 @@ impl Engine {
     #[must_use]
     pub fn interest(&self) -> Interest {
         self.plan.interest(self.lists.iter().map(|list| (list.rule(), list.selection)))
+    }
+
+    /// What holds back texts without a hit.
+    pub(crate) fn sieve(&self) -> &Sieve {
+        self.matcher.sieve()
+    }
+
+    /// What a line must be looked at for.
+    pub(crate) fn watch(&self) -> &Watch {
+        self.watch.get_or_init(|| {
+            let interest = self.interest();
+            Watch::new(self.matcher.reasons(|list| interest.is_trigger(list)), interest)
+        })
     }
 
     /// The findings of a message, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].

@@ -75,6 +75,11 @@ struct Shape {
     lists: &'static [(&'static str, &'static [&'static str])],
 }
 
+/// The keys of the texts of a raw type whose texts are no lists and lie no deeper.
+pub(crate) fn flat_keys(msgtype: &str) -> Option<&'static [&'static str]> {
+    shape(msgtype).filter(|shape| shape.lists.is_empty() && msgtype != "note").map(|shape| shape.keys)
+}
+
 /// `None` for types nobody knows.
 fn shape(msgtype: &str) -> Option<Shape> {
     type Lists = &'static [(&'static str, &'static [&'static str])];

@@ -26,6 +26,7 @@ pub mod packs;
 pub mod parse;
 pub mod rules;
 pub mod scan;
+pub mod skim;
 pub mod summary;
 pub mod validators;
 

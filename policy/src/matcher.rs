@@ -14,11 +14,14 @@ use serde::Serialize;
 use crate::normalise::{Folded, Normalisation};
 
 mod aliases;
+mod fast;
 mod plain;
 mod spelling;
 mod splits;
 mod words;
 
+pub use fast::FastMatcher;
+pub(crate) use fast::{Buffer, Reasons, Sieve, escape};
 pub use plain::PlainMatcher;
 
 /// A list of words that are found the same way. Its number in the slice given to the matcher is its list id.
@@ -86,6 +89,8 @@ pub struct WordHit {
 pub struct MatchScratch {
     folded: Folded,
     plain: Folded,
+    classes: Buffer,
+    places: Vec<u32>,
 }
 
 /// Finds words in texts.
@@ -180,11 +185,18 @@ impl std::fmt::Display for Channel {
     }
 }
 
+/// Places a reused buffer keeps room for.
+const KEPT_PLACES_MAX: usize = 4_096;
+
 impl MatchScratch {
     /// Gives back the memory a very long text took.
     pub(crate) fn release(&mut self) {
         self.folded.release();
         self.plain.release();
+        self.classes.release();
+        if self.places.capacity() > KEPT_PLACES_MAX {
+            self.places = Vec::new();
+        }
     }
 }
 

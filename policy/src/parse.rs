@@ -16,6 +16,8 @@ mod surrogate;
 mod texts;
 mod typed;
 
+pub(crate) use texts::flat_keys as flat_texts;
+
 /// What a line was.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {

@@ -79,13 +79,18 @@ impl Validator {
     /// Whether the validator could find anything in the text. Cheap, and never wrongly `false`.
     #[must_use]
     pub fn may_hit(self, text: &str) -> bool {
-        let at_least = |count: usize, is: fn(char) -> bool| text.chars().filter(|c| is(*c)).nth(count - 1).is_some();
+        let (count, is) = self.needs();
+        text.chars().filter(|c| is(*c)).nth(count - 1).is_some()
+    }
+
+    /// How many characters, and of which kind, a text must at least have for the validator to find anything.
+    pub(crate) fn needs(self) -> (usize, fn(char) -> bool) {
         match self {
-            Self::ResidentId | Self::BankCard | Self::Mobile => at_least(DIGITS_MIN, |c| glyphs::digit(c).is_some()),
-            Self::Uscc => at_least(18, |c| glyphs::plain(c).is_ascii_alphanumeric()),
-            Self::WechatId => at_least(6, |c| glyphs::plain(c).is_ascii_alphanumeric()),
-            Self::Email => at_least(1, |c| glyphs::plain(c) == '@'),
-            Self::Url => at_least(1, |c| glyphs::plain(c) == '.'),
+            Self::ResidentId | Self::BankCard | Self::Mobile => (DIGITS_MIN, |c| glyphs::digit(c).is_some()),
+            Self::Uscc => (18, |c| glyphs::plain(c).is_ascii_alphanumeric()),
+            Self::WechatId => (6, |c| glyphs::plain(c).is_ascii_alphanumeric()),
+            Self::Email => (1, |c| glyphs::plain(c) == '@'),
+            Self::Url => (1, |c| glyphs::plain(c) == '.'),
         }
     }
 

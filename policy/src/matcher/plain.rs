@@ -58,6 +58,16 @@ pub(super) fn drafts(lists: &[WordList<'_>]) -> Result<BTreeMap<Folding, Draft>,
     Ok(drafts)
 }
 
+/// An automaton over forms.
+pub(super) fn automaton<T: AsRef<[u8]>>(forms: impl IntoIterator<Item = T>) -> Result<AhoCorasick, MatcherError> {
+    // The DFA is never faster on Chinese and takes up to a hundred times the memory.
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .match_kind(MatchKind::Standard)
+        .build(forms)
+        .map_err(|error| MatcherError::TooLarge(error.to_string()))
+}
+
 impl Matcher for PlainMatcher {
     fn find(&self, text: &str, scratch: &mut MatchScratch, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) {
         for group in &self.groups {
@@ -72,12 +82,7 @@ impl Group {
     /// Builds the automaton over the forms.
     pub(super) fn build(folding: Folding, draft: Draft) -> Result<Self, MatcherError> {
         let (forms, words) = draft.build();
-        // The DFA is never faster on Chinese and takes up to a hundred times the memory.
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .match_kind(MatchKind::Standard)
-            .build(forms)
-            .map_err(|error| MatcherError::TooLarge(error.to_string()))?;
+        let automaton = automaton(forms)?;
         Ok(Self { folding, automaton, words })
     }
 
@@ -91,7 +96,7 @@ impl Group {
         if !self.folding.can_matter(text) {
             return ControlFlow::Continue(());
         }
-        let MatchScratch { folded, plain } = scratch;
+        let MatchScratch { folded, plain, .. } = scratch;
         self.folding.fold(text, folded, plain);
         for found in self.automaton.find_overlapping_iter(folded.text()) {
             if let Some(chars) = folded.chars_of(found.range()) {

@@ -30,6 +30,15 @@ impl Folding {
         }
     }
 
+    /// What becomes of a single character.
+    pub(super) fn step(self, c: char) -> Step {
+        match self {
+            Self::Text(normalisation) => fold(c, normalisation, &[]),
+            Self::Symbols(normalisation) => fold(c, normalisation, aliases::symbols()),
+            Self::Syllables => fold(c, Normalisation::default(), &[]),
+        }
+    }
+
     /// Whether a text can hold anything that other ways of folding would not find as well: without a kept symbol there is no spelling with one.
     pub(super) fn can_matter(self, text: &str) -> bool {
         !matches!(self, Self::Symbols(_)) || text.contains(is_symbol)

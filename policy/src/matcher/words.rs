@@ -96,6 +96,11 @@ impl Draft {
         });
     }
 
+    /// The forms in order.
+    pub(super) fn forms(&self) -> impl Iterator<Item = &str> {
+        self.by_form.keys().map(String::as_str)
+    }
+
     /// The forms in order, and the words behind them.
     pub(super) fn build(self) -> (Vec<String>, Words) {
         let mut built =
@@ -155,6 +160,16 @@ impl Words {
 
     fn spelling(&self, word: &Word) -> Option<&[Spelled]> {
         self.spellings.get(word.spelling as usize..)?.get(..usize::from(word.len))
+    }
+
+    /// Number of forms.
+    pub(super) fn forms(&self) -> usize {
+        self.first.len().saturating_sub(1)
+    }
+
+    /// The lists that have a word of this form.
+    pub(super) fn lists_of(&self, form: usize) -> impl Iterator<Item = u32> {
+        self.of_form(form).iter().map(|word| word.list)
     }
 
     fn of_form(&self, form: usize) -> &[Word] {

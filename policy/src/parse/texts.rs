@@ -32,6 +32,15 @@ pub(super) struct Read {
     pub(super) files: Vec<FileInfo>,
 }
 
+/// The keys of a body of this type that are texts, where all texts are plain strings right below it; `None` where they lie deeper.
+pub(crate) fn flat_keys(msgtype: &str) -> Option<&'static [&'static str]> {
+    match Kind::of(msgtype) {
+        None => facts::flat_keys(msgtype),
+        Some(Kind::Items) => None,
+        Some(kind) => Some(kind.keys()),
+    }
+}
+
 /// A body that is a JSON string is parsed, at most [`STRING_WRAPS_MAX`] times; what holds no object stays the string it was.
 pub(super) fn unwrap_string(value: Value, defects: &mut Defects) -> Value {
     let Value::String(text) = &value else { return value };

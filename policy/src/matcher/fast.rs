@@ -1,0 +1,274 @@
+//! The fast matcher: tables instead of an automaton.
+//!
+//! ```text
+//! text ─► classes (fold, drop noise, collapse runs) ─► gate (may a word begin here?) ─► trie (it does) ─► exact match
+//! ```
+//!
+//! The first three steps are the [`Sieve`]. It goes over every text and knows no exceptions: whatever tables cannot decide (a character that folds
+//! to several, a run that is a word) sends the text on. So the sieve may let a text through that has no hit, and never holds one back that has;
+//! what it lets through is matched exactly, by the code that the plain matcher uses too.
+//!
+//! The tables hold the words that are folded as by default, which are nearly all. Other lists are matched by the plain matcher's groups; for the
+//! sieve their words are folded once more, as by default: what matches less folded matches more folded too.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use aho_corasick::AhoCorasick;
+
+use super::plain::{Group, automaton, drafts};
+use super::spelling::Folding as Way;
+use super::words::Words;
+use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
+use crate::normalise::{Folded, Normalisation, Step, fold, is_syllable, syllable_of};
+
+mod classes;
+mod decode;
+mod gate;
+mod sieve;
+mod trie;
+
+pub(crate) use classes::Folding;
+pub(crate) use decode::{Buffer, escape};
+pub(crate) use sieve::Sieve;
+
+/// The number of patterns whose words are matched in another way of folding.
+const ELSEWHERE: u32 = u32::MAX - 1;
+
+/// The matcher that agrees with [`super::PlainMatcher`] on every hit and is several times faster where there is none.
+pub struct FastMatcher {
+    sieve: Sieve,
+    /// Words folded as by default, by the number of their form.
+    words: Words,
+    /// Forms that the tables cannot hold: one character in a run (哈哈), or of characters beyond the tables.
+    rest: Rest,
+    /// Lists folded in other ways.
+    elsewhere: Vec<Group>,
+}
+
+/// By pattern: whether finding it is a reason to look at a message.
+pub(crate) struct Reasons(Vec<bool>);
+
+impl Reasons {
+    pub(crate) fn has(&self, pattern: u32) -> bool {
+        self.0.get(pattern as usize).copied().unwrap_or(true)
+    }
+}
+
+impl std::fmt::Debug for FastMatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FastMatcher").field("bytes", &self.sieve.bytes()).finish_non_exhaustive()
+    }
+}
+
+impl FastMatcher {
+    /// Builds the tables.
+    ///
+    /// # Errors
+    /// As [`super::PlainMatcher::compile`].
+    pub fn compile(lists: &[WordList<'_>]) -> Result<Self, MatcherError> {
+        let mut drafts = drafts(lists)?;
+        let (forms, words) = drafts.remove(&Way::Text(Normalisation::default())).unwrap_or_default().build();
+        let mut ways = Ways::default();
+        for (form, number) in forms.iter().zip(0..) {
+            ways.text.push((form.chars().collect(), number));
+        }
+        let mut elsewhere = Vec::new();
+        for (way, draft) in drafts {
+            draft.forms().for_each(|form| ways.add_elsewhere(way, form));
+            elsewhere.push(Group::build(way, draft)?);
+        }
+        let sieve = ways.sieve();
+        let rest = Rest::of(&sieve, &forms)?;
+        Ok(Self { sieve, words, rest, elsewhere })
+    }
+
+    /// What holds back texts without a hit.
+    pub(crate) fn sieve(&self) -> &Sieve {
+        &self.sieve
+    }
+
+    /// The patterns that are a form of a word of one of these lists. Patterns matched in another way of folding always are.
+    pub(crate) fn reasons(&self, list: impl Fn(u32) -> bool) -> Reasons {
+        Reasons((0..self.words.forms()).map(|form| self.words.lists_of(form).any(&list)).collect())
+    }
+
+    /// Every hit in a text that the sieve let through.
+    fn find_exactly(
+        &self,
+        text: &str,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.find_usual(text, scratch, sink)?;
+        self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
+    }
+
+    /// The words folded as by default.
+    fn find_usual(
+        &self,
+        text: &str,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let MatchScratch { folded, classes, places, .. } = scratch;
+        folded.fold(text, Normalisation::default(), &[]);
+        self.rest.find(&self.words, folded, sink)?;
+        classes.truncate(0);
+        // Folded text without runs has no noise and no repeats left: places in the buffer are numbers of folded characters.
+        self.sieve.folded(folded.text(), classes);
+        self.sieve.places(classes, places, |_| true);
+        let classes = classes.padded();
+        for place in &*places {
+            let mut flow = ControlFlow::Continue(());
+            self.sieve.find_at(classes, *place, |form, length| {
+                if form != ELSEWHERE {
+                    let first = *place as usize;
+                    flow = self.words.verify(form as usize, folded, first..first + length, sink);
+                }
+                flow.is_break()
+            });
+            flow?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Matcher for FastMatcher {
+    fn find(&self, text: &str, scratch: &mut MatchScratch, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) {
+        let MatchScratch { classes, places, .. } = scratch;
+        classes.clear(text.len());
+        let told = self.sieve.text(text, classes);
+        if told.is_some() {
+            self.sieve.places(classes, places, |_| true);
+            if places.is_empty() {
+                return;
+            }
+        }
+        // A sink that breaks is the caller's own end.
+        let _ = self.find_exactly(text, scratch, sink);
+    }
+}
+
+/// Forms beyond the tables.
+struct Rest {
+    automaton: AhoCorasick,
+    /// By pattern: the number of the form.
+    forms: Vec<u32>,
+}
+
+impl Rest {
+    fn of(sieve: &Sieve, forms: &[String]) -> Result<Self, MatcherError> {
+        let beyond = |form: &str| !sieve.holds(form);
+        let (forms, patterns): (Vec<u32>, Vec<&str>) =
+            (0..).zip(forms.iter().map(String::as_str)).filter(|(_, form)| beyond(form)).unzip();
+        Ok(Self { automaton: automaton(patterns)?, forms })
+    }
+
+    fn find(
+        &self,
+        words: &Words,
+        folded: &Folded,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if self.forms.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        for found in self.automaton.find_overlapping_iter(folded.text()) {
+            let form = self.forms.get(found.pattern().as_usize());
+            if let (Some(form), Some(chars)) = (form, folded.chars_of(found.range())) {
+                words.verify(*form as usize, folded, chars, sink)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What the sieve is built of.
+#[derive(Default)]
+struct Ways {
+    /// Patterns folded as by default.
+    text: Vec<(Vec<char>, u32)>,
+    /// Patterns of syllables.
+    sound: Vec<(Vec<char>, u32)>,
+    /// Characters that are noise by default and all that is left to tell a form by: texts that have one kept must be looked at.
+    kept: BTreeSet<char>,
+    other: Vec<Way>,
+}
+
+impl Ways {
+    /// Adds a form that is matched in another way of folding.
+    fn add_elsewhere(&mut self, way: Way, form: &str) {
+        let usual = Folded::of(form, Normalisation::default());
+        let kept = form.chars().find(|c| usual_step(*c) == Folding::Skip);
+        match (way, kept) {
+            (Way::Syllables, _) => self.sound.push((form.chars().map(in_tables).collect(), ELSEWHERE)),
+            // What is nothing by default tells the form where it is all that does, and always where it is an alias.
+            (Way::Symbols(_), Some(kept)) => self.kept.extend([kept]),
+            (Way::Text(_), Some(kept)) if usual.chars() < 2 => self.kept.extend([kept]),
+            _ => self.text.push((usual.text().chars().collect(), ELSEWHERE)),
+        }
+        if !self.other.contains(&way) {
+            self.other.push(way);
+        }
+    }
+
+    fn sieve(self) -> Sieve {
+        let text = |c: char| if self.differs(c) { Folding::Several } else { usual_step(c) };
+        let mut ways = vec![sieve::Way { fold: &text, patterns: self.text.clone() }];
+        if !self.sound.is_empty() {
+            ways.push(sieve::Way { fold: &sound_step, patterns: self.sound.clone() });
+        }
+        Sieve::build(&ways)
+    }
+
+    /// Whether folding a character as by default does not tell what another way of folding makes of it.
+    fn differs(&self, c: char) -> bool {
+        self.other.iter().any(|way| {
+            let folded = match way {
+                Way::Syllables => return false,
+                // The symbols aside this is the usual way, and nearly always the only other one.
+                Way::Symbols(normalisation) if *normalisation == Normalisation::default() => {
+                    return self.kept.contains(&c);
+                }
+                Way::Text(_) | Way::Symbols(_) => way.step(c),
+            };
+            match folded {
+                Step::Keep(folded) => self.kept.contains(&folded) || usual_step(folded) != usual_step(c),
+                Step::Several(_) => usual_step(c) != Folding::Several,
+                Step::Noise | Step::Hidden => usual_step(c) != Folding::Skip,
+            }
+        })
+    }
+}
+
+/// The folding that is on by default.
+fn usual_step(c: char) -> Folding {
+    match fold(c, Normalisation::default(), &[]) {
+        Step::Keep('\n') => Folding::Break,
+        Step::Keep(folded) => Folding::Keep(folded),
+        Step::Several(_) => Folding::Several,
+        Step::Noise | Step::Hidden => Folding::Skip,
+    }
+}
+
+/// The folding to syllables. What letters become depends on their neighbours.
+fn sound_step(c: char) -> Folding {
+    match usual_step(c) {
+        Folding::Keep(folded) if folded.is_ascii_lowercase() => Folding::Several,
+        Folding::Keep(folded) => {
+            let syllable = syllable_of(c).or_else(|| syllable_of(folded));
+            Folding::Keep(syllable.map_or(folded, in_tables))
+        }
+        step => step,
+    }
+}
+
+/// A syllable as a private character within the tables; text cannot contain those without their being noise.
+fn in_tables(c: char) -> char {
+    let private = u32::from(c).checked_sub(0xF_0000).and_then(|at| char::from_u32(0xE000 + at));
+    private.filter(|_| is_syllable(c)).unwrap_or(c)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! Skims an export: goes over its bytes and tells the lines that must be looked at from those in which nothing can be found.
+//!
+//! Parsing a line and evaluating its message is right and takes two microseconds. Most lines of an export are written alike, have no defect and no word of
+//! any list in them; for those the answer is known without either. The skim reads such a line by its **shape** (the bytes between its values,
+//! learned from the file), takes its texts through the sieve of the matcher, and says [`Skimmed::Clean`]. Everything else is
+//! [`Skimmed::Look`]: the caller parses and evaluates the line as if there were no skim.
+//!
+//! ```text
+//! chunk ─► shape ─► envelope (byte ranges)
+//!             └───► texts ─► classes ─► gate ─► trie ─► Clean | Look
+//! ```
+//!
+//! What clean means, and tests hold it to that: [`parse_line`](crate::parse::parse_line) gives a message without a defect and with the same envelope, and
+//! [`Engine::evaluate`] gives nothing for it.
+//!
+//! ```
+//! use watchpost_policy::engine::{Engine, Scratch, Standing};
+//! use watchpost_policy::message::Corp;
+//! use watchpost_policy::parse::parse_line;
+//! use watchpost_policy::skim::{Skim, Skimmed};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::compile(watchpost_policy::packs::builtin().unwrap_or_default(), None)?;
+//! let corp = Corp::new("ww1");
+//! let (mut scratch, mut messages, mut findings) = (Scratch::default(), 0, 0);
+//! let mut skim = Skim::new(&engine, &corp);
+//! let chunk = b"{\"msgid\":\"1\"}\nwhole lines only\n";
+//! skim.lines(chunk, &mut |line| {
+//!     match line {
+//!         Skimmed::Clean(clean) => messages += usize::from(clean.standing() == Standing::Evaluate),
+//!         Skimmed::Look(line) => {
+//!             if let Some(message) = parse_line(line).message {
+//!                 messages += usize::from(engine.standing(&corp, &message) == Standing::Evaluate);
+//!                 findings += engine.evaluate(&corp, &message, &mut scratch).len();
+//!             }
+//!         }
+//!     }
+//!     Ok::<(), std::io::Error>(())
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::engine::{Engine, Standing};
+use crate::matcher::{Buffer, Sieve};
+use crate::message::Corp;
+
+mod learn;
+mod shape;
+mod values;
+mod watch;
+
+use shape::{Shapes, Span, Texts, Values};
+pub(crate) use watch::Watch;
+use watch::{Glance, OfType};
+
+/// One line of a chunk.
+#[derive(Debug)]
+pub enum Skimmed<'a> {
+    /// A message without a defect and without a finding.
+    Clean(Clean<'a>),
+    /// A line that must be parsed and evaluated: without its line feed.
+    Look(&'a [u8]),
+}
+
+/// The envelope of a message in which nothing is found.
+#[derive(Debug)]
+pub struct Clean<'a> {
+    chunk: &'a [u8],
+    values: &'a Values,
+    receivers: &'a [Span],
+    msgtype: &'a str,
+    standing: Standing,
+}
+
+/// Classes gathered before the gate goes over them: enough that its loop runs long, few enough to stay in the first-level cache.
+const BATCH: usize = 8 * 1024;
+/// Lines gathered at most: a file of pictures has no classes.
+const LINES: usize = 1024;
+/// Bytes of one text; a longer one is looked at. Far less than parsing reads of a message, so that is never too much.
+const TEXT_BYTES_MAX: usize = 48 * 1024;
+/// Lines of no known shape that are learned from before the skim gives up on them…
+const PATIENCE: u32 = 1024;
+/// … and how many lines it takes to try one more: an export may change its spelling in the middle.
+const LINES_PER_TRY: u32 = 64;
+
+/// Goes over the chunks of one export. What it has learned of their spelling stays; a new export may as well have a new skim.
+pub struct Skim<'e> {
+    engine: &'e Engine,
+    watch: &'e Watch,
+    corp: Corp,
+    shapes: Shapes,
+    /// By number of the message type.
+    of_types: Vec<OfType>,
+    /// Lines that may still be learned from.
+    patience: u32,
+    seen: u32,
+    batch: Batch,
+}
+
+/// Lines that wait for the gate.
+struct Batch {
+    lines: Vec<Line>,
+    receivers: Vec<Span>,
+    classes: Buffer,
+    places: Vec<u32>,
+}
+
+/// A line that waits, in order.
+struct Line {
+    span: Span,
+    /// Where its classes end.
+    classes_end: u32,
+    /// `None` when it must be looked at whatever the gate says.
+    values: Option<Values>,
+}
+
+impl std::fmt::Debug for Skim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Skim").field("corp", &self.corp).finish_non_exhaustive()
+    }
+}
+
+impl<'e> Skim<'e> {
+    /// A skim for one export of a corp.
+    #[must_use]
+    pub fn new(engine: &'e Engine, corp: &Corp) -> Self {
+        let batch = Batch {
+            lines: Vec::with_capacity(LINES),
+            receivers: Vec::with_capacity(LINES),
+            classes: Buffer::new(BATCH + TEXT_BYTES_MAX),
+            places: Vec::new(),
+        };
+        Self {
+            engine,
+            watch: engine.watch(),
+            corp: corp.clone(),
+            shapes: Shapes::default(),
+            of_types: Vec::new(),
+            patience: PATIENCE,
+            seen: 0,
+            batch,
+        }
+    }
+
+    /// Goes over whole lines and calls `sink` for each, in order. Only the last line of an export may be without its line feed. Chunks of some hundred
+    /// KiB are best: they stay in the cache between the readers.
+    ///
+    /// # Errors
+    /// The first error of `sink`, which ends the work.
+    pub fn lines<E>(&mut self, chunk: &[u8], sink: &mut impl FnMut(Skimmed<'_>) -> Result<(), E>) -> Result<(), E> {
+        let mut at = 0;
+        while at < chunk.len() {
+            at = self.line(chunk, at) + 1;
+            if self.batch.classes.len() >= BATCH || self.batch.lines.len() >= LINES {
+                self.flush(chunk, sink)?;
+            }
+        }
+        self.flush(chunk, sink)
+    }
+
+    /// Takes one line into the batch and says where it ends.
+    #[inline(always)]
+    fn line(&mut self, chunk: &[u8], at: usize) -> usize {
+        let batch = &mut self.batch;
+        let (classes, receivers) = (batch.classes.len(), batch.receivers.len());
+        let mut texts = Sieved {
+            sieve: self.engine.sieve(),
+            glance: self.watch.glance.as_ref(),
+            classes: &mut batch.classes,
+            glanced: false,
+        };
+        let read = self.shapes.read(chunk, at, &mut batch.receivers, &mut texts);
+        let glanced = texts.glanced;
+        self.seen += 1;
+        let (values, end) = match read {
+            Some((values, end)) => {
+                let look = match self.of_types.get(values.msgtype) {
+                    Some(OfType::Never) => false,
+                    Some(OfType::Glanced) => glanced,
+                    Some(OfType::Always) | None => true,
+                };
+                ((!look).then_some(values), end)
+            }
+            None => {
+                batch.classes.truncate(classes);
+                batch.receivers.truncate(receivers);
+                (None, self.unread(chunk, at))
+            }
+        };
+        let batch = &mut self.batch;
+        let line = Line { span: (at as u32, end as u32), classes_end: batch.classes.len() as u32, values };
+        batch.lines.push(line);
+        end
+    }
+
+    /// A line that could not be read by its shape: where it ends. Learns from it if that may help.
+    #[cold]
+    fn unread(&mut self, chunk: &[u8], at: usize) -> usize {
+        let rest = chunk.get(at..).unwrap_or_default();
+        let end = at + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        self.patience = (self.patience + self.seen / LINES_PER_TRY).min(PATIENCE);
+        self.seen %= LINES_PER_TRY;
+        if self.patience > 0 {
+            self.patience -= 1;
+            let line = chunk.get(at..end).unwrap_or_default();
+            learn::learn(&mut self.shapes, line.strip_suffix(b"\r").unwrap_or(line));
+            let new = self.of_types.len()..;
+            self.of_types.extend(self.shapes.types(new).map(|msgtype| self.watch.of_type(msgtype)));
+        }
+        end
+    }
+
+    /// Lets the gate go over the batch and hands its lines over.
+    fn flush<E>(&mut self, chunk: &[u8], sink: &mut impl FnMut(Skimmed<'_>) -> Result<(), E>) -> Result<(), E> {
+        let batch = &mut self.batch;
+        self.engine.sieve().places(&mut batch.classes, &mut batch.places, |pattern| self.watch.words.has(pattern));
+        let mut places = batch.places.iter().copied().peekable();
+        let mut result = Ok(());
+        for line in &batch.lines {
+            let mut found = false;
+            while places.next_if(|place| *place < line.classes_end).is_some() {
+                found = true;
+            }
+            let bytes = chunk.get(line.span.0 as usize..line.span.1 as usize).unwrap_or_default();
+            let clean = line.values.as_ref().map(|values| Clean::new(chunk, values, &batch.receivers, &self.shapes));
+            result = match clean {
+                Some(mut clean) => {
+                    clean.standing = self.engine.standing_among(&self.corp, clean.parties());
+                    // Out of scope nothing is found, whatever the gate says.
+                    let look = found && clean.standing == Standing::Evaluate;
+                    sink(if look { Skimmed::Look(bytes) } else { Skimmed::Clean(clean) })
+                }
+                None => sink(Skimmed::Look(bytes)),
+            };
+            if result.is_err() {
+                break;
+            }
+        }
+        batch.lines.clear();
+        batch.receivers.clear();
+        batch.classes.truncate(0);
+        result
+    }
+}
+
+/// Texts go through the sieve, and are glanced at.
+struct Sieved<'a> {
+    sieve: &'a Sieve,
+    glance: Option<&'a Glance>,
+    classes: &'a mut Buffer,
+    /// Whether the glance stopped at one.
+    glanced: bool,
+}
+
+impl Texts for Sieved<'_> {
+    #[inline(always)]
+    fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
+        let end = self.sieve.json_string(bytes, at, self.classes)?;
+        self.glanced = self.glanced || self.glance.is_some_and(|glance| glance.stops_at(bytes, at, end));
+        Some(end)
+    }
+
+    #[cold]
+    fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let classes = self.classes.len();
+        let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
+        let end = self.sieve.json_string(bytes, at, self.classes)?;
+        self.classes.truncate(classes);
+        Some(end)
+    }
+}
+
+impl<'a> Clean<'a> {
+    fn new(chunk: &'a [u8], values: &'a Values, receivers: &'a [Span], shapes: &'a Shapes) -> Self {
+        let receivers = receivers.get(values.to.0 as usize..values.to.1 as usize).unwrap_or_default();
+        let msgtype = shapes.type_name(values.msgtype);
+        Self { chunk, values, receivers, msgtype, standing: Standing::Evaluate }
+    }
+
+    fn parties(&self) -> impl Iterator<Item = &'a str> {
+        std::iter::once(self.from()).chain(self.to())
+    }
+
+    /// Whether the message is one of those that are evaluated.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Id given by WeCom.
+    #[must_use]
+    pub fn msgid(&self) -> &'a str {
+        self.part(self.values.msgid)
+    }
+
+    /// Sender.
+    #[must_use]
+    pub fn from(&self) -> &'a str {
+        self.part(self.values.from)
+    }
+
+    /// Receivers, in order.
+    pub fn to(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        self.receivers.iter().map(|receiver| self.part(*receiver))
+    }
+
+    /// Room.
+    #[must_use]
+    pub fn room(&self) -> Option<&'a str> {
+        Some(self.part(self.values.room)).filter(|room| !matches!(*room, "" | "0"))
+    }
+
+    /// Milliseconds since the Unix epoch, UTC.
+    #[must_use]
+    pub fn msgtime(&self) -> i64 {
+        self.values.msgtime
+    }
+
+    /// Type name as written.
+    #[must_use]
+    pub fn msgtype(&self) -> &'a str {
+        self.msgtype
+    }
+
+    fn part(&self, span: Span) -> &'a str {
+        let bytes = self.chunk.get(span.0 as usize..span.1 as usize).unwrap_or_default();
+        // Only ASCII gets here.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
