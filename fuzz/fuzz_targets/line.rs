@@ -21,7 +21,7 @@ fuzz_target!(|line: &[u8]| {
     let (corp, key) = (Corp::new("corp"), TenantKey([7; 32]));
     for finding in ENGINE.evaluate(&corp, &message, &mut Scratch::default()) {
         for hit in &finding.hits {
-            let text = message.texts.iter().find(|text| text.field == hit.field).unwrap();
+            let text = message.text_of(&hit.field).unwrap();
             assert!(hit.start < hit.end && hit.end as usize <= text.text.chars().count());
         }
         for ceiling in Disclose::ALL {

@@ -1,20 +1,29 @@
 //! Packs of rules in YAML: named selections, one condition. All mistakes of a pack are reported at once, each with its line.
 //!
+//! The language is told to authors in `docs/rules.md`; here is what the engine must keep to.
+//!
+//! # What counts as a hit
+//!
+//! Selections of words, patterns and validators have hits with places, in the texts of the body and of bodies that are kept raw, and in the names
+//! of room and sender where `fields` names them. Hits in the quoted part of a reply do not count unless the selection says `quoted: true`,
+//! words inside a phrase of `allow` never do. With `near: other` and `within: N` a hit counts only when at most N characters lie
+//! between it and a counted hit of `other` in the same text, with `before` and `after` only on that side of it. All hits count, nested ones too;
+//! of those inside one another only the longest of each selection is reported. Facts hold or not, without hits.
+//!
+//! A selection holds when something of it hits, or with `min: N` when N different things do: words, validated values, matched texts.
+//!
 //! # What a condition means
 //!
-//! A selection holds for a message when one of its words hits in one of its texts. With `near: other` and `within: N` a hit counts only
-//! when at most N characters lie between it and a counted hit of `other` in the same text.
-//!
 //! Negation nearby is judged **per hit**: in `promise and not denial`, where `denial` has `near: promise`, every hit of `promise` with a
-//! hit of `denial` near it is denied, and `not denial` holds while at least one hit of `promise` remains that no negated selection denies.
-//! So 「并非保本，但零风险」 still says 零风险. A negated selection without `near` is judged for the whole message: one hit anywhere and
-//! the `not` fails.
+//! hit of `denial` near it is denied, with the hits inside it, and `not denial` holds while enough hits of `promise` remain (one, or its `min`)
+//! that no negated selection denies. So 「并非保本，但零风险」 still says 零风险. A negated selection without nearness is judged for the whole
+//! message: one hit anywhere and the `not` fails.
 //!
 //! # Scope
 //!
-//! `from` is the side of the sender; `to` holds when at least one receiver is of that side; `types` are message types; `labels` hold when the
-//! account of the person concerned carries one of them. Without an accounts file there are no labels, every message is evaluated, and
-//! `labels` is not checked.
+//! `from` is the side of the sender; `to` holds when at least one receiver is of that side; `types` are message types; `chat` is group or single;
+//! `labels` hold when the account of the person concerned carries one of them. Without an accounts file there are no labels, every message is
+//! evaluated, and `labels` is not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -167,7 +167,13 @@ fn first_excerpt(finding: &Finding, message: &Message, disclosed: Disclose) -> O
         .filter(|hit| hit.field == *field)
         .map(|hit| Span { start: hit.start, end: hit.end })
         .collect();
-    excerpt(disclosed, &text.text, &hits)
+    let secrets: Vec<Span> = finding
+        .secrets
+        .iter()
+        .flat_map(|validator| validator.find(&text.text))
+        .map(|found| Span { start: found.start, end: found.end })
+        .collect();
+    excerpt(disclosed, &text.text, &hits, &secrets)
 }
 
 /// Cuts at a character so that the result has at most [`STRING_BYTES_MAX`] bytes.

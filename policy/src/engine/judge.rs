@@ -143,14 +143,17 @@ impl Counted {
         }
     }
 
-    /// Without the hits that a negated selection denies.
+    /// Without the hits that a negated selection denies, and those inside them: a short word in a denied phrase is denied with it.
     fn undenied(&self, rule: &Rule) -> Self {
         let mut left = Self(self.0.clone());
         for denier in rule.condition.selections(true) {
             let Some(near) = near_of(rule, denier) else { continue };
             let places = Places::of(self.of_selection(denier));
             if let Some(list) = left.0.get_mut(near.selection) {
-                list.retain(|hit| !places.has_near(hit, near.within, near.order.turned()));
+                let is_denied = |hit: &RawHit| places.has_near(hit, near.within, near.order.turned());
+                let denied: Vec<RawHit> = list.iter().filter(|hit| is_denied(hit)).copied().collect();
+                let denied = Places::of(&denied);
+                list.retain(|hit| !denied.cover(hit));
             }
         }
         left
@@ -204,6 +207,14 @@ impl Places {
                 last.is_some_and(|place| place.0 == hit.text && hit.start - place.1 <= within)
             }
         }
+    }
+
+    /// Whether the hit lies inside a place.
+    fn cover(&self, hit: &RawHit) -> bool {
+        let upto = self.by_start.partition_point(|place| (place.0, place.1) <= (hit.text, hit.start));
+        let Some(last) = upto.checked_sub(1) else { return false };
+        let same_text = self.by_start.get(last).is_some_and(|place| place.0 == hit.text);
+        same_text && self.reach.get(last).is_some_and(|reach| *reach >= hit.end)
     }
 
     fn reaches(&self, hit: &RawHit, within: u32) -> bool {

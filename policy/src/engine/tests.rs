@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::message::{Action, Extras, Text};
 
+mod selections;
+
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
 const ROBOT: &str = "wbExAmPlEAAA0005robotAAAAAAAAAAA";
 

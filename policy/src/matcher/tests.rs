@@ -240,6 +240,13 @@ fn a_sink_can_stop() {
 }
 
 #[test]
+fn a_text_of_numerals_costs_no_square() {
+    let words = ["12", "21", "1212", "11"];
+    assert!(hits(&[list(&words)], &"一二".repeat(200_000)).len() > 1);
+    assert!(hits(&[list(&words)], &"一".repeat(400_000)).is_empty());
+}
+
+#[test]
 fn no_lists_no_hits() {
     assert!(hits(&[], "保本").is_empty());
 }
@@ -370,12 +377,17 @@ mod reference {
         for (own, seen) in word.runs.iter().zip(used) {
             stands_in |= own.iter().zip(seen).any(|(own, seen)| plain(own) && is_chinese_numeral(seen.original));
         }
-        let digit = |run: &&Vec<Char>| run[0].folded.is_ascii_digit();
+        let chars: Vec<&Char> = text.runs.iter().flatten().collect();
         let end = first + used.len();
-        let before = text.runs[..first].iter().rev().take_while(digit);
-        let row =
-            before.chain(text.runs[first..end].iter().filter(digit)).chain(text.runs[end..].iter().take_while(digit));
-        !stands_in || letters.iter().filter(|c| plain(c)).count() >= 3 || row.flatten().any(plain)
+        let (start, stop) =
+            (chars.iter().position(|c| **c == used[0][0]).unwrap(), used[end - first - 1].last().unwrap());
+        let stop = chars.iter().rposition(|c| *c == stop).unwrap() + 1;
+        let digit = |c: &&&Char| c.folded.is_ascii_digit();
+        let before = chars[..start].iter().rev().take_while(digit).take(20);
+        let row = before
+            .chain(chars[start..stop].iter().filter(digit))
+            .chain(chars[stop..].iter().take_while(digit).take(20));
+        !stands_in || letters.iter().filter(|c| plain(c)).count() >= 3 || row.copied().any(plain)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::normalise::{Folded, NOISE_STEP_MAX, NOISE_TOTAL_MAX, Occurrence, is_c
 
 /// Digits in a row that make a word a number: 一一 is everyday talk, 一一零 is a number spelled out.
 const NUMBER_DIGITS_MIN: usize = 3;
+/// Digits on each side that belong to one number; no card or account number is longer. Bounds the work for each hit.
+const NUMBER_DIGITS_MAX: usize = 20;
 
 /// Words by form. Forms are numbered from 0 in order of their characters.
 #[derive(Debug)]
@@ -280,19 +282,19 @@ fn numerals_fit(folded: &Folded, chars: Range<usize>, place: &Place, spelling: &
     let stands_in = |occurrence: &Occurrence, spelled: Spelled| {
         is_chinese_numeral(occurrence.original) && is_plain_digit(spelled.original())
     };
-    !pairs(folded, chars.clone(), place, spelling).any(|(occurrence, spelled)| stands_in(occurrence, spelled))
-        || is_number(folded, chars, spelling)
+    !pairs(folded, chars, place, spelling).any(|(occurrence, spelled)| stands_in(occurrence, spelled))
+        || is_number(folded, place, spelling)
 }
 
 /// Whether the digits of the word are many enough, or the text has a plain digit in one row with the numerals.
-fn is_number(folded: &Folded, chars: Range<usize>, spelling: &[Spelled]) -> bool {
-    let is_digit = |char: &usize| folded.char(*char).is_some_and(|c| c.is_ascii_digit());
+fn is_number(folded: &Folded, place: &Place, spelling: &[Spelled]) -> bool {
     let digits = spelling.iter().filter(|spelled| is_plain_digit(spelled.original())).count();
-    let before = (0..chars.start).rev().take_while(is_digit);
-    let after = (chars.end..folded.chars()).take_while(is_digit);
-    let row = before.chain(chars.filter(is_digit)).chain(after).filter_map(|char| folded.run(char)).flatten();
+    let in_row = |at: &usize| folded.occurrence(*at).is_some_and(|occurrence| occurrence.folded.is_ascii_digit());
+    let before = (0..place.first).rev().take_while(in_row).take(NUMBER_DIGITS_MAX);
+    let after = (place.last + 1..folded.occurrences()).take_while(in_row).take(NUMBER_DIGITS_MAX);
+    let mut row = before.chain((place.first..=place.last).filter(in_row)).chain(after);
     digits >= NUMBER_DIGITS_MIN
-        || row.filter_map(|at| folded.occurrence(at)).any(|occurrence| is_plain_digit(occurrence.original))
+        || row.any(|at| folded.occurrence(at).is_some_and(|occurrence| is_plain_digit(occurrence.original)))
 }
 
 fn is_plain_digit(original: char) -> bool {

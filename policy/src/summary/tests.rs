@@ -96,3 +96,39 @@ fn what_does_not_look_like_an_account_or_is_not_in_the_roster_is_nobodys_account
         assert_eq!(party(id, &context).starts_with("ww1/"), clear, "{id}");
     }
 }
+
+/// A pack with one rule that discloses as much as it may.
+fn telling_engine(detection: &str) -> Engine {
+    let yaml = format!(
+        "pack: p\nversion: 1\ntitle: {{ zh: 包, en: P }}\nrules:\n  - id: r\n    title: {{ zh: 则, en: R }}\n    category: c\n    level: high\n    disclose: context\n    detection: {detection}\n"
+    );
+    let pack = crate::rules::Pack::parse("p", yaml.as_bytes(), &std::collections::BTreeMap::new()).unwrap();
+    Engine::compile(vec![pack], None).unwrap()
+}
+
+proptest::proptest! {
+    /// Whatever stands around a number, whoever hits, and however much may be disclosed, the number does not leave whole.
+    #[test]
+    fn a_number_found_by_a_validator_never_leaves_whole(
+        before in "[保本加我微信，。a-z0-9 ]{0,30}", number in "1[3-9][0-9]{9}", after in "[保本加我微信，。a-z ]{0,30}", masked: bool,
+    ) {
+        let text = format!("{before}，{number}，保本{after}");
+        let ceiling = if masked { Disclose::Masked } else { Disclose::Context };
+        let key = TenantKey([7; 32]);
+        let corp = Corp::new("ww1");
+        for detection in [
+            "{ a: { validator: mobile }, condition: a }",
+            "{ a: { validator: [bank_card, mobile] }, b: { words: [保本] }, condition: a and b }",
+            "{ a: { words: [保本], near: b, within: 1000 }, b: { validator: mobile }, condition: a }",
+        ] {
+            let engine = telling_engine(detection);
+            let message = message(&text);
+            for finding in engine.evaluate(&corp, &message, &mut Scratch::default()) {
+                let context = SummaryContext { tenant: "t", corp: &corp, key: &key, ceiling, accounts: None };
+                let summary = serde_json::to_string(&summarise(&finding, &message, &context)).unwrap();
+                proptest::prop_assert!(!summary.contains(&number), "{}", summary);
+                proptest::prop_assert!(!summary.contains(&number[3..9]), "{}", summary);
+            }
+        }
+    }
+}

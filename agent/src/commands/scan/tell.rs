@@ -120,7 +120,7 @@ impl<'a, W: Write> Teller<'a, W> {
         for hit in findings.iter().flat_map(|finding| &finding.hits) {
             by_field.entry(&hit.field).or_default().push(range(hit));
         }
-        for text in &message.texts {
+        for text in message.all_texts() {
             let Some(hits) = by_field.remove(text.field.as_str()) else { continue };
             let name = if text.field == "text.content" {
                 String::new()

@@ -3,7 +3,7 @@ use crate::engine::{TestOutcome, run_tests};
 use crate::matcher::WordOptions;
 use crate::message::Side;
 use crate::normalise::Normalisation;
-use crate::rules::{Disclose, Kind, Level, Near, Scope, Status};
+use crate::rules::{Chat, Disclose, Kind, Level, Near, Scope, Status};
 use std::time::Duration;
 
 /// A pack with one rule whose lines 5 and up are given.
@@ -208,6 +208,207 @@ fn mistakes_in_rules_say_where_and_what_to_do() {
             "{name}: expected line {line}: {part}\n{mistakes:#?}"
         );
     }
+}
+
+#[test]
+fn mistakes_in_selections_say_what_to_do() {
+    for (selection, part) in [
+        ("{ regex: '(' }", "cannot be used: unclosed group"),
+        ("{ regex: 'x*' }", "matches where nothing stands"),
+        ("{ regex: '(a{1000}){1000}' }", "becomes too large"),
+        ("{ regex: '(?=x)x' }", "look-around"),
+        ("{ regex: [] }", "empty list"),
+        ("{ validator: mobil }", "did you mean `mobile`?"),
+        ("{ validator: phone }", "one of: resident_id"),
+        ("{ validator: mobile, except: 138 }", "must be a list"),
+        ("{ validator: mobile, except_file: x.txt }", "was not found"),
+        ("{ words: [保本], validator: mobile }", "has both `words` and `validator`"),
+        ("{ type: [card], chat: group }", "has both `type` and `chat`"),
+        ("{ words: [保本], ignore_case: true }", "`ignore_case` means nothing beside `words`"),
+        ("{ regex: 'x', boundary: false }", "`boundary` means nothing beside `regex`"),
+        ("{ type: card, min: 2 }", "`min` means nothing beside `type`"),
+        ("{ side: external, fields: [text] }", "`fields` means nothing beside `side`"),
+        ("{ words: [保本], min: 0 }", "from 1 to 1000"),
+        ("{ words: [保本], quoted: yes }", "`true` or `false`"),
+        ("{ words: [保本], fields: [fil.filename] }", "did you mean `file`?"),
+        ("{ words: [保本], fields: [room.nam] }", "did you mean `room.name`?"),
+        ("{ words: [保本], fields: [whatsoever] }", "write a message type and a key"),
+        ("{ words: [保本], allow: [本] }", "single character"),
+        ("{ words: [保本], pinyin: true }", "three and more Han characters"),
+        ("{ file: { extension: [xls] } }", "known are: ext"),
+        ("{ file: { size_min: 1XB } }", "must be a size"),
+        ("{ file: { size_min: 2MB, size_max: 1MB } }", "swap them"),
+        ("{ amount: {} }", "bounds nothing"),
+        ("{ amount: { min: viel } }", "in yuan"),
+        ("{ amount: { min: -1 } }", "in yuan"),
+        ("{ host: ['https://example.com/a'] }", "bare host name"),
+        ("{ host: [localhost] }", "bare host name"),
+        ("{ type: [crad] }", "did you mean `card`?"),
+        ("{ chat: both }", "one of: group, single"),
+        ("{ time: night }", "one of: work_hours"),
+        ("{ time: { from: '22:00' } }", "has no `to`"),
+        ("{ time: { from: '25:00', to: '08:00' } }", "time of day"),
+        ("{ time: { from: '08:00', to: '08:00' } }", "are the same"),
+        ("{ time: off_hours, calendar: cm }", "did you mean `cn`?"),
+        ("{ side: customer }", "one of: employee"),
+        ("{ near: b }", "looks for nothing else"),
+    ] {
+        let mistakes = rule(&format!("detection:\n  a: {selection}\n  condition: a")).unwrap_err();
+        assert!(
+            mistakes.iter().any(|mistake| mistake.line == 10 && mistake.column > 0 && mistake.text.contains(part)),
+            "{selection}: expected {part}\n{mistakes:#?}"
+        );
+    }
+    for (body, part) in [
+        (
+            "detection:\n  a: { words: [保本], near: b, within: 3 }\n  b: { type: text }\n  condition: a and b",
+            "nothing can be near it",
+        ),
+        (
+            "detection:\n  a: { words: [保本], near: b, after: b, within: 3 }\n  b: { words: [保息] }\n  condition: a",
+            "has both `near` and `after`",
+        ),
+        (
+            "detection:\n  a: { words: [保本], before: b }\n  b: { words: [保息] }\n  condition: a",
+            "has `before` but no `within`",
+        ),
+        (
+            "weak: { channels: [sound], level: low }\ndetection:\n  a: { words: [保本] }\n  condition: a",
+            "one of: exact",
+        ),
+        ("weak: { channels: [pinyin] }\ndetection:\n  a: { words: [保本] }\n  condition: a", "has no `level`"),
+        ("legal_basis: [广告法]\ndetection:\n  a: { words: [保本] }\n  condition: a", "must be a mapping"),
+        ("note: { zh: 误报 }\ndetection:\n  a: { words: [保本] }\n  condition: a", "has no `en`"),
+        ("detection:\n  a: { words: [保本] }\n  condition: a\ntests:\n  - { hit: true }", "has no `text`"),
+        (
+            "detection:\n  a: { words: [保本] }\n  condition: a\ntests:\n  - { text: x, hit: true, time: 2026-05-01 }",
+            "like `2026-05-01 22:30`",
+        ),
+        (
+            "detection:\n  a: { words: [保本] }\n  condition: a\ntests:\n  - { text: x, hit: true, type: txt }",
+            "did you mean `text`?",
+        ),
+        (
+            "detection:\n  a: { words: [保本] }\n  condition: a\ntests:\n  - { file: { size: 1MB }, hit: true }",
+            "has no `name`",
+        ),
+    ] {
+        let mistakes = rule(body).unwrap_err();
+        assert!(
+            mistakes.iter().any(|mistake| mistake.line > 8 && mistake.text.contains(part)),
+            "{part}\n{mistakes:#?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_calendars_say_what_to_do() {
+    let with = |calendars: &str| {
+        pack_with(&format!("{HEAD}{DETECTION}")).replace("rules:", &format!("calendars:\n  {calendars}\nrules:"))
+    };
+    for (calendars, part) in [
+        ("x: {}", "has no `hours`"),
+        ("x: { base: de }", "one of: cn, none"),
+        ("x: { base: cn, hours: { mon-fry: '09:00-18:00' } }", "must be a weekday or two"),
+        ("x: { base: cn, hours: { fri-mon: '09:00-18:00' } }", "must be a weekday or two"),
+        ("x: { base: cn, hours: { mon: '18:00-09:00' } }", "must be hours"),
+        ("x: { base: cn, hours: { mon: ['09:00-12:00', '11:00-18:00'] } }", "each after those before it"),
+        ("x: { base: cn, utc_offset: 8 }", "distance from UTC"),
+        ("x: { base: cn, holidays: [2027-02-30] }", "must be a day"),
+        ("x: { base: cn, holidays: ['2027-02-05..2027-02-01'] }", "must be a day"),
+        ("x: { base: cn, holyday: [] }", "did you mean `holidays`?"),
+        ("x: { file: x.yaml }", "was not found"),
+        ("x: { file: ../x.yaml }", "without `..`"),
+        ("account: { base: cn }", "name this one otherwise"),
+    ] {
+        let mistakes = parse(&with(calendars)).unwrap_err();
+        assert!(
+            mistakes.iter().any(|mistake| mistake.line == 5 && mistake.text.contains(part)),
+            "{calendars}: expected {part}\n{mistakes:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_calendar_may_lie_in_a_file() {
+    let yaml = pack_with(&format!("{HEAD}detection:\n  a: {{ time: work_hours, calendar: shop }}\n  condition: a"))
+        .replace("rules:", "calendars: { shop: { file: shop.yaml } }\nrules:");
+    assert_eq!(Pack::named_files(yaml.as_bytes()), BTreeSet::from(["shop.yaml".to_owned()]));
+    let read = |file: &str| {
+        Pack::parse("p.yaml", yaml.as_bytes(), &BTreeMap::from([("shop.yaml".to_owned(), file.as_bytes().to_vec())]))
+    };
+    let pack = read("utc_offset: '+08:00'\nhours: { mon-sat: ['09:30-12:00', '13:00-19:30'], sun: '10:00-16:00' }\nholidays: [2027-02-05..2027-02-11]\n").unwrap();
+    let shop = &pack.calendars["shop"];
+    assert_eq!((shop.holidays.len(), shop.week[0].len(), shop.week[6].len()), (7, 2, 1));
+    let mistakes = read("hours: { mon-sat: '09:30-12:00' }\nfeiertage: [x]\n").unwrap_err();
+    assert_eq!((mistakes[0].file.as_str(), mistakes[0].line), ("shop.yaml", 2), "{mistakes:?}");
+    let changed = read("hours: { mon-sat: '09:30-12:01' }\n").unwrap();
+    assert_ne!(pack.digest(), changed.digest(), "the digest covers the file");
+}
+
+#[test]
+fn every_option_is_carried() {
+    let rule = rule(
+        "weak: { channels: [pinyin, alias], level: low }
+legal_basis: [{ zh: 广告法第九条, en: Advertising Law art. 9 }]
+note: { zh: 引用法规时会误报, en: Quoting the law hits }
+scope: { chat: group }
+detection:
+  a: { words: [加我私人微信], boundary: false, aliases: false, split: true, pinyin: true, allow: [请勿加我私人微信], min: 1, fields: [text], quoted: true, normalise: { script: false } }
+  b: { regex: ['v[0-9]+', 'w+x'], ignore_case: true, after: a, within: 20 }
+  c: { validator: [mobile, url], except: [13800001234], min: 3 }
+  condition: a and any of (b, c)",
+    )
+    .unwrap();
+    let weak = rule.weak.as_ref().unwrap();
+    assert_eq!((weak.channels.len(), weak.level), (2, Level::Low));
+    assert_eq!((rule.legal_basis.len(), rule.note.as_ref().unwrap().en.as_str()), (1, "Quoting the law hits"));
+    assert_eq!(rule.scope.chat, Some(Chat::Group));
+    let [a, b, c] = rule.selections.as_slice() else { panic!("three selections") };
+    let Kind::Words(words) = &a.kind else { panic!("words") };
+    let expected = WordOptions { boundary: false, aliases: false, split: true, pinyin: true };
+    assert_eq!((words.options, words.normalisation.script, words.allow.len()), (expected, false, 1));
+    assert_eq!((a.min, a.quoted, a.fields.len()), (1, true, 1));
+    assert_eq!(b.near, Some(Near { selection: 0, within: 20, order: Order::After }));
+    let (Kind::Regex(patterns), Kind::Validator(validated)) = (&b.kind, &c.kind) else { panic!("kinds") };
+    assert!(patterns.len() == 2 && patterns[1].regex.is_match("WWX"));
+    assert_eq!((validated.validators.len(), validated.except.len(), c.min), (2, 1, 3));
+}
+
+#[test]
+fn tests_of_rules_make_messages_of_every_kind() {
+    let yaml = pack_with(
+        "id: r
+title: { zh: 则, en: Rule }
+category: c
+level: high
+detection:
+  sheet: { file: { ext: [xlsx], size_min: 1MB } }
+  money: { amount: { min: 200 } }
+  away: { not_host: [example.com] }
+  late: { time: off_hours }
+  room: { words: [荐股], fields: [room.name] }
+  card: { type: card }
+  in_group: { chat: group }
+  condition: sheet or money or away or (late and in_group) or room or card
+tests:
+  - { file: { name: 报价.xlsx, size: 2MB }, hit: true }
+  - { file: { name: 报价.xlsx, size: 1KB }, hit: false }
+  - { file: { name: 报价.pdf, size: 2MB }, hit: false }
+  - { amount: 200, hit: true }
+  - { amount: 199.99, hit: false }
+  - { link: https://example.org/a, hit: true }
+  - { link: https://www.example.com/a, hit: false }
+  - { text: 在吗, time: 2026-03-02 22:30, chat: group, hit: true }
+  - { text: 在吗, time: 2026-03-02 10:30, chat: group, hit: false }
+  - { text: 在吗, time: 2026-03-02 22:30, hit: false }
+  - { text: 在吗, room_name: 内部荐股群, hit: true }
+  - { text: 荐股, hit: false }
+  - { type: card, hit: true }",
+    );
+    let outcomes = run_tests(&parse(&yaml).unwrap()).unwrap();
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
+    assert!(failed.is_empty() && outcomes.len() == 13, "{failed:#?}");
 }
 
 #[test]
