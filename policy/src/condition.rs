@@ -51,7 +51,8 @@ impl Condition {
         out
     }
 
-    fn eval_at(&self, holds: &dyn Fn(usize, bool) -> bool, negated: bool) -> bool {
+    /// Evaluates a part that stands under an odd number of `not`s or not.
+    pub(crate) fn eval_at(&self, holds: &dyn Fn(usize, bool) -> bool, negated: bool) -> bool {
         match self {
             Self::Selection(selection) => holds(*selection, negated),
             Self::Not(inner) => !inner.eval_at(holds, !negated),

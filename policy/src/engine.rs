@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::accounts::{Accounts, Entry};
+use crate::explain::ScopePart;
 use crate::identity::{PackDigest, Parts, PolicyDigest};
 use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordHit, WordList};
 use crate::message::{Account, Corp, Message, Side, userid_shaped};
@@ -247,9 +248,7 @@ impl Engine {
 
     /// Judges the rules chosen.
     fn findings(&self, corp: &Corp, message: &Message, scratch: &mut Scratch, capped: bool) -> Vec<Finding> {
-        scratch.hits.sort_unstable();
-        // The strongest channel of a place comes first.
-        scratch.hits.dedup_by(|later, first| later.place() == first.place());
+        scratch.order();
         let parties = Parties::of(self, corp, message);
         let view = View::new(message, &parties);
         view.capped.set(capped);
@@ -302,6 +301,7 @@ mod allow;
 mod judge;
 mod plan;
 mod self_test;
+mod trace;
 mod view;
 
 use allow::{Allow, AllowHits};
@@ -315,6 +315,12 @@ pub use self_test::{TestOutcome, run_tests};
 const KEPT_HITS_MAX: usize = 4_096;
 
 impl Scratch {
+    /// Puts hits in order; of those in one place the strongest channel stays.
+    fn order(&mut self) {
+        self.hits.sort_unstable();
+        self.hits.dedup_by(|later, first| later.place() == first.place());
+    }
+
     /// An idle agent must not hold what one huge message needed.
     fn release(&mut self) {
         self.matcher.release();
@@ -448,14 +454,20 @@ impl<'a> Parties<'a> {
     }
 
     fn within(&self, scope: &Scope, message: &Message) -> bool {
-        let chat = if message.room.is_some() { Chat::Group } else { Chat::Single };
-        (scope.from.is_empty() || scope.from.contains(&self.from))
-            && (scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)))
-            && (scope.types.is_empty() || scope.types.contains(&message.msgtype))
-            && (!self.labelled
-                || scope.labels.is_empty()
-                || self.labels().iter().any(|label| scope.labels.contains(label)))
-            && scope.chat.is_none_or(|it| it == chat)
+        ScopePart::ALL.into_iter().all(|part| self.meets(part, scope, message))
+    }
+
+    fn meets(&self, part: ScopePart, scope: &Scope, message: &Message) -> bool {
+        match part {
+            ScopePart::From => scope.from.is_empty() || scope.from.contains(&self.from),
+            ScopePart::To => scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)),
+            ScopePart::Types => scope.types.is_empty() || scope.types.contains(&message.msgtype),
+            ScopePart::Labels => {
+                let listed = || self.labels().iter().any(|label| scope.labels.contains(label));
+                !self.labelled || scope.labels.is_empty() || listed()
+            }
+            ScopePart::Chat => scope.chat.is_none_or(|chat| chat == Chat::of(message)),
+        }
     }
 }
 

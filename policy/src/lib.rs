@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod calendar;
 pub mod engine;
 pub mod excerpt;
+pub mod explain;
 pub mod hint;
 pub mod identity;
 pub mod lint;

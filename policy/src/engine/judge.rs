@@ -20,14 +20,116 @@ pub(super) struct Case<'a> {
 
 /// The hits to report, in order, or `None` when the rule does not hold.
 pub(super) fn judge(case: &Case<'_>) -> Option<Vec<RawHit>> {
-    let sights = look(case)?;
-    let counted = Counted::of(case.rule, &sights);
-    let left = counted.undenied(case.rule);
-    let holds = |selection: usize, negated: bool| match sights.get(selection) {
-        Some(Sight::Fact(holds)) => *holds,
-        _ => counted.holds(case, selection, negated.then_some(&left)),
-    };
-    case.rule.condition.eval(&holds).then(|| reported(case.rule, &left))
+    let weighed = Weighed::of(case.rule, look(case, false)?);
+    weighed.condition_holds(case).then(|| reported(case.rule, &weighed.left))
+}
+
+/// The same judgement without stopping early, with what became of every hit.
+pub(super) fn trace(case: &Case<'_>) -> Trace {
+    let weighed = Weighed::of(case.rule, look(case, true).unwrap_or_default());
+    let numbers = 0..case.rule.selections.len();
+    Trace {
+        holds: weighed.condition_holds(case),
+        selections: numbers
+            .map(|selection| Seen {
+                holds: weighed.holds(case, selection, false),
+                holds_negated: weighed.holds(case, selection, true),
+                hits: weighed.fates(case, selection),
+            })
+            .collect(),
+        reported: reported(case.rule, &weighed.left),
+    }
+}
+
+/// A judgement and what it rests on.
+pub(super) struct Trace {
+    pub(super) holds: bool,
+    /// By selection.
+    pub(super) selections: Vec<Seen>,
+    /// What is reported when the rule holds.
+    pub(super) reported: Vec<RawHit>,
+}
+
+/// What was seen of a selection.
+pub(super) struct Seen {
+    /// Whether it holds where no `not` stands before it, and where one does.
+    pub(super) holds: bool,
+    pub(super) holds_negated: bool,
+    pub(super) hits: Vec<(RawHit, Fate)>,
+}
+
+/// What was seen, and what of it counts.
+struct Weighed {
+    sights: Vec<Sight>,
+    counted: Counted,
+    /// Without the hits that are denied.
+    left: Counted,
+}
+
+impl Weighed {
+    fn of(rule: &Rule, sights: Vec<Sight>) -> Self {
+        let counted = Counted::of(rule, &sights);
+        let left = counted.undenied(rule);
+        Self { sights, counted, left }
+    }
+
+    fn condition_holds(&self, case: &Case<'_>) -> bool {
+        case.rule.condition.eval(&|selection, negated| self.holds(case, selection, negated))
+    }
+
+    fn holds(&self, case: &Case<'_>, selection: usize, negated: bool) -> bool {
+        match self.sights.get(selection) {
+            Some(Sight::Fact(holds)) => *holds,
+            _ => self.counted.holds(case, selection, negated.then_some(&self.left)),
+        }
+    }
+
+    /// Every hit of a selection, also those that were dropped, with the step that dropped it.
+    fn fates(&self, case: &Case<'_>, selection: usize) -> Vec<(RawHit, Fate)> {
+        let Some(it) = case.rule.selections.get(selection) else { return Vec::new() };
+        let sighted = match self.sights.get(selection) {
+            Some(Sight::Hits(hits)) => hits.as_slice(),
+            _ => &[],
+        };
+        let mut hits: Vec<RawHit> =
+            case.hits.iter().filter(|hit| hit.selection as usize == selection).chain(sighted).copied().collect();
+        hits.sort_unstable();
+        hits.dedup();
+        let fate = |hit: &RawHit| match it.near {
+            _ if !case.view.looks_at(it, hit) => Fate::Elsewhere,
+            _ if !sighted.contains(hit) => Fate::Allowed,
+            Some(near) if !self.counted.of_selection(selection).contains(hit) => Fate::NotNear(near.selection),
+            _ if !self.left.of_selection(selection).contains(hit) => {
+                Fate::Denied(self.denier(case.rule, selection, hit))
+            }
+            _ => Fate::Counted,
+        };
+        hits.into_iter().map(|hit| (hit, fate(&hit))).collect()
+    }
+
+    /// The negated selection that denies a hit.
+    fn denier(&self, rule: &Rule, selection: usize, hit: &RawHit) -> Option<usize> {
+        rule.condition.selections(true).into_iter().find(|denier| {
+            let near = near_of(rule, *denier).filter(|near| near.selection == selection);
+            near.is_some_and(|near| {
+                Places::of(self.counted.of_selection(*denier)).has_near(hit, near.within, near.order.turned())
+            })
+        })
+    }
+}
+
+/// What became of a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Counted,
+    /// It stands where the selection does not look.
+    Elsewhere,
+    /// It stands inside an allowed phrase.
+    Allowed,
+    /// It is not near this selection.
+    NotNear(usize),
+    /// This negated selection is near it.
+    Denied(Option<usize>),
 }
 
 /// What is known of a selection.
@@ -40,8 +142,8 @@ enum Sight {
     Unknown,
 }
 
-/// Looks for what the selections look for, the cheap ones first, and stops when the condition cannot hold any more.
-fn look(case: &Case<'_>) -> Option<Vec<Sight>> {
+/// Looks for what the selections look for, the cheap ones first, and stops, unless `all`, when the condition cannot hold any more.
+fn look(case: &Case<'_>, all: bool) -> Option<Vec<Sight>> {
     let mut sights: Vec<Sight> = case.rule.selections.iter().map(|selection| first_sight(case, selection)).collect();
     for hit in case.hits {
         let looked_at = |selection: &&Selection| case.view.looks_at(selection, hit);
@@ -50,7 +152,7 @@ fn look(case: &Case<'_>) -> Option<Vec<Sight>> {
             hits.push(*hit);
         }
     }
-    may_hold(case.rule, &sights).then_some(())?;
+    (all || may_hold(case.rule, &sights)).then_some(())?;
     for (sight, selection) in sights.iter_mut().zip(0..) {
         if let Sight::Hits(hits) = sight {
             case.allowed.drop_allowed(case.at, selection, hits);
@@ -59,7 +161,7 @@ fn look(case: &Case<'_>) -> Option<Vec<Sight>> {
     // Patterns cost less than validators.
     for kind in [|kind: &Kind| matches!(kind, Kind::Regex(_)), |kind: &Kind| matches!(kind, Kind::Validator(_))] {
         for (number, selection) in (0..).zip(&case.rule.selections).filter(|(_, selection)| kind(&selection.kind)) {
-            may_hold(case.rule, &sights).then_some(())?;
+            (all || may_hold(case.rule, &sights)).then_some(())?;
             if let Some(sight) = sights.get_mut(number as usize) {
                 *sight = Sight::Hits(found(case, number, selection));
             }

@@ -134,7 +134,7 @@ impl<'a> View<'a> {
             Fact::Amount(bounds) => self.message.extras.amount.is_some_and(|amount| bounds.contains(Some(amount))),
             Fact::Host(fact) => self.leads(fact),
             Fact::Type(types) => types.iter().any(|name| **name == *self.message.msgtype),
-            Fact::Chat(chat) => (*chat == Chat::Group) == self.message.room.is_some(),
+            Fact::Chat(chat) => *chat == Chat::of(self.message),
             Fact::Time(time) => self.is_time(time, pack),
             Fact::Side(sides) => sides.contains(&self.parties.from),
         }

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::calendar::Calendar;
 use crate::matcher::WordOptions;
-use crate::message::Side;
+use crate::message::{Message, Side};
 use crate::normalise::Normalisation;
 use crate::validators::Validator;
 
@@ -179,6 +179,14 @@ pub enum Order {
     Before,
     /// Begins after the other ends.
     After,
+}
+
+impl Chat {
+    /// Where a message was said.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        if message.room.is_some() { Self::Group } else { Self::Single }
+    }
 }
 
 impl Order {

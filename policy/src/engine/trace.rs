@@ -1,0 +1,256 @@
+//! Judges a message by every rule and keeps what the judgement rests on.
+
+use super::judge::{self, Case};
+use super::{AllowHits, Engine, Hit, Parties, RuleRef, Scratch, Standing, View, of_rule};
+use crate::explain::{
+    ExplainedHit, ExplainedRule, ExplainedSelection, ExplainedText, Explanation, Fate, Outside, ScopePart, because,
+    parts,
+};
+use crate::message::{Corp, Message, Side};
+use crate::normalise::{Folded, Normalisation};
+use crate::rules::{Chat, Fact, Kind, Scope};
+
+impl Engine {
+    /// Why each rule holds for a message or does not.
+    #[must_use]
+    pub fn explain(&self, corp: &Corp, message: &Message) -> Explanation {
+        let mut scratch = Scratch::default();
+        self.collect(message, &mut scratch);
+        scratch.order();
+        let parties = Parties::of(self, corp, message);
+        let view = View::new(message, &parties);
+        let allowed = AllowHits::new(&self.allow, message);
+        let mut rules = Vec::new();
+        for (pack, pack_at) in self.packs.iter().zip(0..) {
+            for (rule, rule_at) in pack.rules.iter().zip(0..) {
+                let at = RuleRef { pack: pack_at, rule: rule_at };
+                let hits = of_rule(&scratch.hits, at);
+                rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed }));
+            }
+        }
+        let evaluated = self.standing(corp, message) == Standing::Evaluate;
+        Explanation { evaluated, texts: message.all_texts().map(explained_text).collect(), rules }
+    }
+}
+
+fn explained_text(text: &crate::message::Text) -> ExplainedText {
+    let normalised = Folded::of(&text.text, Normalisation::default()).text().to_owned();
+    ExplainedText { field: text.field.clone(), text: text.text.clone(), normalised }
+}
+
+fn explained(case: &Case<'_>) -> ExplainedRule {
+    let Case { pack, rule, view, .. } = case;
+    let trace = judge::trace(case);
+    let names: Vec<String> = rule.selections.iter().map(|selection| selection.name.to_string()).collect();
+    let name = |selection: usize| names.get(selection).cloned().unwrap_or_default();
+    let holds = |selection: usize, negated: bool| {
+        let seen = trace.selections.get(selection);
+        seen.is_some_and(|seen| if negated { seen.holds_negated } else { seen.holds })
+    };
+    let fate = |fate: judge::Fate| match fate {
+        judge::Fate::Counted => Fate::Counted,
+        judge::Fate::Elsewhere => Fate::Elsewhere,
+        judge::Fate::Allowed => Fate::Allowed,
+        judge::Fate::NotNear(selection) => Fate::NotNear { to: name(selection) },
+        judge::Fate::Denied(selection) => Fate::Denied { by: selection.map(name).unwrap_or_default() },
+    };
+    let selections = rule.selections.iter().zip(&trace.selections).map(|(selection, seen)| {
+        let hits = seen
+            .hits
+            .iter()
+            .filter_map(|(hit, became)| Some(explained_hit(hit.describe(rule, view.message)?, fate(*became))));
+        ExplainedSelection {
+            name: selection.name.to_string(),
+            kind: kind(&selection.kind),
+            holds: seen.holds,
+            hits: hits.collect(),
+        }
+    });
+    let outside = outside(view.parties, &rule.scope, view.message);
+    ExplainedRule {
+        pack: pack.id.to_string(),
+        rule: rule.id.to_string(),
+        title: rule.title.clone(),
+        level: rule.level_by(trace.reported.iter().map(|hit| hit.channel)),
+        holds: trace.holds && outside.is_empty(),
+        outside,
+        condition_holds: trace.holds,
+        condition: parts(&rule.condition, &names, &holds),
+        because: because(&rule.condition, &names, &holds),
+        selections: selections.collect(),
+    }
+}
+
+fn explained_hit(hit: Hit, fate: Fate) -> ExplainedHit {
+    let Hit { word, field, start, end, channel, obfuscated, .. } = hit;
+    ExplainedHit { word: word.to_string(), field, start, end, channel, obfuscated, fate }
+}
+
+fn kind(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Words(_) => "words",
+        Kind::Regex(_) => "regex",
+        Kind::Validator(_) => "validator",
+        Kind::Fact(fact) => match fact {
+            Fact::File(_) => "file",
+            Fact::Amount(_) => "amount",
+            Fact::Host(_) => "host",
+            Fact::Type(_) => "type",
+            Fact::Chat(_) => "chat",
+            Fact::Time(_) => "time",
+            Fact::Side(_) => "side",
+        },
+    }
+}
+
+/// What of the scope a message does not meet.
+fn outside(parties: &Parties<'_>, scope: &Scope, message: &Message) -> Vec<Outside> {
+    let unmet = ScopePart::ALL.into_iter().filter(|part| !parties.meets(*part, scope, message));
+    unmet.map(|part| Outside { part, asked: asked(part, scope), found: found(part, parties, message) }).collect()
+}
+
+fn asked(part: ScopePart, scope: &Scope) -> Vec<String> {
+    match part {
+        ScopePart::From => scope.from.iter().map(|side| side_name(*side)).collect(),
+        ScopePart::To => scope.to.iter().map(|side| side_name(*side)).collect(),
+        ScopePart::Types => scope.types.clone(),
+        ScopePart::Labels => scope.labels.clone(),
+        ScopePart::Chat => scope.chat.into_iter().map(chat_name).collect(),
+    }
+}
+
+fn found(part: ScopePart, parties: &Parties<'_>, message: &Message) -> Vec<String> {
+    match part {
+        ScopePart::From => vec![side_name(parties.from)],
+        ScopePart::To => {
+            let mut sides: Vec<String> = parties.to.iter().map(|side| side_name(*side)).collect();
+            sides.sort();
+            sides.dedup();
+            sides
+        }
+        ScopePart::Types => vec![message.msgtype.clone()],
+        ScopePart::Labels => parties.labels().to_vec(),
+        ScopePart::Chat => vec![chat_name(Chat::of(message))],
+    }
+}
+
+fn side_name(side: Side) -> String {
+    let name = match side {
+        Side::Employee => "employee",
+        Side::External => "external",
+        Side::Robot => "robot",
+        Side::Unknown => "unknown",
+    };
+    name.to_owned()
+}
+
+fn chat_name(chat: Chat) -> String {
+    if chat == Chat::Group { "group".to_owned() } else { "single".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::parse::parse_line;
+    use crate::rules::Pack;
+
+    const RULE: &str = "pack: p
+version: 1
+title: { zh: 包, en: P }
+rules:
+  - id: r
+    title: { zh: 则, en: R }
+    category: c
+    level: high
+    scope: { from: employee, to: external, types: [text] }
+    detection:
+      promise: { words: [零风险, 保本], allow: [保本行] }
+      product: { words: [理财], near: promise, within: 4 }
+      denial: { words: [不是], near: promise, within: 2 }
+      card: { validator: mobile }
+      condition: promise and (product or card) and not denial
+";
+
+    fn engine() -> Engine {
+        let pack =
+            Pack::parse("p.yaml", RULE.as_bytes(), &BTreeMap::new()).unwrap_or_else(|error| panic!("{error:#?}"));
+        Engine::compile(vec![pack], None).unwrap()
+    }
+
+    fn message(text: &str) -> Message {
+        let line = serde_json::json!({
+            "msgid": "m", "action": "send", "from": "li.na", "tolist": ["wmExAmPlEAAA0001customerAAAAAAAA"], "msgtime": 1,
+            "msgtype": "text", "text": { "content": text },
+        });
+        parse_line(line.to_string().as_bytes()).message.unwrap()
+    }
+
+    fn rule(text: &str) -> ExplainedRule {
+        engine().explain(&Corp::new("ww1"), &message(text)).rules.remove(0)
+    }
+
+    /// Word and fate of all hits.
+    fn fates(rule: &ExplainedRule) -> Vec<(String, Fate)> {
+        let hits = rule.selections.iter().flat_map(|selection| &selection.hits);
+        hits.map(|hit| (hit.word.clone(), hit.fate.clone())).collect()
+    }
+
+    #[test]
+    fn every_hit_has_a_fate() {
+        let near = |to: &str| Fate::NotNear { to: to.into() };
+        let denied = || Fate::Denied { by: "denial".into() };
+        for (text, holds, expected) in [
+            ("理财零风险", true, &[("零风险", Fate::Counted), ("理财", Fate::Counted)][..]),
+            ("理财一二三四五零风险", false, &[("零风险", Fate::Counted), ("理财", near("promise"))]),
+            ("理财不是零风险", false, &[("零风险", denied()), ("理财", Fate::Counted), ("不是", Fate::Counted)]),
+            ("在保本行开会", false, &[("保本", Fate::Allowed)]),
+            ("零风险 13800138000", true, &[("零风险", Fate::Counted), ("mobile", Fate::Counted)]),
+            (
+                "这是一条引用/回复消息：\n\"李娜：\n理财零风险\"\n------\n收到",
+                false,
+                &[("零风险", Fate::Elsewhere), ("理财", Fate::Elsewhere)],
+            ),
+        ] {
+            let rule = rule(text);
+            let expected: Vec<(String, Fate)> =
+                expected.iter().map(|(word, fate)| ((*word).to_owned(), fate.clone())).collect();
+            assert_eq!((rule.holds, fates(&rule)), (holds, expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_says_what_decides_and_what_is_out_of_scope() {
+        let denied = rule("理财不是零风险");
+        let text: String = denied.condition.iter().map(|part| part.text.as_str()).collect();
+        assert_eq!(text, "promise and (product or card) and not denial");
+        assert_eq!(denied.because, [crate::explain::Reason { selection: "denial".into(), holds: true }]);
+        let mut inward = message("理财零风险");
+        inward.from = "wmExAmPlEAAA0001customerAAAAAAAA".into();
+        inward.to = vec!["li.na".into(), "zhou".into()];
+        let rule = engine().explain(&Corp::new("ww1"), &inward).rules.remove(0);
+        assert!(!rule.holds && rule.condition_holds);
+        let outside: Vec<_> =
+            rule.outside.iter().map(|it| (it.part.as_str(), it.asked.join(","), it.found.join(","))).collect();
+        let pair = |part, asked: &str, found: &str| (part, asked.to_owned(), found.to_owned());
+        assert_eq!(outside, [pair("from", "employee", "external"), pair("to", "external", "employee")]);
+    }
+
+    #[test]
+    fn texts_are_shown_normalised() {
+        let explanation = engine().explain(&Corp::new("ww1"), &message("保-本 Ａ"));
+        assert_eq!(explanation.texts[0].normalised, "保本a");
+        assert!(explanation.evaluated);
+    }
+
+    proptest::proptest! {
+        /// The explanation and the engine say the same, whatever the text.
+        #[test]
+        fn it_agrees_with_the_engine(text in "(理财|零风险|保本|保本行|不是|13800138000|一|，|\n){0,12}") {
+            let (engine, message) = (engine(), message(&text));
+            let found = !engine.evaluate(&Corp::new("ww1"), &message, &mut Scratch::default()).is_empty();
+            proptest::prop_assert_eq!(engine.explain(&Corp::new("ww1"), &message).rules[0].holds, found);
+        }
+    }
+}
