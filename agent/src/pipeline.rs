@@ -5,6 +5,7 @@
 
 mod batch;
 mod resume;
+mod windows;
 
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use watchpost_policy::identity::TenantKey;
 use watchpost_policy::message::Corp;
 use watchpost_policy::parse::parse_line;
 use watchpost_policy::rules::Disclose;
-use watchpost_policy::summary::{SummaryContext, summarise};
+use watchpost_policy::summary::{MessageFacts, SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
 use watchpost_proto::v1::summary::Kind;
 
@@ -29,6 +30,7 @@ use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
 use crate::summary::{MadeUnder, unread_loss};
 
 use batch::{Batch, Taken};
+use windows::{Added, WindowsUnder};
 
 /// Reads exports. One per process.
 pub struct Pipeline {
@@ -100,7 +102,7 @@ impl Pipeline {
             now.offset = lines.offset();
             now.prefix = lines.digest().map_or(now.prefix, |digest| digest.0);
             now.state = if batch.ended { FileState::Done } else { FileState::Reading };
-            self.store.transaction(|tx| commit(tx, &mut now, &batch, lost.as_ref()))?;
+            self.commit(&mut now, &batch, lost.as_ref())?;
             lost = None;
             *row = now.clone();
             committed();
@@ -150,9 +152,35 @@ impl Pipeline {
             ceiling: self.ceiling,
             accounts: self.engine.accounts(),
         };
-        let findings = self.engine.evaluate(corp, &message, &mut self.scratch);
-        let summaries = findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
-        batch.take(Taken::new(&self.engine, &key, corp, &message, summaries, batch.now_ms, self.config.horizon_days));
+        let evaluated = self.engine.look(corp, &message, &key, &mut self.scratch);
+        let summaries = evaluated.findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
+        let added = (!evaluated.contributions.is_empty()).then(|| Added {
+            facts: MessageFacts::of(&message, evaluated.person.as_ref(), &context),
+            contributions: evaluated.contributions,
+        });
+        let (now_ms, horizon_days) = (batch.now_ms, self.config.horizon_days);
+        let mut taken = Taken::new(&self.engine, &key, corp, &message, summaries, now_ms, horizon_days);
+        taken.added = added;
+        batch.take(taken);
+    }
+
+    fn commit(&self, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) -> Result<(), StoreError> {
+        let (corp, key) = (Corp::new(row.corp.as_str()), TenantKey(self.device.tenant_key));
+        let context = SummaryContext {
+            tenant: &self.device.tenant,
+            corp: &corp,
+            key: &key,
+            ceiling: self.ceiling,
+            accounts: self.engine.accounts(),
+        };
+        let windows = WindowsUnder {
+            engine: &self.engine,
+            context,
+            made: batch.made,
+            now_ms: batch.now_ms,
+            horizon_ms: horizon_ms(batch.now_ms, self.config.horizon_days),
+        };
+        self.store.transaction(|tx| commit(tx, row, batch, lost, &windows))
     }
 
     fn set_aside(&self, row: &mut FileRow, mut now: FileRow, aside: Aside) -> Result<Outcome, StoreError> {
@@ -179,13 +207,27 @@ impl Pipeline {
     }
 }
 
-/// The one transaction: remembered messages, tallies, findings, ledger and progress, all or nothing.
-fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) -> Result<(), StoreError> {
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The first moment of the horizon: messages are remembered by whole days.
+pub(crate) fn horizon_ms(now_ms: i64, horizon_days: i64) -> i64 {
+    (now_ms.div_euclid(DAY_MS) - horizon_days) * DAY_MS
+}
+
+/// The one transaction: remembered messages, windows, tallies, findings, ledger and progress, all or nothing.
+fn commit(
+    tx: &Tx<'_>,
+    row: &mut FileRow,
+    batch: &Batch,
+    lost: Option<&Kind>,
+    windows: &WindowsUnder<'_>,
+) -> Result<(), StoreError> {
     if let Some(lost) = lost {
         tx.append(Lane::Urgent, &batch.made.record(lost.clone())?)?;
     }
     let seen = tx.remember(batch.taken.iter().map(|taken| &taken.remembered))?;
     let mut tallies = batch::Tallies::default();
+    let mut added = Vec::new();
     for (taken, seen) in batch.taken.iter().zip(seen) {
         match seen {
             Seen::Repeat => {
@@ -196,6 +238,8 @@ fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) ->
             Seen::New => tallies.count(taken),
         }
         row.counts.messages += 1;
+        // A message that cannot be known again would contribute with every repeat.
+        added.extend(taken.added.as_ref().filter(|_| taken.remembered.is_some()));
         for summary in &taken.summaries {
             tx.append(Lane::Urgent, &batch.made.record(crate::summary::finding(&row.corp, summary))?)?;
             tx.disclosed(batch.made.at_ms, &crate::summary::disclosure(summary))?;
@@ -204,5 +248,6 @@ fn commit(tx: &Tx<'_>, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) ->
     }
     tallies.write(tx)?;
     batch.add_counts(&mut row.counts);
+    row.counts.findings += windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
     tx.put_file(row)
 }

@@ -10,6 +10,7 @@ mod ledger;
 mod memory;
 mod outbox;
 mod tallies;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ pub use ledger::Disclosure;
 pub use memory::{Remembered, Seen};
 pub use outbox::{Backlog, LaneState, OutboxFault, Outgoing, SegmentRow, lane_name, verify_chains};
 pub use tallies::{TallyDelta, TallyRow};
+pub use windows::{FolderId, RuleId, WindowGroup};
 
 /// File name of the database inside the state folder.
 pub const FILE_NAME: &str = "agent.db";
@@ -33,8 +35,10 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
-/// Version of the schema below, kept in `user_version`.
-const SCHEMA: i32 = 1;
+/// What each version of the schema added, the first one first.
+const SCHEMAS: [&[&str]; 2] = [&[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA], &[windows::SCHEMA]];
+/// Version of the schema, kept in `user_version`.
+const SCHEMA: i32 = SCHEMAS.len() as i32;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -194,11 +198,12 @@ fn check_schema(db: &Connection) -> Result<i32, StoreError> {
 }
 
 fn create_schema(db: &mut Connection) -> Result<(), StoreError> {
-    if check_schema(db)? == SCHEMA {
+    let present = check_schema(db)?;
+    if present == SCHEMA {
         return Ok(());
     }
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for part in [files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA] {
+    for part in SCHEMAS.iter().skip(usize::try_from(present).unwrap_or(0)).copied().flatten() {
         tx.execute_batch(part)?;
     }
     tx.pragma_update(None, "user_version", SCHEMA)?;
@@ -259,6 +264,20 @@ mod tests {
         });
         assert!(matches!(failed, Err(StoreError::Full)));
         assert_eq!(store.read(|tx| tx.backlog()).unwrap().records(), 0);
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_gains_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+        SCHEMAS[0].iter().for_each(|part| db.execute_batch(part).unwrap());
+        db.execute("INSERT INTO tally VALUES ('ww/li', 7, 1, 1, 0, 1, 0)", []).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        drop(db);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.read(|tx| tx.tallies_unreported(9)).unwrap().len(), 1);
+        assert_eq!(store.read(|tx| tx.furthest_watermark()).unwrap(), 0);
+        assert_eq!(check_schema(&store.lock()).unwrap(), SCHEMA);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use watchpost_policy::engine::Engine;
 use watchpost_policy::matcher::Channel;
 use watchpost_policy::message::known_type;
 use watchpost_policy::rules::{Disclose, Level, Status};
-use watchpost_policy::summary::{FindingSummary, HitSummary};
+use watchpost_policy::summary::{FindingSummary, HitSummary, WindowSummary};
 use watchpost_proto::v1::{self, summary::Kind};
 use watchpost_proto::{Digest, digest};
 
@@ -68,7 +68,29 @@ pub fn finding(corp: &str, found: &FindingSummary) -> Kind {
         disclose: disclose(found.disclosed).into(),
         excerpt: found.excerpt.clone().unwrap_or_default(),
         withdrawn: false,
+        window: found.window.as_ref().map(window),
     })
+}
+
+/// The same finding, taken back.
+pub fn withdrawn(corp: &str, found: &FindingSummary) -> Kind {
+    match finding(corp, found) {
+        Kind::Finding(finding) => Kind::Finding(v1::Finding { withdrawn: true, ..finding }),
+        other => other,
+    }
+}
+
+fn window(window: &WindowSummary) -> v1::Window {
+    v1::Window {
+        kind: window.kind.to_owned(),
+        within_ms: window.within_ms,
+        first_ms: window.first_ms,
+        last_ms: window.last_ms,
+        count: window.count,
+        value: window.value,
+        msgids: window.msgids.clone(),
+        open: window.open,
+    }
 }
 
 /// The same finding as the ledger tells it to the employee.
@@ -77,7 +99,7 @@ pub fn disclosure(found: &FindingSummary) -> Disclosure {
         person: found.person.clone().unwrap_or_default(),
         pack: found.pack.clone(),
         rule: found.rule.clone(),
-        msgid: found.msgid.clone().unwrap_or_default(),
+        msgid: found.msgid.clone().filter(|_| found.window.is_none()).unwrap_or_default(),
         disclose: found.disclosed.as_str().to_owned(),
         excerpt: found.excerpt.clone().unwrap_or_default(),
     }

@@ -10,6 +10,10 @@ use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
 
+mod window;
+
+pub use window::WindowView;
+
 /// An alert as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alert {
@@ -62,6 +66,9 @@ pub struct Item {
     pub device: String,
     /// What was found in it and how, as many as the record lists.
     pub hits: Vec<ItemHit>,
+    /// The window it is about, where it is about one; message, time, sender and room are then those of its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowView>,
 }
 
 /// One hit of a finding.
@@ -96,6 +103,9 @@ pub struct VisibleFinding {
     pub status: &'static str,
     /// The archive's message id.
     pub msgid: String,
+    /// The window it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowView>,
     /// Devices that hold it and are not quarantined.
     pub devices: Vec<String>,
 }
@@ -205,6 +215,7 @@ fn read_item((device, bytes): (Vec<u8>, Vec<u8>)) -> Item {
         excerpt: finding.excerpt,
         device: device_name(&device),
         hits: finding.hits.into_iter().map(read_hit).collect(),
+        window: finding.window.map(WindowView::of),
     }
 }
 
@@ -240,6 +251,7 @@ fn read_visible(row: &rusqlite::Row<'_>) -> rusqlite::Result<VisibleFinding> {
         pack: finding.pack,
         rule: finding.rule,
         msgid: finding.msgid,
+        window: finding.window.map(WindowView::of),
         devices: device_names(&row.get::<_, String>(0)?),
     })
 }

@@ -17,6 +17,8 @@ use crate::validators::{Found, Validator};
 /// A rule that holds for a message. One message with many words of one rule is one finding.
 #[derive(Clone, Debug)]
 pub struct Finding {
+    /// The rule, in the engine that found it.
+    pub at: RuleAt,
     /// Id of the pack.
     pub pack: Arc<str>,
     /// Version of the pack.
@@ -43,6 +45,8 @@ pub struct Finding {
     pub hits_capped: bool,
     /// What the rule's validators look for is never shown whole, whatever `disclose` says.
     pub secrets: Vec<Validator>,
+    /// Numbers of the selections that hold, where the rule's window asks for them.
+    pub(crate) holding: Vec<usize>,
 }
 
 /// One hit of one word, pattern or validator.
@@ -82,7 +86,7 @@ pub enum Standing {
 pub struct Scratch {
     matcher: MatchScratch,
     hits: Vec<RawHit>,
-    rules: Vec<RuleRef>,
+    rules: Vec<RuleAt>,
 }
 
 /// Why an engine could not be made.
@@ -112,6 +116,10 @@ pub struct Engine {
     plan: Plan,
     /// Only for whoever skims.
     watch: OnceLock<Watch>,
+    /// Rules that look at messages for which they do not hold.
+    every: Vec<RuleAt>,
+    /// Whether a rule has a window.
+    windowed: bool,
     digest: PolicyDigest,
 }
 
@@ -137,7 +145,10 @@ impl Engine {
         let allow = Allow::compile(&packs)?;
         let plan = Plan::of(&packs);
         let digest = policy_digest(&packs);
-        Ok(Self { packs, accounts, matcher, lists, allow, plan, watch: OnceLock::new(), digest })
+        let every = plan::rules(&packs).filter(|(_, rule)| rule.needs_every_message()).map(|(at, _)| at).collect();
+        let windowed = plan::rules(&packs).any(|(_, rule)| rule.window.is_some());
+        let watch = OnceLock::new();
+        Ok(Self { packs, accounts, matcher, lists, allow, plan, watch, every, windowed, digest })
     }
 
     /// The packs.
@@ -199,17 +210,25 @@ impl Engine {
         })
     }
 
-    /// The findings of a message, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].
+    /// The rules that hold for a message by itself, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].
     pub fn evaluate(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
+        let mut findings = self.holding(corp, message, scratch);
+        if self.windowed {
+            findings.retain(|finding| self.is_single(finding.at));
+        }
+        scratch.release();
+        findings
+    }
+
+    /// The rules whose condition holds for a message, those with a window among them. Its hits stay in `scratch`.
+    pub(crate) fn holding(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
+        scratch.hits.clear();
         if self.standing(corp, message) != Standing::Evaluate {
             return Vec::new();
         }
         let capped = self.collect(message, scratch);
         self.choose(message, scratch);
-        let findings =
-            if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) };
-        scratch.release();
-        findings
+        if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) }
     }
 
     /// Which side an id stands on: an account of the roster is an employee, else the shape of the id decides.
@@ -259,45 +278,60 @@ impl Engine {
     }
 
     /// Judges one rule by its hits.
-    fn judge(&self, at: RuleRef, hits: &[RawHit], view: &View<'_>, allowed: &AllowHits<'_>) -> Option<Finding> {
+    fn judge(&self, at: RuleAt, hits: &[RawHit], view: &View<'_>, allowed: &AllowHits<'_>) -> Option<Finding> {
         let pack = self.packs.get(at.pack as usize)?;
         let rule = pack.rules.get(at.rule as usize)?;
         if !view.parties.within(&rule.scope, view.message) {
             return None;
         }
-        let reported = judge::judge(&judge::Case { pack, rule, at, view, hits, allowed })?;
-        Some(held(pack, rule, reported, view))
+        let verdict = judge::judge(&judge::Case { pack, rule, at, view, hits, allowed })?;
+        Some(held(finding_of(pack, rule, at), rule, verdict, view))
     }
 }
 
-/// The rule holds for the message with these hits.
-fn held(pack: &Pack, rule: &Rule, reported: Vec<RawHit>, view: &View<'_>) -> Finding {
-    let more = reported.len() > HITS_MAX;
+/// What a rule's findings say whatever the message.
+fn finding_of(pack: &Pack, rule: &Rule, at: RuleAt) -> Finding {
     Finding {
+        at,
         pack: pack.id.clone(),
         pack_version: pack.version,
         pack_digest: pack.digest(),
         rule: rule.id.clone(),
         category: rule.category.clone(),
-        level: rule.level_by(reported.iter().map(|hit| hit.channel)),
+        level: rule.level,
         status: rule.status,
         disclose: rule.disclose,
         sla: rule.sla,
-        person: view.parties.person.clone(),
-        hits: reported.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, view.message)).collect(),
-        hits_capped: view.capped.get() || more,
+        person: None,
+        hits: Vec::new(),
+        hits_capped: false,
         secrets: rule.validators(),
+        holding: Vec::new(),
+    }
+}
+
+/// The rule holds for the message with these hits.
+fn held(finding: Finding, rule: &Rule, verdict: judge::Verdict, view: &View<'_>) -> Finding {
+    let judge::Verdict { reported, holding } = verdict;
+    Finding {
+        level: rule.level_by(reported.iter().map(|hit| hit.channel)),
+        person: view.parties.person.clone(),
+        hits_capped: view.capped.get() || reported.len() > HITS_MAX,
+        hits: reported.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, view.message)).collect(),
+        holding,
+        ..finding
     }
 }
 
 /// The hits of one rule, of all hits in order.
-fn of_rule(hits: &[RawHit], at: RuleRef) -> &[RawHit] {
+fn of_rule(hits: &[RawHit], at: RuleAt) -> &[RawHit] {
     let first = hits.partition_point(|hit| hit.rule() < at);
     let rest = hits.get(first..).unwrap_or_default();
     rest.get(..rest.partition_point(|hit| hit.rule() == at)).unwrap_or_default()
 }
 
 mod allow;
+mod contribute;
 mod judge;
 mod plan;
 mod self_test;
@@ -305,6 +339,7 @@ mod trace;
 mod view;
 
 use allow::{Allow, AllowHits};
+pub use contribute::{Contributed, Evaluated};
 use plan::Plan;
 pub use plan::{Interest, Look};
 use view::View;
@@ -331,11 +366,13 @@ impl Scratch {
     }
 }
 
-/// A rule by its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct RuleRef {
-    pack: u32,
-    rule: u32,
+/// A rule of an engine, by its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleAt {
+    /// Number of the pack.
+    pub pack: u32,
+    /// Number of the rule in the pack.
+    pub rule: u32,
 }
 
 /// Which selection a list of the matcher belongs to.
@@ -347,8 +384,8 @@ struct ListRef {
 }
 
 impl ListRef {
-    fn rule(self) -> RuleRef {
-        RuleRef { pack: self.pack, rule: self.rule }
+    fn rule(self) -> RuleAt {
+        RuleAt { pack: self.pack, rule: self.rule }
     }
 }
 
@@ -388,13 +425,13 @@ impl RawHit {
     }
 
     /// A hit of a pattern or validator.
-    fn found(at: RuleRef, selection: u32, word: u32, text: u32, found: Found, channel: Channel) -> Self {
+    fn found(at: RuleAt, selection: u32, word: u32, text: u32, found: Found, channel: Channel) -> Self {
         let Found { start, end } = found;
         Self { pack: at.pack, rule: at.rule, text, start, end, selection, word, channel, obfuscated: false }
     }
 
-    fn rule(&self) -> RuleRef {
-        RuleRef { pack: self.pack, rule: self.rule }
+    fn rule(&self) -> RuleAt {
+        RuleAt { pack: self.pack, rule: self.rule }
     }
 
     fn describe(&self, rule: &Rule, message: &Message) -> Option<Hit> {

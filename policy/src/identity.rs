@@ -58,6 +58,10 @@ digest_type!(
     /// Digest over the pack digests of an engine. Shown as 64 hex characters.
     PolicyDigest
 );
+digest_type!(
+    /// Digest of what decides whether a rule holds: its scope, detection and window with the files they name. Shown as 64 hex characters.
+    RuleDigest
+);
 
 /// The tenant's secret key K. Never printed.
 #[derive(Clone)]
@@ -156,7 +160,7 @@ impl Parts {
         Sha256::digest(&self.0).into()
     }
 
-    fn hmac(self, key: &TenantKey) -> [u8; 32] {
+    pub(crate) fn hmac(self, key: &TenantKey) -> [u8; 32] {
         // HMAC pads a key shorter than the block with zeros; doing it here makes the construction infallible.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&key.0);
@@ -164,6 +168,12 @@ impl Parts {
         mac.update(&self.0);
         mac.finalize().into_bytes().into()
     }
+}
+
+/// A short digest that tells the values of one group of messages apart.
+pub(crate) fn value_digest(value: &str) -> u64 {
+    let digest = Parts::new("watchpost/window-value").str(value).sha256();
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn keyed_mid(corp: &Corp, message: &Message) -> Parts {

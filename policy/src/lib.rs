@@ -30,6 +30,7 @@ pub mod scan;
 pub mod skim;
 pub mod summary;
 pub mod validators;
+pub mod windows;
 
 mod condition;
 mod facts;

@@ -34,10 +34,11 @@ use serde::Serialize;
 
 use crate::calendar::Calendar;
 use crate::condition::Condition;
-use crate::identity::{PackDigest, Parts};
+use crate::identity::{PackDigest, Parts, RuleDigest};
 use crate::matcher::Channel;
 use crate::message::Side;
 use crate::validators::Validator;
+use crate::windows::Window;
 use crate::yaml;
 
 mod read;
@@ -139,6 +140,10 @@ pub struct Rule {
     pub legal_basis: Vec<Title>,
     /// What its author knows about false alarms.
     pub note: Option<Title>,
+    /// What it measures over many messages, instead of holding for each.
+    pub window: Option<Window>,
+    /// Digest of what decides whether it holds.
+    pub digest: RuleDigest,
     /// The rule's own tests.
     pub tests: Vec<RuleTest>,
     /// Line of the rule in its file.

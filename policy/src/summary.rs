@@ -9,6 +9,11 @@ use crate::identity::{FindingId, FindingKey, PackDigest, TenantKey, finding_id, 
 use crate::matcher::Channel;
 use crate::message::{Account, Corp, Message};
 use crate::rules::{Disclose, Level, Status};
+use crate::validators::Validator;
+
+mod window;
+
+pub use window::{FoundWindow, MessageFacts, WindowSummary, summarise_window};
 
 /// What a summary is made under.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +77,9 @@ pub struct FindingSummary {
     pub disclosed: Disclose,
     /// The excerpt, as far as `disclosed` allows.
     pub excerpt: Option<String>,
+    /// The window, where the finding is about one; message, time, sender and room are then those of its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowSummary>,
 }
 
 /// A hit as it leaves the device.
@@ -130,6 +138,7 @@ pub fn summarise(finding: &Finding, message: &Message, context: &SummaryContext<
         hits_capped: finding.hits_capped,
         disclosed,
         excerpt: first_excerpt(finding, message, disclosed),
+        window: None,
     }
 }
 
@@ -161,19 +170,21 @@ fn hit_summary(hit: &Hit, disclosed: Disclose) -> HitSummary {
 fn first_excerpt(finding: &Finding, message: &Message, disclosed: Disclose) -> Option<String> {
     let field = &finding.hits.first()?.field;
     let text = message.text_of(field)?;
-    let hits: Vec<Span> = finding
-        .hits
-        .iter()
-        .filter(|hit| hit.field == *field)
-        .map(|hit| Span { start: hit.start, end: hit.end })
-        .collect();
-    let secrets: Vec<Span> = finding
-        .secrets
-        .iter()
-        .flat_map(|validator| validator.find(&text.text))
-        .map(|found| Span { start: found.start, end: found.end })
-        .collect();
-    excerpt(disclosed, &text.text, &hits, &secrets)
+    let hits = finding.hits.iter().filter(|hit| hit.field == *field);
+    text_excerpt(&finding.secrets, &text.text, hits, disclosed)
+}
+
+/// The excerpt of a text with these hits; what the rule's validators find in it is a secret.
+fn text_excerpt<'h>(
+    secrets: &[Validator],
+    text: &str,
+    hits: impl Iterator<Item = &'h Hit>,
+    disclosed: Disclose,
+) -> Option<String> {
+    let hits: Vec<Span> = hits.map(|hit| Span { start: hit.start, end: hit.end }).collect();
+    let found = secrets.iter().flat_map(|validator| validator.find(text));
+    let secrets: Vec<Span> = found.map(|found| Span { start: found.start, end: found.end }).collect();
+    excerpt(disclosed, text, &hits, &secrets)
 }
 
 /// Cuts at a character so that the result has at most [`STRING_BYTES_MAX`] bytes.

@@ -82,6 +82,20 @@ fn finding() -> v1::Finding {
         disclose: v1::Disclose::Masked.into(),
         excerpt: "＊保本保收益＊".into(),
         withdrawn: true,
+        window: None,
+    }
+}
+
+fn window() -> v1::Window {
+    v1::Window {
+        kind: "count".into(),
+        within_ms: 600_000,
+        first_ms: 1_772_416_861_007,
+        last_ms: 1_772_416_922_014,
+        count: 21,
+        value: 22,
+        msgids: vec!["9100000007777777777_1772416861007_external".into(), "m2".into()],
+        open: true,
     }
 }
 
@@ -148,6 +162,7 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 at_ms: 1_795_053_600_000,
             }),
         ),
+        ("finding-window", Kind::Finding(v1::Finding { window: Some(window()), ..finding() })),
         ("finding-channel", Kind::Finding(v1::Finding { hits: vec![disguised()], ..finding() })),
     ]
 }

@@ -26,6 +26,9 @@ const STATEMENT_KEPT_MS: i64 = 90 * DAY_MS;
 /// Where the store keeps the day of the last posture told.
 const POSTURE_DAY: &str = "posture_day";
 
+/// Where the store keeps the first day of the horizon by which windows were forgotten last.
+const WINDOWS_DAY: &str = "windows_day";
+
 /// How one batch of tallies and file reports went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
@@ -93,6 +96,11 @@ impl Intake {
         let horizon_ms = first_day * DAY_MS;
         self.pipeline.store.transaction(|tx| {
             tx.forget_days(now_ms, horizon)?;
+            tx.forget_window_texts(now_ms)?;
+            if tx.seen(WINDOWS_DAY)?.as_deref() != Some(&first_day.to_be_bytes()) {
+                tx.forget_windows(horizon_ms)?;
+                tx.put_seen(WINDOWS_DAY, &first_day.to_be_bytes())?;
+            }
             tx.forget_tallies(u32::try_from(first_day * 24).unwrap_or(0))?;
             tx.forget_files(horizon_ms)?;
             tx.forget_disclosures(now_ms - STATEMENT_KEPT_MS)?;

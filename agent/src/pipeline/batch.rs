@@ -8,6 +8,7 @@ use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
 
+use super::windows::Added;
 use crate::store::{FileCounts, Remembered, StoreError, TallyDelta, Tx};
 use crate::summary::MadeUnder;
 
@@ -15,6 +16,8 @@ use crate::summary::MadeUnder;
 const MESSAGES_MAX: usize = 100_000;
 /// Findings of one transaction; a few megabytes of records.
 const SUMMARIES_MAX: usize = 8_192;
+/// Contributions to windows of one transaction; each touches some pages of the database.
+const CONTRIBUTIONS_MAX: usize = 50_000;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Messages and counts of one transaction.
@@ -24,6 +27,7 @@ pub(super) struct Batch {
     pub(super) now_ms: i64,
     pub(super) taken: Vec<Taken>,
     summaries: usize,
+    contributions: usize,
     pub(super) out_of_scope: u64,
     /// The export ended with this batch.
     pub(super) ended: bool,
@@ -37,6 +41,7 @@ impl Batch {
             now_ms,
             taken: Vec::new(),
             summaries: 0,
+            contributions: 0,
             out_of_scope: 0,
             ended: false,
             counts: FileCounts::default(),
@@ -45,7 +50,7 @@ impl Batch {
 
     /// Whether what it holds in memory, and would add to the outbox, is enough for one transaction.
     pub(super) fn is_full(&self) -> bool {
-        self.taken.len() >= MESSAGES_MAX || self.summaries >= SUMMARIES_MAX
+        self.taken.len() >= MESSAGES_MAX || self.summaries >= SUMMARIES_MAX || self.contributions >= CONTRIBUTIONS_MAX
     }
 
     pub(super) fn defect(&mut self, kind: &str) {
@@ -67,6 +72,7 @@ impl Batch {
 
     pub(super) fn take(&mut self, taken: Taken) {
         self.summaries += taken.summaries.len();
+        self.contributions += taken.added.as_ref().map_or(0, |added| added.contributions.len());
         self.taken.push(taken);
     }
 
@@ -92,6 +98,8 @@ impl Batch {
 pub(super) struct Taken {
     pub(super) remembered: Option<Remembered>,
     pub(super) summaries: Vec<FindingSummary>,
+    /// What it adds to windows.
+    pub(super) added: Option<Added>,
     hour: u32,
     /// Own accounts among the parties, and whether each is the sender.
     parties: Vec<(String, bool)>,
@@ -113,7 +121,7 @@ impl Taken {
         // A message that cannot be known again must not be counted: a second export of it would count it twice.
         let parties = if remembered.is_some() { own_parties(engine, corp, message) } else { Vec::new() };
         let hour = u32::try_from(msgtime.div_euclid(HOUR_MS)).unwrap_or(0);
-        Self { remembered, summaries, hour, parties }
+        Self { remembered, summaries, added: None, hour, parties }
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::Output;
-use crate::alerts::{self, Alert, Item, ItemHit};
+use crate::alerts::{self, Alert, Item, ItemHit, WindowView};
 use crate::config::Config;
 use crate::derive;
 
@@ -114,7 +114,7 @@ fn print(out: &mut Output, shown: &Shown) -> anyhow::Result<()> {
     out.row(&["MSGID", "MSGTIME", "FROM", "TO", "TYPE", "HOW", "EXCERPT"])?;
     for item in items {
         let time = item.msgtime.map(|at| at.to_string()).unwrap_or_default();
-        let how = how(&item.hits);
+        let how = item.window.as_ref().map_or_else(|| how(&item.hits), WindowView::in_short);
         out.row(&[&item.msgid, &time, &item.from, &item.to.join(","), &item.msgtype, &how, &item.excerpt])?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::{RawHit, RuleRef};
+use super::{RawHit, RuleAt};
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordList};
 use crate::message::Message;
 use crate::rules::{Kind, Pack, Words};
@@ -17,8 +17,8 @@ const ALLOWED_HITS_MAX: usize = 50_000;
 pub(super) struct Allow {
     matcher: PlainMatcher,
     /// By list of the matcher: the selection it belongs to.
-    lists: Vec<(RuleRef, u32)>,
-    selections: BTreeSet<(RuleRef, u32)>,
+    lists: Vec<(RuleAt, u32)>,
+    selections: BTreeSet<(RuleAt, u32)>,
 }
 
 impl Allow {
@@ -30,7 +30,7 @@ impl Allow {
                 for (selection, at) in rule.selections.iter().zip(0..) {
                     let Kind::Words(list) = &selection.kind else { continue };
                     if !list.allow.is_empty() {
-                        lists.push((RuleRef { pack: pack_at, rule: rule_at }, at));
+                        lists.push((RuleAt { pack: pack_at, rule: rule_at }, at));
                         words.push(phrases(list));
                     }
                 }
@@ -69,7 +69,7 @@ impl<'a> AllowHits<'a> {
     }
 
     /// Drops hits that lie inside an allowed phrase of their selection.
-    pub(super) fn drop_allowed(&self, rule: RuleRef, selection: u32, hits: &mut Vec<RawHit>) {
+    pub(super) fn drop_allowed(&self, rule: RuleAt, selection: u32, hits: &mut Vec<RawHit>) {
         if hits.is_empty() || !self.allow.selections.contains(&(rule, selection)) {
             return;
         }

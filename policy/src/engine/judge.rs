@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::view::View;
-use super::{AllowHits, RawHit, RuleRef};
+use super::{AllowHits, RawHit, RuleAt};
 use crate::rules::{Kind, Near, Order, Pack, Rule, Selection};
 use crate::validators::value;
 
@@ -11,17 +11,29 @@ use crate::validators::value;
 pub(super) struct Case<'a> {
     pub(super) pack: &'a Pack,
     pub(super) rule: &'a Rule,
-    pub(super) at: RuleRef,
+    pub(super) at: RuleAt,
     pub(super) view: &'a View<'a>,
     /// Hits of the rule's words.
     pub(super) hits: &'a [RawHit],
     pub(super) allowed: &'a AllowHits<'a>,
 }
 
-/// The hits to report, in order, or `None` when the rule does not hold.
-pub(super) fn judge(case: &Case<'_>) -> Option<Vec<RawHit>> {
+/// A rule that holds.
+pub(super) struct Verdict {
+    /// The hits to report, in order.
+    pub(super) reported: Vec<RawHit>,
+    /// The selections that hold, of those the rule's window asks for.
+    pub(super) holding: Vec<usize>,
+}
+
+/// Whether the rule holds, and by what.
+pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     let weighed = Weighed::of(case.rule, look(case, false)?);
-    weighed.condition_holds(case).then(|| reported(case.rule, &weighed.left))
+    let asked = case.rule.windowed_selections().iter().copied();
+    weighed.condition_holds(case).then(|| Verdict {
+        reported: reported(case.rule, &weighed.left),
+        holding: asked.filter(|selection| weighed.holds(case, *selection, false)).collect(),
+    })
 }
 
 /// The same judgement without stopping early, with what became of every hit.

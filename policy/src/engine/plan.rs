@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::RuleRef;
+use super::RuleAt;
 use crate::condition::Condition;
 use crate::message::Message;
 use crate::rules::{Fact, Kind, Pack, Rule, Selection};
@@ -58,17 +58,19 @@ impl Interest {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// Triggers by pack, rule and selection.
-    triggers: BTreeSet<(RuleRef, u32)>,
+    triggers: BTreeSet<(RuleAt, u32)>,
     /// Rules that need no trigger word, by message type.
     by_type: BTreeMap<String, Vec<Idle>>,
     other_types: Vec<Idle>,
     names: bool,
+    /// A rule's window looks at messages for which the rule does not hold.
+    every: bool,
 }
 
 /// A rule that may hold without a word.
 #[derive(Clone, Debug)]
 struct Idle {
-    rule: RuleRef,
+    rule: RuleAt,
     /// Empty: judged for every message.
     validators: Vec<Validator>,
 }
@@ -79,6 +81,9 @@ impl Plan {
         let mut idle: Vec<(Idle, Option<BTreeSet<String>>)> = Vec::new();
         for (at, rule) in rules(packs) {
             plan.names |= rule.selections.iter().any(|it| !it.fields.is_empty() && it.looks_at_names());
+            if rule.needs_every_message() {
+                plan.every = true;
+            }
             let Some(needed) = needed(&rule.condition, rule) else {
                 idle.push((Idle { rule: at, validators: Vec::new() }, types(rule)));
                 continue;
@@ -106,12 +111,12 @@ impl Plan {
     }
 
     /// Whether a hit of a selection is a reason to judge its rule.
-    pub(super) fn is_trigger(&self, rule: RuleRef, selection: u32) -> bool {
+    pub(super) fn is_trigger(&self, rule: RuleAt, selection: u32) -> bool {
         self.triggers.contains(&(rule, selection))
     }
 
     /// Rules to judge a message by although no trigger word stands in it.
-    pub(super) fn idle(&self, message: &Message) -> impl Iterator<Item = RuleRef> {
+    pub(super) fn idle(&self, message: &Message) -> impl Iterator<Item = RuleAt> {
         let may_hit = |validator: &Validator| message.all_texts().any(|text| validator.may_hit(&text.text));
         self.of_type(&message.msgtype)
             .iter()
@@ -123,7 +128,8 @@ impl Plan {
         self.by_type.get(msgtype).unwrap_or(&self.other_types)
     }
 
-    pub(super) fn interest(&self, lists: impl Iterator<Item = (RuleRef, u32)>) -> Interest {
+    pub(super) fn interest(&self, lists: impl Iterator<Item = (RuleAt, u32)>) -> Interest {
+        let look = |idle: &Vec<Idle>| if self.every { Look::Always } else { look(idle) };
         Interest {
             triggers: lists.map(|(rule, selection)| self.is_trigger(rule, selection)).collect(),
             by_type: self.by_type.iter().map(|(name, idle)| (name.clone(), look(idle))).collect(),
@@ -144,9 +150,9 @@ fn look(idle: &[Idle]) -> Look {
     Look::IfValidated(validators.into_iter().collect())
 }
 
-fn rules(packs: &[Pack]) -> impl Iterator<Item = (RuleRef, &Rule)> {
+pub(super) fn rules(packs: &[Pack]) -> impl Iterator<Item = (RuleAt, &Rule)> {
     packs.iter().zip(0..).flat_map(|(pack, pack_at)| {
-        pack.rules.iter().zip(0..).map(move |(rule, rule_at)| (RuleRef { pack: pack_at, rule: rule_at }, rule))
+        pack.rules.iter().zip(0..).map(move |(rule, rule_at)| (RuleAt { pack: pack_at, rule: rule_at }, rule))
     })
 }
 

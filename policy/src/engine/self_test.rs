@@ -36,7 +36,8 @@ pub fn run_tests(pack: &Pack) -> Result<Vec<TestOutcome>, CompileError> {
 
 fn run_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> TestOutcome {
     let message = test_message(test);
-    let findings = engine.evaluate(&Corp::new("test"), &message, &mut Scratch::default());
+    // Of a rule with a window a test says which messages it is about.
+    let findings = engine.holding(&Corp::new("test"), &message, &mut Scratch::default());
     TestOutcome {
         rule: rule.id.clone(),
         test: test.clone(),

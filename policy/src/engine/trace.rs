@@ -1,7 +1,7 @@
 //! Judges a message by every rule and keeps what the judgement rests on.
 
 use super::judge::{self, Case};
-use super::{AllowHits, Engine, Hit, Parties, RuleRef, Scratch, Standing, View, of_rule};
+use super::{AllowHits, Engine, Hit, Parties, RuleAt, Scratch, Standing, View, of_rule};
 use crate::explain::{
     ExplainedHit, ExplainedRule, ExplainedSelection, ExplainedText, Explanation, Fate, Outside, ScopePart, because,
     parts,
@@ -23,7 +23,7 @@ impl Engine {
         let mut rules = Vec::new();
         for (pack, pack_at) in self.packs.iter().zip(0..) {
             for (rule, rule_at) in pack.rules.iter().zip(0..) {
-                let at = RuleRef { pack: pack_at, rule: rule_at };
+                let at = RuleAt { pack: pack_at, rule: rule_at };
                 let hits = of_rule(&scratch.hits, at);
                 rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed }));
             }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
-use super::{Parties, RawHit, RuleRef};
+use super::{Parties, RawHit, RuleAt};
 use crate::calendar::Calendar;
 use crate::matcher::Channel;
 use crate::message::{Message, Text};
@@ -60,7 +60,7 @@ impl<'a> View<'a> {
     }
 
     /// Hits of patterns.
-    pub(super) fn matched(&self, at: RuleRef, number: u32, selection: &Selection, patterns: &[Pattern]) -> Vec<RawHit> {
+    pub(super) fn matched(&self, at: RuleAt, number: u32, selection: &Selection, patterns: &[Pattern]) -> Vec<RawHit> {
         let mut hits = Vec::new();
         for (index, text) in self.looked_in(selection) {
             let looked_at = &text.text[..text.text.floor_char_boundary(REGEX_TEXT_BYTES_MAX)];
@@ -84,7 +84,7 @@ impl<'a> View<'a> {
     /// Hits of validators, without the values that are excepted.
     pub(super) fn validated(
         &self,
-        at: RuleRef,
+        at: RuleAt,
         number: u32,
         selection: &Selection,
         validated: &Validated,

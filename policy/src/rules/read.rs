@@ -15,6 +15,7 @@ mod rule;
 mod rule_tests;
 mod scope;
 mod selection;
+mod window;
 mod words;
 
 /// Bytes of an id (pack, rule, category, selection): a record with all of them stays small.
@@ -134,13 +135,14 @@ impl<'a> Reader<'a> {
         if let Some(node) = fields.get("calendars") {
             self.calendars(node);
         }
-        let rules = self.required(&fields, "rules", "the pack").map(|node| self.rules(node));
+        let rules =
+            self.required(&fields, "rules", "the pack").map(|node| self.rules(node, id.as_deref().unwrap_or_default()));
         let digest = digest(bytes, &self.used);
         let calendars = std::mem::take(&mut self.calendars);
         Some(Pack { id: id?, version: u64::try_from(version?).ok()?, title: title?, rules: rules?, calendars, digest })
     }
 
-    fn rules(&mut self, node: &Node) -> Vec<Rule> {
+    fn rules(&mut self, node: &Node, pack: &str) -> Vec<Rule> {
         let items = self.list(node, "`rules`").unwrap_or_default();
         if items.len() > RULES_MAX {
             self.wrong(node.at, format!("the pack has more than {RULES_MAX} rules; split it"));
@@ -148,7 +150,7 @@ impl<'a> Reader<'a> {
         let mut ids = BTreeMap::new();
         let mut rules = Vec::new();
         for item in items.iter().take(RULES_MAX) {
-            let Some(rule) = self.rule(item) else { continue };
+            let Some(rule) = self.rule(item, pack) else { continue };
             if let Some(line) = ids.insert(rule.id.clone(), rule.line) {
                 self.wrong(
                     item.at,

@@ -11,7 +11,7 @@ const CONDITION_WORDS: [&str; 12] =
     ["and", "or", "not", "of", "all", "any", "them", "near", "before", "after", "within", "condition"];
 
 impl Reader<'_> {
-    pub(super) fn detection(&mut self, node: &Node) -> Option<(Vec<Selection>, Condition)> {
+    pub(super) fn detection(&mut self, node: &Node, window: Option<&Node>) -> Option<(Vec<Selection>, Condition)> {
         let fields = self.fields(node, "`detection`", &[])?;
         let condition = self.required(&fields, "condition", "`detection`");
         let Yaml::Map(entries) = &node.value else { return None };
@@ -32,7 +32,7 @@ impl Reader<'_> {
             return None;
         }
         let condition = condition?;
-        let selections = self.resolve(drafts, &names, &condition)?;
+        let selections = self.resolve(drafts, &names, &condition, &Self::named_by_window(window))?;
         Some((selections, condition))
     }
 
@@ -84,12 +84,19 @@ impl Reader<'_> {
     }
 
     /// Turns names into numbers, and refuses circles and selections nobody uses.
-    fn resolve(&mut self, drafts: Vec<Draft<'_>>, names: &[&str], condition: &Condition) -> Option<Vec<Selection>> {
+    fn resolve(
+        &mut self,
+        drafts: Vec<Draft<'_>>,
+        names: &[&str],
+        condition: &Condition,
+        named_by_window: &[String],
+    ) -> Option<Vec<Selection>> {
         let number = |near: &str| names.iter().position(|name| *name == near);
         let nears: Vec<Option<usize>> =
             drafts.iter().map(|draft| draft.near.as_ref().and_then(|near| number(near.name))).collect();
         let mut used = condition.selections(false);
         used.extend(condition.selections(true));
+        used.extend(named_by_window.iter().filter_map(|name| number(name)));
         let mut good = true;
         for (index, draft) in drafts.iter().enumerate() {
             if is_circular(index, &nears) {

@@ -8,7 +8,7 @@ use crate::yaml::Node;
 /// Legal bases of one rule; more nobody reads.
 const BASES_MAX: usize = 20;
 
-const RULE_KEYS: [&str; 13] = [
+const RULE_KEYS: [&str; 14] = [
     "id",
     "title",
     "category",
@@ -21,11 +21,12 @@ const RULE_KEYS: [&str; 13] = [
     "weak",
     "legal_basis",
     "note",
+    "window",
     "tests",
 ];
 
 impl Reader<'_> {
-    pub(super) fn rule(&mut self, node: &Node) -> Option<Rule> {
+    pub(super) fn rule(&mut self, node: &Node, pack: &str) -> Option<Rule> {
         let fields = self.fields(node, "the rule", &RULE_KEYS)?;
         let id = self.required(&fields, "id", "the rule").and_then(|node| self.id(node, "the rule id"));
         let what = id.as_deref().map_or("the rule".to_owned(), |id| format!("the rule `{id}`"));
@@ -40,14 +41,19 @@ impl Reader<'_> {
             self.optional(&fields, "disclose", Disclose::None, |this, node| this.choice(node, "`disclose`", &degrees));
         let sla = self.optional(&fields, "sla", None, |this, node| this.duration(node, "`sla`").map(Some));
         let scope = self.optional(&fields, "scope", Scope::default(), Self::scope);
-        let detection = self.required(&fields, "detection", &what).and_then(|node| self.detection(node));
+        let detection =
+            self.required(&fields, "detection", &what).and_then(|node| self.detection(node, fields.get("window")));
         let weak = self.optional(&fields, "weak", None, |this, node| this.weak(node).map(Some));
         let legal_basis = fields.get("legal_basis").map_or(Some(Vec::new()), |node| self.legal_basis(node));
         let note = self.note(&fields, &what);
         let tests = fields.get("tests").map_or(Some(Vec::new()), |node| self.tests(node, scope.as_ref()));
         let (selections, condition) = detection?;
+        let window = self.optional(&fields, "window", None, |this, node| this.window(node, &selections).map(Some));
+        let id = id?;
         let rule = Rule {
-            id: id?,
+            digest: self.rule_digest(pack, &id, node),
+            window: window?,
+            id,
             title: title?,
             category: category?,
             level: level?,
