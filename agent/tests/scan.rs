@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
-const PRIVATE: &str = "您好，加我私人微信吧";
+const PRIVATE: &str = "您好，加我私微吧";
 
 fn line(msgid: &str, text: &str) -> String {
     let message = json!({
@@ -80,7 +80,7 @@ fn programs_get_one_object_a_finding_and_nothing_else() {
         "file": "./a.jsonl", "line": 1, "msgid": "1", "msgtime": 1_772_416_861_007_i64, "from": "li.na", "to": [CUSTOMER],
         "roomid": null, "msgtype": "text",
         "hits": [
-            { "word": "加我私人微信", "selection": "ask", "field": "text.content", "start": 3, "end": 9, "channel": "exact" }
+            { "word": "加我私微", "selection": "ask", "field": "text.content", "start": 3, "end": 7, "channel": "exact" }
         ],
     });
     assert_eq!(rows(&output), [row]);

@@ -19,16 +19,21 @@ pub const BUILTIN: [(&str, &[u8]); 10] = [
 ];
 
 /// Names and bytes of the files the built-in packs name.
-pub const BUILTIN_FILES: [(&str, &[u8]); 1] = [("words/denials.txt", include_bytes!("../packs/words/denials.txt"))];
+const BUILTIN_FILES: [(&str, &[u8]); 1] = [("words/denials.txt", include_bytes!("../packs/words/denials.txt"))];
 
 /// The built-in packs. What each is for, and what it does not catch, stands in `docs/packs.md`.
 ///
 /// # Errors
 /// Never in a tested build; a mistake in an embedded pack is found by this crate's tests.
 pub fn builtin() -> Result<Vec<Pack>, Vec<Mistake>> {
-    let files: BTreeMap<String, Vec<u8>> =
-        BUILTIN_FILES.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    let files = builtin_files();
     BUILTIN.iter().map(|(name, bytes)| Pack::parse(name, bytes, &files)).collect()
+}
+
+/// The files the built-in packs name, as [`Pack::parse`] takes them.
+#[must_use]
+pub fn builtin_files() -> BTreeMap<String, Vec<u8>> {
+    BUILTIN_FILES.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect()
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ impl PackArgs {
 
     fn load(&self) -> Vec<Loaded> {
         if self.files.is_empty() {
-            return packs::BUILTIN.iter().map(|(name, bytes)| Loaded::builtin(name, bytes)).collect();
+            let files = packs::builtin_files();
+            return packs::BUILTIN.iter().map(|(name, bytes)| Loaded::builtin(name, bytes, &files)).collect();
         }
         self.files.iter().map(|file| Loaded::of(file)).collect()
     }
@@ -94,8 +95,8 @@ impl PackArgs {
 }
 
 impl Loaded {
-    fn builtin(name: &str, bytes: &[u8]) -> Self {
-        let (text, pack) = (String::from_utf8_lossy(bytes), Pack::parse(name, bytes, &BTreeMap::new()));
+    fn builtin(name: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Self {
+        let (text, pack) = (String::from_utf8_lossy(bytes), Pack::parse(name, bytes, files));
         Self { name: name.to_owned(), path: None, text: text.into_owned(), pack }
     }
 

@@ -42,7 +42,7 @@ fn the_ceiling_of_the_device_holds() {
     let message = message("王总，加我私人微信13800001234");
     let masked = summary_of(&message, Disclose::Context);
     assert_eq!((masked.disclosed, masked.excerpt.as_deref()), (Disclose::Masked, Some("＊，加我私人微信＊")));
-    assert_eq!(masked.hits[0].word.as_deref(), Some("加我私人微信"));
+    assert!(masked.hits.iter().any(|hit| hit.word.as_deref() == Some("加我私人微信")), "{:?}", masked.hits);
     let none = summary_of(&message, Disclose::None);
     assert_eq!((none.disclosed, none.excerpt.as_deref(), none.hits[0].word.as_deref()), (Disclose::None, None, None));
     assert!(!serde_json::to_string(&none).unwrap().contains("微信"));
