@@ -73,6 +73,23 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// As [`Lines::next`] for readers that take lines in bulk: what is whole are one or many lines, each with its line feed.
+    pub fn bulk(&mut self) -> io::Result<Option<Line<'_>>> {
+        let rest = &self.buffer[self.start..];
+        let mut len = memchr::memrchr(b'\n', rest).map_or(0, |at| at + 1);
+        // Where there is none, more must be read, and one of these could be too long.
+        if len == 0 || len > self.line_bytes_max {
+            len = match self.next()? {
+                Some(Line::Whole(line)) => line.len() + 1,
+                Some(Line::TooLong) => return Ok(Some(Line::TooLong)),
+                Some(Line::Unended(_)) | None => return Ok(self.unended()),
+            };
+        } else {
+            self.consume(self.start + len);
+        }
+        Ok(Some(Line::Whole(&self.buffer[self.start - len..self.start])))
+    }
+
     /// Takes the unended last line as whole: it turned out to be complete.
     pub fn accept_unended(&mut self) {
         if self.ended {
@@ -182,6 +199,26 @@ mod tests {
         }
     }
 
+    /// What `bulk` gives, cut into lines.
+    fn all_in_bulk(bytes: &[u8], step: usize, max: usize) -> (Vec<String>, u64) {
+        let mut lines = Lines::new(Dribble(bytes, step), max, 0, None);
+        let mut out: Vec<String> = Vec::new();
+        while let Some(line) = lines.bulk().unwrap() {
+            match line {
+                Line::Whole(lines) => {
+                    let whole = lines.strip_suffix(b"\n").unwrap();
+                    out.extend(whole.split(|b| *b == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()));
+                }
+                Line::TooLong => out.push("TOO LONG".into()),
+                Line::Unended(line) => {
+                    out.push(format!("UNENDED {}", String::from_utf8_lossy(line)));
+                    break;
+                }
+            }
+        }
+        (out, lines.offset())
+    }
+
     #[test]
     fn an_unended_line_can_be_accepted() {
         let mut lines = Lines::new(&b"a\nb"[..], 9, 0, None);
@@ -206,6 +243,8 @@ mod tests {
         #[test]
         fn any_bytes_split_the_same_however_they_arrive(bytes in "[ab\n]{0,60}", step in 1usize..9, max in 1usize..9) {
             prop_assert_eq!(all(bytes.as_bytes(), step, max), all(bytes.as_bytes(), 1000, max));
+            prop_assert_eq!(all_in_bulk(bytes.as_bytes(), step, max), all(bytes.as_bytes(), 1000, max));
+            prop_assert_eq!(all_in_bulk(bytes.as_bytes(), 1000, max), all(bytes.as_bytes(), 1000, max));
         }
     }
 }

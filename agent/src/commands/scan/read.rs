@@ -15,6 +15,7 @@ use watchpost_policy::engine::{Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::parse::parse_line;
+use watchpost_policy::skim::{Skim, Skimmed};
 
 use super::walk::{Export, SetAside};
 
@@ -22,8 +23,6 @@ use super::walk::{Export, SetAside};
 const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pieces of one export that wait to be told; each may hold a message as long as a line.
 const WAITING_MAX: usize = 2;
-/// Lines between two steps of the progress bar.
-const PROGRESS_LINES: u64 = 4_096;
 
 /// What is done with every line.
 pub(in crate::commands) struct Reader<'a> {
@@ -136,12 +135,13 @@ struct Sight<'a> {
 
 impl Sight<'_> {
     fn lines<R: io::Read>(&mut self, mut lines: Lines<R>, name: &str) -> Result<(), Unheard> {
+        let mut skim = Skim::new(self.reader.engine, self.reader.corp);
         let mut shown = 0;
         loop {
-            let last = match lines.next() {
+            let last = match lines.bulk() {
                 Ok(None) => break,
-                Ok(Some(Line::Whole(line))) => self.line(line).map(|()| false)?,
-                Ok(Some(Line::Unended(line))) => self.line(line).map(|()| true)?,
+                Ok(Some(Line::Whole(lines))) => skim.lines(lines, &mut |line| self.line(line)).map(|()| false)?,
+                Ok(Some(Line::Unended(line))) => skim.lines(line, &mut |line| self.line(line)).map(|()| true)?,
                 Ok(Some(Line::TooLong)) => {
                     self.end.lines += 1;
                     self.end.defect("line_too_long");
@@ -152,10 +152,8 @@ impl Sight<'_> {
                     break;
                 }
             };
-            if self.end.lines.is_multiple_of(PROGRESS_LINES) {
-                self.reader.progress.inc(lines.offset() - shown);
-                shown = lines.offset();
-            }
+            self.reader.progress.inc(lines.offset() - shown);
+            shown = lines.offset();
             if last {
                 lines.accept_unended();
                 break;
@@ -166,23 +164,32 @@ impl Sight<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), Unheard> {
+    fn line(&mut self, line: Skimmed<'_>) -> Result<(), Unheard> {
         self.end.lines += 1;
-        let parsed = parse_line(line);
-        parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
-        match parsed.message {
-            Some(message) => self.message(message),
-            None => Ok(()),
+        match line {
+            Skimmed::Clean(clean) => {
+                self.count(clean.standing());
+                Ok(())
+            }
+            Skimmed::Look(line) => {
+                let parsed = parse_line(line);
+                parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
+                parsed.message.map_or(Ok(()), |message| self.message(message))
+            }
+        }
+    }
+
+    fn count(&mut self, standing: Standing) {
+        match standing {
+            Standing::Evaluate => self.end.messages += 1,
+            Standing::OutOfScope | Standing::Never => self.end.out_of_scope += 1,
         }
     }
 
     fn message(&mut self, message: Message) -> Result<(), Unheard> {
         let Reader { corp, engine, .. } = self.reader;
-        if engine.standing(corp, &message) != Standing::Evaluate {
-            self.end.out_of_scope += 1;
-            return Ok(());
-        }
-        self.end.messages += 1;
+        self.count(engine.standing(corp, &message));
+        // Out of scope there are none.
         let findings = engine.evaluate(corp, &message, &mut self.scratch);
         if findings.is_empty() {
             return Ok(());
