@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use watchpost_policy::accounts::Accounts;
 use watchpost_policy::engine::Engine;
+use watchpost_policy::filters::Filter;
 use watchpost_policy::packs;
 use watchpost_policy::rules::{Mistake, PACK_BYTES_MAX, Pack};
 
@@ -13,19 +14,29 @@ const ACCOUNTS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest word file a pack may name, in bytes.
 const WORDS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Compiles the engine from pack files, or from the built-in packs if none are named. The mistakes are sentences for a
+/// One document of a policy.
+#[derive(Debug)]
+pub enum Document {
+    /// A pack of rules.
+    Pack(Box<Pack>),
+    /// A filter that tunes one.
+    Filter(Box<Filter>),
+}
+
+/// Compiles the engine from files of packs and filters; without a pack the built-in packs are taken. The mistakes are sentences for a
 /// person, each with file and line.
-pub fn load_engine(pack_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
+pub fn load_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
     let mut mistakes = Vec::new();
-    let mut packs = Vec::new();
-    if pack_files.is_empty() {
-        packs = packs::builtin().map_err(|mistakes| told(&mistakes))?;
-    }
-    for file in pack_files {
-        match load_pack(file) {
-            Ok(pack) => packs.push(pack),
+    let (mut packs, mut filters) = (Vec::new(), Vec::new());
+    for file in policy_files {
+        match load_document(file) {
+            Ok(Document::Pack(pack)) => packs.push(*pack),
+            Ok(Document::Filter(filter)) => filters.push(*filter),
             Err(more) => mistakes.extend(told(&more)),
         }
+    }
+    if packs.is_empty() && mistakes.is_empty() {
+        packs = packs::builtin().map_err(|mistakes| told(&mistakes))?;
     }
     let accounts = match accounts.map(load_accounts).transpose() {
         Ok(accounts) => accounts,
@@ -37,7 +48,16 @@ pub fn load_engine(pack_files: &[PathBuf], accounts: Option<&Path>) -> Result<En
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Engine::compile(packs, accounts).map_err(|error| vec![error.to_string()])
+    Engine::compile_filtered(packs, filters, accounts).map_err(|error| vec![error.to_string()])
+}
+
+/// Reads a pack or a filter, whichever the file is.
+pub fn load_document(file: &Path) -> Result<Document, Vec<Mistake>> {
+    let bytes = read(file, PACK_BYTES_MAX as u64)?;
+    if Filter::is_meant(&bytes) {
+        return Filter::parse(&file.display().to_string(), &bytes).map(|filter| Document::Filter(Box::new(filter)));
+    }
+    load_pack(file).map(|pack| Document::Pack(Box::new(pack)))
 }
 
 /// Reads one pack with the files it names, which lie beside it.

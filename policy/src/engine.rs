@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::accounts::{Accounts, Entry};
 use crate::explain::ScopePart;
+use crate::filters::Filter;
 use crate::identity::{PackDigest, Parts, PolicyDigest};
 use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordHit, WordList};
 use crate::message::{Account, Corp, Message, Side, userid_shaped};
@@ -95,6 +96,17 @@ pub enum CompileError {
     /// Two packs have the same id.
     #[error("the pack `{0}` is given twice; remove one")]
     DuplicatePack(String),
+    /// Two filters have the same id.
+    #[error("the filter `{0}` is given twice; remove one")]
+    DuplicateFilter(String),
+    /// A filter tunes what is not there.
+    #[error("{file}: {text}")]
+    Filter {
+        /// File of the filter.
+        file: String,
+        /// A sentence that says what is missing.
+        text: String,
+    },
     /// The words do not make a matcher.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
@@ -114,6 +126,7 @@ pub struct Engine {
     lists: Vec<ListRef>,
     allow: Allow,
     plan: Plan,
+    tuning: Tuning,
     /// Only for whoever skims.
     watch: OnceLock<Watch>,
     /// Rules that look at messages for which they do not hold.
@@ -135,20 +148,33 @@ impl Engine {
     /// # Errors
     /// When two packs have the same id, or the words are too many for one automaton.
     pub fn compile(packs: Vec<Pack>, accounts: Option<Accounts>) -> Result<Self, CompileError> {
+        Self::compile_filtered(packs, Vec::new(), accounts)
+    }
+
+    /// Compiles packs and the filters that tune them.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`], and when two filters have the same id or one names a pack or rule that is not there.
+    pub fn compile_filtered(
+        packs: Vec<Pack>,
+        filters: Vec<Filter>,
+        accounts: Option<Accounts>,
+    ) -> Result<Self, CompileError> {
         let mut ids = BTreeSet::new();
         if let Some(twice) = packs.iter().find(|pack| !ids.insert(pack.id.clone())) {
             return Err(CompileError::DuplicatePack(twice.id.to_string()));
         }
+        let tuning = Tuning::of(filters, &packs)?;
         let lists = list_refs(&packs);
         let words: Vec<WordList<'_>> = lists.iter().filter_map(|list| word_list(&packs, *list)).collect();
         let matcher = FastMatcher::compile(&words)?;
-        let allow = Allow::compile(&packs)?;
+        let allow = Allow::compile(&packs, tuning.filters())?;
         let plan = Plan::of(&packs);
-        let digest = policy_digest(&packs);
+        let digest = policy_digest(&packs, tuning.filters());
         let every = plan::rules(&packs).filter(|(_, rule)| rule.needs_every_message()).map(|(at, _)| at).collect();
         let windowed = plan::rules(&packs).any(|(_, rule)| rule.window.is_some());
         let watch = OnceLock::new();
-        Ok(Self { packs, accounts, matcher, lists, allow, plan, watch, every, windowed, digest })
+        Ok(Self { packs, accounts, matcher, lists, allow, plan, tuning, watch, every, windowed, digest })
     }
 
     /// The packs.
@@ -157,13 +183,19 @@ impl Engine {
         &self.packs
     }
 
+    /// The filters, in order of id.
+    #[must_use]
+    pub fn filters(&self) -> &[Filter] {
+        self.tuning.filters()
+    }
+
     /// The accounts, if any were given.
     #[must_use]
     pub fn accounts(&self) -> Option<&Accounts> {
         self.accounts.as_ref()
     }
 
-    /// Digest over the digests of the packs, in order of pack id.
+    /// Digest over the digests of the packs and filters, in order of id.
     #[must_use]
     pub fn digest(&self) -> PolicyDigest {
         self.digest
@@ -284,8 +316,17 @@ impl Engine {
         if !view.parties.within(&rule.scope, view.message) {
             return None;
         }
-        let verdict = judge::judge(&judge::Case { pack, rule, at, view, hits, allowed })?;
-        Some(held(finding_of(pack, rule, at), rule, verdict, view))
+        let tuned = self.tuning.tuned(at, view);
+        if tuned.left_out {
+            return None;
+        }
+        let case = judge::Case { pack, rule, at, view, hits, allowed, phrases: &[] };
+        let mut verdict = judge::judge(&case)?;
+        // Judged twice, so that a filter never makes a finding by taking away what denies one.
+        if !tuned.phrases.is_empty() {
+            verdict = judge::judge(&judge::Case { phrases: &tuned.phrases, ..case })?;
+        }
+        Some(tuned.applied(held(finding_of(pack, rule, at), rule, verdict, view)))
     }
 }
 
@@ -336,12 +377,14 @@ mod judge;
 mod plan;
 mod self_test;
 mod trace;
+mod tuning;
 mod view;
 
 use allow::{Allow, AllowHits};
 pub use contribute::{Contributed, Evaluated};
 use plan::Plan;
 pub use plan::{Interest, Look};
+use tuning::Tuning;
 use view::View;
 
 pub use self_test::{TestOutcome, run_tests};
@@ -546,11 +589,14 @@ fn word_list(packs: &[Pack], list: ListRef) -> Option<WordList<'_>> {
     })
 }
 
-fn policy_digest(packs: &[Pack]) -> PolicyDigest {
+fn policy_digest(packs: &[Pack], filters: &[Filter]) -> PolicyDigest {
     let mut packs: Vec<&Pack> = packs.iter().collect();
     packs.sort_by(|a, b| a.id.cmp(&b.id));
     let parts = Parts::new("watchpost/policy");
-    PolicyDigest(packs.into_iter().fold(parts, |parts, pack| parts.str(&pack.id).bytes(&pack.digest().0)).sha256())
+    let parts = packs.into_iter().fold(parts, |parts, pack| parts.str(&pack.id).bytes(&pack.digest().0));
+    let parts =
+        filters.iter().fold(parts, |parts, filter| parts.str("filter").str(&filter.id).bytes(&filter.digest().0));
+    PolicyDigest(parts.sha256())
 }
 
 #[cfg(test)]

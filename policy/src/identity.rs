@@ -55,7 +55,11 @@ digest_type!(
     PackDigest
 );
 digest_type!(
-    /// Digest over the pack digests of an engine. Shown as 64 hex characters.
+    /// SHA-256 of a filter. Shown as 64 hex characters.
+    FilterDigest
+);
+digest_type!(
+    /// Digest over the digests of packs and filters of an engine. Shown as 64 hex characters.
     PolicyDigest
 );
 digest_type!(

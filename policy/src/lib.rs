@@ -17,6 +17,7 @@ pub mod calendar;
 pub mod engine;
 pub mod excerpt;
 pub mod explain;
+pub mod filters;
 pub mod hint;
 pub mod identity;
 pub mod lint;

@@ -44,6 +44,8 @@ use crate::yaml;
 mod read;
 mod selection;
 
+pub(crate) use read::filter as read_filter;
+
 pub use selection::{
     Bounds, CalendarOf, Chat, Fact, FileFact, HostFact, Kind, Near, Order, Pattern, Selection, TimeFact, Validated,
     When, Words,

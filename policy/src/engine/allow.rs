@@ -3,10 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{RawHit, RuleAt};
+use crate::filters::Filter;
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordList};
 use crate::message::Message;
+use crate::normalise::Normalisation;
 use crate::rules::{Kind, Pack, Words};
 
 /// Hits of allowed phrases looked at in one message.
@@ -16,36 +19,46 @@ const ALLOWED_HITS_MAX: usize = 50_000;
 #[derive(Debug)]
 pub(super) struct Allow {
     matcher: PlainMatcher,
-    /// By list of the matcher: the selection it belongs to.
-    lists: Vec<(RuleAt, u32)>,
-    selections: BTreeSet<(RuleAt, u32)>,
+    /// By list of the matcher: what it belongs to.
+    lists: Vec<Owner>,
+    owners: BTreeSet<Owner>,
+}
+
+/// Whose phrases they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Selection(RuleAt, u32),
+    /// A filter by its number.
+    Filter(u32),
 }
 
 impl Allow {
-    pub(super) fn compile(packs: &[Pack]) -> Result<Self, MatcherError> {
+    pub(super) fn compile(packs: &[Pack], filters: &[Filter]) -> Result<Self, MatcherError> {
         let mut lists = Vec::new();
         let mut words: Vec<WordList<'_>> = Vec::new();
+        for (filter, number) in filters.iter().zip(0..) {
+            if let Some(except) = filter.except.as_ref().filter(|except| !except.words.is_empty()) {
+                lists.push(Owner::Filter(number));
+                words.push(phrases(Normalisation::default(), &except.words));
+            }
+        }
         for (pack, pack_at) in packs.iter().zip(0..) {
             for (rule, rule_at) in pack.rules.iter().zip(0..) {
                 for (selection, at) in rule.selections.iter().zip(0..) {
                     let Kind::Words(list) = &selection.kind else { continue };
                     if !list.allow.is_empty() {
-                        lists.push((RuleAt { pack: pack_at, rule: rule_at }, at));
-                        words.push(phrases(list));
+                        lists.push(Owner::Selection(RuleAt { pack: pack_at, rule: rule_at }, at));
+                        words.push(phrases(list.normalisation, &list.allow));
                     }
                 }
             }
         }
-        Ok(Self { matcher: PlainMatcher::compile(&words)?, selections: lists.iter().copied().collect(), lists })
+        Ok(Self { matcher: PlainMatcher::compile(&words)?, owners: lists.iter().copied().collect(), lists })
     }
 }
 
-fn phrases(list: &Words) -> WordList<'_> {
-    WordList {
-        normalisation: list.normalisation,
-        options: Words::allow_options(),
-        words: list.allow.iter().map(|phrase| &**phrase).collect(),
-    }
+fn phrases(normalisation: Normalisation, phrases: &[Arc<str>]) -> WordList<'_> {
+    WordList { normalisation, options: Words::allow_options(), words: phrases.iter().map(|phrase| &**phrase).collect() }
 }
 
 /// The allowed phrases in one message.
@@ -68,12 +81,17 @@ impl<'a> AllowHits<'a> {
         Self { allow, message, hits: OnceCell::new() }
     }
 
-    /// Drops hits that lie inside an allowed phrase of their selection.
-    pub(super) fn drop_allowed(&self, rule: RuleAt, selection: u32, hits: &mut Vec<RawHit>) {
-        if hits.is_empty() || !self.allow.selections.contains(&(rule, selection)) {
+    /// Drops hits of a selection that lie inside one of its allowed phrases, or inside a phrase of these filters.
+    pub(super) fn drop_allowed(&self, rule: RuleAt, selection: u32, filters: &[u32], hits: &mut Vec<RawHit>) {
+        let selection = [Owner::Selection(rule, selection)];
+        let owners = selection.into_iter().chain(filters.iter().map(|filter| Owner::Filter(*filter)));
+        let owners: Vec<Owner> = owners.filter(|owner| self.allow.owners.contains(owner)).collect();
+        if hits.is_empty() || owners.is_empty() {
             return;
         }
-        let own = |allowed: &&AllowHit| self.allow.lists.get(allowed.list as usize) == Some(&(rule, selection));
+        let own = |allowed: &&AllowHit| {
+            self.allow.lists.get(allowed.list as usize).is_some_and(|owner| owners.contains(owner))
+        };
         let allowed: Vec<&AllowHit> = self.hits.get_or_init(|| self.find()).iter().filter(own).collect();
         let inside = |hit: &RawHit, phrase: &AllowHit| {
             phrase.text == hit.text && phrase.start <= hit.start && hit.end <= phrase.end

@@ -101,7 +101,7 @@ impl Engine {
         let view = View::new(&message, &parties);
         let allowed = AllowHits::new(&self.allow, &message);
         let hits = of_rule(&scratch.hits, at);
-        let verdict = judge(&Case { pack, rule, at, view: &view, hits, allowed: &allowed });
+        let verdict = judge(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] });
         let hits = verdict.map(|verdict| verdict.reported).unwrap_or_default();
         let hits = hits.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, &message));
         hits.map(|hit| Hit { field: JOINED_FIELD.to_owned(), ..hit }).collect()
@@ -212,9 +212,8 @@ impl Contributing<'_> {
         match &rule.window.as_ref()?.kind {
             Kind::Join => {
                 let text = if holds { "" } else { self.piece() };
-                self.parties
-                    .within(&rule.scope, self.message)
-                    .then(|| Contribution { text: text.to_owned(), ..blank.clone() })
+                let looked_at = self.parties.within(&rule.scope, self.message) && !self.left_out(at);
+                looked_at.then(|| Contribution { text: text.to_owned(), ..blank.clone() })
             }
             Kind::Reply { closing, .. } => match self.parties.from {
                 Side::External => {
@@ -228,6 +227,11 @@ impl Contributing<'_> {
             },
             _ => None,
         }
+    }
+
+    /// Whether a filter leaves the message out for a rule.
+    fn left_out(&self, at: RuleAt) -> bool {
+        self.engine.tuning.tuned(at, &View::new(self.message, self.parties)).left_out
     }
 
     /// The text of a message that may be a part of a word, or nothing.

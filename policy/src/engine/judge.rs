@@ -16,6 +16,8 @@ pub(super) struct Case<'a> {
     /// Hits of the rule's words.
     pub(super) hits: &'a [RawHit],
     pub(super) allowed: &'a AllowHits<'a>,
+    /// Filters inside the phrases of which hits do not count.
+    pub(super) phrases: &'a [u32],
 }
 
 /// A rule that holds.
@@ -144,6 +146,14 @@ pub(super) enum Fate {
     Denied(Option<usize>),
 }
 
+impl Case<'_> {
+    /// Drops hits that lie inside allowed phrases. Those of filters leave denials alone.
+    fn drop_allowed(&self, number: u32, hits: &mut Vec<RawHit>) {
+        let denies = self.rule.condition.selections(true).contains(&(number as usize));
+        self.allowed.drop_allowed(self.at, number, if denies { &[] } else { self.phrases }, hits);
+    }
+}
+
 /// What is known of a selection.
 enum Sight {
     /// Its hits.
@@ -165,9 +175,9 @@ fn look(case: &Case<'_>, all: bool) -> Option<Vec<Sight>> {
         }
     }
     (all || may_hold(case.rule, &sights)).then_some(())?;
-    for (sight, selection) in sights.iter_mut().zip(0..) {
+    for (number, sight) in (0..).zip(&mut sights) {
         if let Sight::Hits(hits) = sight {
-            case.allowed.drop_allowed(case.at, selection, hits);
+            case.drop_allowed(number, hits);
         }
     }
     // Patterns cost less than validators.
@@ -196,6 +206,7 @@ fn found(case: &Case<'_>, number: u32, selection: &Selection) -> Vec<RawHit> {
         Kind::Validator(validated) => case.view.validated(case.at, number, selection, validated),
         Kind::Words(_) | Kind::Fact(_) => Vec::new(),
     };
+    case.drop_allowed(number, &mut hits);
     hits.sort_unstable();
     hits
 }

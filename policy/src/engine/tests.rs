@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::message::{Action, Extras, Text};
 
+mod filters;
 mod selections;
 
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";

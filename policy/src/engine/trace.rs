@@ -25,7 +25,7 @@ impl Engine {
             for (rule, rule_at) in pack.rules.iter().zip(0..) {
                 let at = RuleAt { pack: pack_at, rule: rule_at };
                 let hits = of_rule(&scratch.hits, at);
-                rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed }));
+                rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] }));
             }
         }
         let evaluated = self.standing(corp, message) == Standing::Evaluate;

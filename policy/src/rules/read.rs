@@ -11,12 +11,15 @@ mod basics;
 mod calendars;
 mod detection;
 mod facts;
+mod filter;
 mod rule;
 mod rule_tests;
 mod scope;
 mod selection;
 mod window;
 mod words;
+
+pub(crate) use filter::filter;
 
 /// Bytes of an id (pack, rule, category, selection): a record with all of them stays small.
 const ID_BYTES_MAX: usize = 64;

@@ -28,8 +28,7 @@ impl Glyphs {
         for (at, c) in (0..).zip(text.chars()) {
             match glyph(c) {
                 Step::Keep(c) => glyphs.push(Glyph { c, at }),
-                Step::Several(several) => glyphs.extend(several.into_iter().map(|c| Glyph { c, at })),
-                Step::Noise | Step::Hidden => {}
+                Step::Several(_) | Step::Noise | Step::Hidden => {}
             }
         }
         Self(glyphs)
@@ -82,13 +81,9 @@ pub(super) fn digit(c: char) -> Option<char> {
     }
 }
 
-/// Narrow and lower case; digits of other forms, but not Chinese numerals, as ASCII. Of several characters the first.
+/// Narrow and lower case; digits of other forms, but not Chinese numerals, as ASCII. What folds to several characters stays itself.
 pub(super) fn plain(c: char) -> char {
-    match glyph(c) {
-        Step::Keep(folded) => folded,
-        Step::Several(several) => several.first().copied().unwrap_or(c),
-        Step::Noise | Step::Hidden => c,
-    }
+    if let Step::Keep(folded) = glyph(c) { folded } else { c }
 }
 
 fn glyph(c: char) -> Step {
@@ -103,6 +98,7 @@ fn glyph(c: char) -> Step {
     }
     match fold(c, Normalisation::default(), &[]) {
         Step::Noise => Step::Keep(symbol(c)),
+        Step::Several(_) => Step::Keep(c),
         step => step,
     }
 }
