@@ -24,14 +24,8 @@ impl Glyph {
 
 impl Glyphs {
     pub(super) fn of(text: &str) -> Self {
-        let mut glyphs = Vec::with_capacity(text.len());
-        for (at, c) in (0..).zip(text.chars()) {
-            match glyph(c) {
-                Step::Keep(c) => glyphs.push(Glyph { c, at }),
-                Step::Several(_) | Step::Noise | Step::Hidden => {}
-            }
-        }
-        Self(glyphs)
+        let seen = (0..).zip(text.chars());
+        Self(seen.filter_map(|(at, c)| Some(Glyph { c: glyph(c)?, at })).collect())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Glyph> {
@@ -83,23 +77,25 @@ pub(super) fn digit(c: char) -> Option<char> {
 
 /// Narrow and lower case; digits of other forms, but not Chinese numerals, as ASCII. What folds to several characters stays itself.
 pub(super) fn plain(c: char) -> char {
-    if let Step::Keep(folded) = glyph(c) { folded } else { c }
+    glyph(c).unwrap_or(c)
 }
 
-fn glyph(c: char) -> Step {
+/// As [`plain`]; `None` for what nobody sees.
+fn glyph(c: char) -> Option<char> {
     if c.is_ascii() {
-        return Step::Keep(c.to_ascii_lowercase());
+        return Some(c.to_ascii_lowercase());
     }
     if is_line_break(c) {
-        return Step::Keep('\n');
+        return Some('\n');
     }
     if is_chinese_numeral(c) {
-        return Step::Keep(c);
+        return Some(c);
     }
     match fold(c, Normalisation::default(), &[]) {
-        Step::Noise => Step::Keep(symbol(c)),
-        Step::Several(_) => Step::Keep(c),
-        step => step,
+        Step::Keep(folded) => Some(folded),
+        Step::Several(_) => Some(c),
+        Step::Noise => Some(symbol(c)),
+        Step::Hidden => None,
     }
 }
 

@@ -35,6 +35,7 @@ fn each_finds_its_own_and_no_near_miss() {
         ("three prices", Mobile, "1588 2688 388", &[]),
         ("over a line break", Mobile, "138\n00001234", &[]),
         ("everyday numerals", Mobile, "一二三四五六七八九十一二", &[]),
+        ("two digits in one character", Mobile, "13⑩0001234", &[]),
         ("parted by commas", Mobile, "138,0000,1234", &[]),
         ("resident id", ResidentId, "身份证110101199003071233。", &["110101199003071233"]),
         ("resident id with x", ResidentId, "11010119900307002x", &["11010119900307002x"]),
