@@ -79,6 +79,103 @@ fn check_warns_of_what_works_but_perhaps_not_as_meant() {
     }
 }
 
+const DENIED: &str = "      a: { words: [保本, 稳赚不赔] }\n      b: { words: [不是], near: a, within: 3 }\n      condition: a and not b";
+
+#[test]
+fn test_says_why_a_test_fails_and_what_no_test_touches() {
+    let dir = folder(&[("p.yaml", &pack(DENIED, "{ text: 这个不是保本的, hit: true }, { text: 你好, hit: false }"))]);
+    let output = policy(dir.path(), &["test", "p.yaml", "--coverage"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stdout),
+        "failed line 13: should hit: 这个不是保本的
+✗ p/r  high  Rule
+    the condition does not hold, because `b` holds
+    a (words): 1 hit
+        这个不是保本的
+                ^^^^
+        text.content:4-6  保本  exact  denied by `b`
+    b (words): 1 hit
+        这个不是保本的
+            ^^^^
+        text.content:2-4  不是  exact  counts
+    condition: a ✓ and not b ✓
+
+  p/r a: words no test hits 1/2: 稳赚不赔
+2 tests, 1 failed
+coverage: rules 1/1, selections 2/2, words 2/3
+"
+    );
+    let json = rows(&policy(dir.path(), &["test", "p.yaml", "--json"]));
+    assert_eq!((&json[0]["passed"], &json[1]["passed"]), (&false.into(), &true.into()));
+    assert_eq!(json[2]["coverage"]["selections"][0]["unhit"], serde_json::json!(["稳赚不赔"]));
+}
+
+#[test]
+fn test_tells_rules_and_selections_without_tests() {
+    let untested = pack(DENIED, "{ text: 保本, hit: true }").replace("    tests: ", "    disclose: none\n    tests: ");
+    let none = untested.replace("    tests: [{ text: 保本, hit: true }]\n", "").replace("pack: p", "pack: q");
+    let dir = folder(&[("p.yaml", &untested), ("q.yaml", &none)]);
+    let output = policy(dir.path(), &["test", "p.yaml", "q.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected = "! p/r b: no test touches it\n! q/r: no tests\n1 tests, 0 failed\ncoverage: rules 1/2, selections 1/4, words 1/6\n";
+    assert_eq!(text(&output.stdout), expected);
+}
+
+#[test]
+fn explain_shows_hits_their_fate_and_the_reason() {
+    let scoped = pack(DENIED, SOUND_TESTS).replace("    detection:", "    scope: { from: employee }\n    detection:");
+    let dir = folder(&[("p.yaml", &scoped)]);
+    let output = policy(
+        dir.path(),
+        &["explain", "--policy", "p.yaml", "--text", "稳\u{200B}赚不赔，不是吗", "--from", "external"],
+    );
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        text(&output.stdout),
+        "text.content  稳·赚不赔，不是吗
+normalised    稳赚不赔不是吗
+
+✗ p/r  high  Rule
+    out of scope: from must be employee and is external
+    the condition does not hold, because `b` holds
+    a (words): 1 hit
+        稳·赚不赔，不是吗
+        ^^^^^^^^^
+        text.content:0-5  稳赚不赔  skipped, hidden characters  denied by `b`
+    b (words): 1 hit
+        稳·赚不赔，不是吗
+                   ^^^^
+        text.content:6-8  不是  exact  counts
+    condition: a ✓ and not b ✓
+
+"
+    );
+}
+
+#[test]
+fn explain_takes_a_line_of_an_export_and_helps_on() {
+    let line =
+        r#"{"msgid":"1","from":"li.na","tolist":["zhou"],"msgtime":1,"msgtype":"text","text":{"content":"保本"}}"#;
+    let dir = folder(&[("p.yaml", &pack(DENIED, SOUND_TESTS)), ("x.jsonl", &format!("nonsense\n{line}"))]);
+    let json = rows(&policy(dir.path(), &["explain", "--policy", "p.yaml", "--line", "x.jsonl:2", "--json"]));
+    assert_eq!((&json[0]["rules"][0]["holds"], &json[0]["texts"][0]["text"]), (&true.into(), &"保本".into()));
+    assert_eq!(json[0]["rules"][0]["selections"][0]["hits"][0]["fate"], "counted");
+    for (arguments, code, part) in [
+        (&["--line", "x.jsonl:1"][..], 1, "this line is no message: the line is not JSON"),
+        (&["--line", "x.jsonl:9"], 1, "x.jsonl has no line 9"),
+        (&["--line", "x.jsonl"], 1, "FILE:N"),
+        (&["--text", "x", "--rule", "rr"], 1, "no rule `rr` in the policy; did you mean `r`?"),
+        (&[], 2, "--text <TEXT>|--line <FILE:N>"),
+    ] {
+        let mut all = vec!["explain", "--policy", "p.yaml"];
+        all.extend(arguments);
+        let output = policy(dir.path(), &all);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(text(&output.stderr).contains(part), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn hostile_packs_are_harmless_on_a_terminal() {
     let hostile = pack(
@@ -86,7 +183,12 @@ fn hostile_packs_are_harmless_on_a_terminal() {
         SOUND_TESTS,
     );
     let dir = folder(&[("h.yaml", &hostile)]);
-    for arguments in [&["check", "h.yaml"][..], &["check", "h.yaml", "--json"], &["test", "h.yaml"]] {
+    for arguments in [
+        &["check", "h.yaml"][..],
+        &["check", "h.yaml", "--json"],
+        &["test", "h.yaml"],
+        &["explain", "--text", "\u{1B}[1m", "--policy", "h.yaml"],
+    ] {
         let output = policy(dir.path(), arguments);
         let all = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(all.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202E}'), None, "{all:?}");

@@ -387,7 +387,7 @@ pub use plan::{Interest, Look};
 use tuning::Tuning;
 use view::View;
 
-pub use self_test::{TestOutcome, run_tests};
+pub use self_test::{TestOutcome, explain_test, run_tests};
 
 /// Hits a scratch keeps room for.
 const KEPT_HITS_MAX: usize = 4_096;

@@ -8,14 +8,14 @@ use crate::condition::Condition;
 use crate::matcher::Channel;
 use crate::rules::{Level, Title};
 
-/// A message seen by all rules.
+/// A message as rules see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Whether the message is evaluated at all; the rules are explained either way.
     pub evaluated: bool,
     /// Its texts.
     pub texts: Vec<ExplainedText>,
-    /// Every rule, in order of pack and rule.
+    /// The rules asked for, in order of pack and rule.
     pub rules: Vec<ExplainedRule>,
 }
 

@@ -1,8 +1,10 @@
 //! `policy`: rule packs before they go live: their mistakes, their tests, why they hold, and what they would find.
 
 mod check;
+mod explain;
 mod report;
 mod test;
+mod why;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub(super) struct PolicyArgs {
 enum Action {
     Check(check::CheckArgs),
     Test(test::TestArgs),
+    Explain(explain::ExplainArgs),
 }
 
 /// Which packs.
@@ -52,6 +55,7 @@ pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::Check(args) => check::run(args),
         Action::Test(args) => test::run(args),
+        Action::Explain(args) => explain::run(args),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{CompileError, Engine, Scratch};
+use crate::explain::ExplainedRule;
 use crate::message::{Action, Corp, Extras, FileInfo, Message, Side, Text};
 use crate::rules::{Chat, Pack, Rule, RuleTest};
 
@@ -32,6 +33,13 @@ impl TestOutcome {
 pub fn run_tests(pack: &Pack) -> Result<Vec<TestOutcome>, CompileError> {
     let engine = Engine::compile(vec![pack.clone()], None)?;
     Ok(pack.rules.iter().flat_map(|rule| rule.tests.iter().map(|test| run_test(&engine, rule, test))).collect())
+}
+
+/// Why the rule of a test holds for the test's message or does not; `engine` is of the rule's pack.
+#[must_use]
+pub fn explain_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> Option<ExplainedRule> {
+    let explanation = engine.explain(&Corp::new("test"), &test_message(test), &|_, other| other.id == rule.id);
+    explanation.rules.into_iter().next()
 }
 
 fn run_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> TestOutcome {

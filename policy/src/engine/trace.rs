@@ -8,12 +8,12 @@ use crate::explain::{
 };
 use crate::message::{Corp, Message, Side};
 use crate::normalise::{Folded, Normalisation};
-use crate::rules::{Chat, Fact, Kind, Scope};
+use crate::rules::{Chat, Fact, Kind, Pack, Rule, Scope};
 
 impl Engine {
-    /// Why each rule holds for a message or does not.
+    /// Why each of the rules `wanted` holds for a message or does not.
     #[must_use]
-    pub fn explain(&self, corp: &Corp, message: &Message) -> Explanation {
+    pub fn explain(&self, corp: &Corp, message: &Message, wanted: &dyn Fn(&Pack, &Rule) -> bool) -> Explanation {
         let mut scratch = Scratch::default();
         self.collect(message, &mut scratch);
         scratch.order();
@@ -22,7 +22,7 @@ impl Engine {
         let allowed = AllowHits::new(&self.allow, message);
         let mut rules = Vec::new();
         for (pack, pack_at) in self.packs.iter().zip(0..) {
-            for (rule, rule_at) in pack.rules.iter().zip(0..) {
+            for (rule, rule_at) in pack.rules.iter().zip(0..).filter(|(rule, _)| wanted(pack, rule)) {
                 let at = RuleAt { pack: pack_at, rule: rule_at };
                 let hits = of_rule(&scratch.hits, at);
                 rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] }));
@@ -154,7 +154,6 @@ mod tests {
 
     use super::*;
     use crate::parse::parse_line;
-    use crate::rules::Pack;
 
     const RULE: &str = "pack: p
 version: 1
@@ -188,7 +187,7 @@ rules:
     }
 
     fn rule(text: &str) -> ExplainedRule {
-        engine().explain(&Corp::new("ww1"), &message(text)).rules.remove(0)
+        engine().explain(&Corp::new("ww1"), &message(text), &|_, _| true).rules.remove(0)
     }
 
     /// Word and fate of all hits.
@@ -229,7 +228,7 @@ rules:
         let mut inward = message("理财零风险");
         inward.from = "wmExAmPlEAAA0001customerAAAAAAAA".into();
         inward.to = vec!["li.na".into(), "zhou".into()];
-        let rule = engine().explain(&Corp::new("ww1"), &inward).rules.remove(0);
+        let rule = engine().explain(&Corp::new("ww1"), &inward, &|_, _| true).rules.remove(0);
         assert!(!rule.holds && rule.condition_holds);
         let outside: Vec<_> =
             rule.outside.iter().map(|it| (it.part.as_str(), it.asked.join(","), it.found.join(","))).collect();
@@ -239,7 +238,7 @@ rules:
 
     #[test]
     fn texts_are_shown_normalised() {
-        let explanation = engine().explain(&Corp::new("ww1"), &message("保-本 Ａ"));
+        let explanation = engine().explain(&Corp::new("ww1"), &message("保-本 Ａ"), &|_, _| true);
         assert_eq!(explanation.texts[0].normalised, "保本a");
         assert!(explanation.evaluated);
     }
@@ -250,7 +249,7 @@ rules:
         fn it_agrees_with_the_engine(text in "(理财|零风险|保本|保本行|不是|13800138000|一|，|\n){0,12}") {
             let (engine, message) = (engine(), message(&text));
             let found = !engine.evaluate(&Corp::new("ww1"), &message, &mut Scratch::default()).is_empty();
-            proptest::prop_assert_eq!(engine.explain(&Corp::new("ww1"), &message).rules[0].holds, found);
+            proptest::prop_assert_eq!(engine.explain(&Corp::new("ww1"), &message, &|_, _| true).rules[0].holds, found);
         }
     }
 }

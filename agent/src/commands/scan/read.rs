@@ -20,7 +20,7 @@ use watchpost_policy::skim::{Skim, Skimmed};
 use super::walk::{Export, SetAside};
 
 /// Longest line read, in bytes, as in the daemon.
-const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(in crate::commands) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pieces of one export that wait to be told; each may hold a message as long as a line.
 const WAITING_MAX: usize = 2;
 
