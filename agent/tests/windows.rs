@@ -192,7 +192,7 @@ fn scanned(engine: &Engine, said: &[Said]) -> BTreeMap<Vec<u8>, Finding> {
         let members: Vec<MessageFacts> = found.held.members.iter().map(|mid| facts[mid].clone()).collect();
         let told = summarise_window(
             &FoundWindow {
-                finding: &engine.finding_of(found.rule).unwrap(),
+                finding: &engine.finding_of(found.rule, found.held.last_ms).unwrap(),
                 window: engine.window(found.rule).unwrap(),
                 group: found.group,
                 bucket: found.bucket,

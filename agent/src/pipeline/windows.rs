@@ -239,7 +239,7 @@ impl Windows<'_> {
 
     fn append(&self, rule: &Rule<'_>, bucket: i64, held: &Held, withdrawn: bool) -> Result<(), StoreError> {
         let under = self.under;
-        let Some(finding) = under.engine.finding_of(rule.at) else { return Ok(()) };
+        let Some(finding) = under.engine.finding_of(rule.at, held.last_ms) else { return Ok(()) };
         let members: Result<Vec<MessageFacts>, StoreError> =
             held.members.iter().map(|mid| self.tx.window_message(*mid)).collect();
         let found = FoundWindow {

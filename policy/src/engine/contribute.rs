@@ -82,10 +82,11 @@ impl Engine {
         self.rule(at)?.window.as_ref()
     }
 
-    /// What a rule's findings say, without a message.
+    /// What a rule's findings say, without a message; with the level and status that filters give it at this time.
     #[must_use]
-    pub fn finding_of(&self, at: RuleAt) -> Option<Finding> {
-        Some(finding_of(self.packs.get(at.pack as usize)?, self.rule(at)?, at))
+    pub fn finding_of(&self, at: RuleAt, ms: i64) -> Option<Finding> {
+        let finding = finding_of(self.packs.get(at.pack as usize)?, self.rule(at)?, at);
+        Some(self.tuning.set_at(at, Some(ms)).applied(finding))
     }
 
     /// The hits a rule reports for a text, whoever wrote it; none when it does not hold.

@@ -50,21 +50,33 @@ impl Tuning {
 
     /// What the filters that count for the message change.
     pub(super) fn tuned(&self, rule: RuleAt, view: &View<'_>) -> Tuned {
-        let mut tuned = Tuned::default();
-        for number in self.by_rule.get(&rule).into_iter().flatten() {
-            let counting = self.filters.get(*number as usize).filter(|it| it.counts_at(view.message.msgtime));
-            let Some(filter) = counting else { continue };
+        let mut tuned = self.set_at(rule, view.message.msgtime);
+        for (number, filter) in self.counting(rule, view.message.msgtime) {
             let fits = filter.except.as_ref().filter(|except| fits(except, view));
             match fits.map(|except| except.words.is_empty()) {
                 Some(true) => tuned.left_out = true,
-                Some(false) => tuned.phrases.push(*number),
+                Some(false) => tuned.phrases.push(number),
                 None => {}
             }
+        }
+        tuned
+    }
+
+    /// What the filters that count at this time change, whatever the message.
+    pub(super) fn set_at(&self, rule: RuleAt, msgtime: Option<i64>) -> Tuned {
+        let mut tuned = Tuned::default();
+        for (_, filter) in self.counting(rule, msgtime) {
             tuned.left_out |= filter.set.disable;
             tuned.set.level = filter.set.level.or(tuned.set.level);
             tuned.set.status = filter.set.status.or(tuned.set.status);
         }
         tuned
+    }
+
+    fn counting(&self, rule: RuleAt, msgtime: Option<i64>) -> impl Iterator<Item = (u32, &Filter)> {
+        let numbers = self.by_rule.get(&rule).into_iter().flatten();
+        let filters = numbers.filter_map(|number| Some((*number, self.filters.get(*number as usize)?)));
+        filters.filter(move |(_, filter)| filter.counts_at(msgtime))
     }
 }
 
