@@ -105,3 +105,27 @@ fn is_below(name: &str) -> bool {
 fn told(mistakes: &[Mistake]) -> Vec<String> {
     mistakes.iter().map(Mistake::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_beside_no_pack_tunes_the_built_in_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("filter.yaml");
+        let filter = |pack: &str| {
+            format!(
+                "filter: f\npack: {pack}\nrules: all\nowner: o\nreason: r\nexpires: 2027-01-01\nset: {{ status: shadow }}\n"
+            )
+        };
+        std::fs::write(&file, filter("customer-diversion")).unwrap();
+        let tuned = load_engine(std::slice::from_ref(&file), None).unwrap();
+        let plain = load_engine(&[], None).unwrap();
+        assert_eq!((tuned.filters().len(), tuned.packs().len()), (1, plain.packs().len()));
+        assert_ne!(tuned.digest(), plain.digest());
+        std::fs::write(&file, filter("customer-diversions")).unwrap();
+        let mistakes = load_engine(std::slice::from_ref(&file), None).unwrap_err();
+        assert!(mistakes[0].contains("filter.yaml") && mistakes[0].contains("did you mean"), "{mistakes:?}");
+    }
+}

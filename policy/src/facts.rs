@@ -184,3 +184,117 @@ fn unsigned(value: &Value) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::message::{Extras, FileInfo, Message};
+    use crate::parse::parse_line;
+
+    fn message(rest: &str) -> Message {
+        let line = format!(
+            r#"{{"msgid":"m","action":"send","from":"li.na","tolist":["zhou"],"roomid":"","msgtime":1772416861007,{rest}}}"#
+        );
+        parse_line(line.as_bytes()).message.unwrap()
+    }
+
+    fn texts(extras: &Extras) -> Vec<(&str, &str)> {
+        extras.texts.iter().map(|text| (text.field.as_str(), text.text.as_str())).collect()
+    }
+
+    #[test]
+    fn texts_of_bodies_that_are_kept_raw() {
+        for (rest, expected) in [
+            (
+                r#""msgtype":"weapp","weapp":{"title":"订单","description":"商城","username":"gh_0"}"#,
+                &[("weapp.title", "订单"), ("weapp.description", "商城")][..],
+            ),
+            (r#""msgtype":"markdown","info":{"content":"**失败**"}"#, &[("markdown.content", "**失败**")]),
+            (
+                r#""msgtype":"vote","votetitle":"地点","voteitem":["海边","山里"]"#,
+                &[("vote.votetitle", "地点"), ("vote.voteitem[0]", "海边"), ("vote.voteitem[1]", "山里")],
+            ),
+            (
+                r#""msgtype":"collect","collect":{"title":"登记","details":[{"id":11101571002822706744,"ques":"姓名"}]}"#,
+                &[("collect.title", "登记"), ("collect.details[0].ques", "姓名")],
+            ),
+            (
+                r#""msgtype":"news","info":{"item":[{"title":"周报","url":"https://example.com/w"}]}"#,
+                &[("news.item[0].title", "周报"), ("news.item[0].url", "https://example.com/w")],
+            ),
+            (
+                r#""msgtype":"note","info":{"items":[{"msg_type":"text","content":"{\"content\":\"两房\"}"},{"msg_type":"image","content":"{}"}]}"#,
+                &[("note.items[0].content", "两房")],
+            ),
+            (
+                r#""msgtype":"brand_new","brand_new":{"a":["甲",{"b":"乙"}],"c":1}"#,
+                &[("brand_new.a[0]", "甲"), ("brand_new.a[1].b", "乙")],
+            ),
+            (r#""msgtype":"image","image":{"md5sum":"0f","sdkfileid":"x"}"#, &[]),
+            (r#""msgtype":"text","text":{"content":"甲"}"#, &[]),
+        ] {
+            assert_eq!(texts(&message(rest).extras), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn files_amounts_and_names() {
+        let file = |name: &str, ext: &[&str], size: Option<u64>| FileInfo {
+            name: name.to_owned(),
+            ext: ext.iter().map(|ext| (*ext).to_owned()).collect(),
+            size,
+        };
+        for (rest, files) in [
+            (
+                r#""msgtype":"file","file":{"filename":"报价.XLSX","fileext":"xlsx","filesize":20480}"#,
+                vec![file("报价.XLSX", &["xlsx"], Some(20_480))],
+            ),
+            (
+                r#""msgtype":"file","file":{"filename":"照片.jpg","fileext":"zip","filesize":"7"}"#,
+                vec![file("照片.jpg", &["jpg", "zip"], Some(7))],
+            ),
+            (r#""msgtype":"file","file":{"filename":"无","md5sum":"x"}"#, vec![file("无", &[], None)]),
+            (r#""msgtype":"qydiskfile","info":{"filename":"标书.docx"}"#, vec![file("标书.docx", &["docx"], None)]),
+            (
+                r#""msgtype":"chatrecord","chatrecord":{"title":"t","item":[{"type":"ChatRecordFile","content":"{\"filename\":\"a.csv\",\"filesize\":9}"}]}"#,
+                vec![file("a.csv", &["csv"], Some(9))],
+            ),
+            (
+                r#""msgtype":"note","info":{"items":[{"msg_type":"file","content":"{\"filename\":\"b.pdf\"}"}]}"#,
+                vec![file("b.pdf", &["pdf"], None)],
+            ),
+            (r#""msgtype":"text","text":{"content":"a.xlsx"}"#, vec![]),
+        ] {
+            assert_eq!(message(rest).extras.files, files, "{rest}");
+        }
+        for (rest, amount) in [
+            (
+                r#""msgtype":"redpacket","redpacket":{"type":2,"wish":"开工","totalcnt":3,"totalamount":1000}"#,
+                Some(1_000),
+            ),
+            (r#""msgtype":"external_redpacket","redpacket":{"totalamount":"500"}"#, Some(500)),
+            (r#""msgtype":"redpacket","redpacket":{"totalamount":-5}"#, None),
+            (r#""msgtype":"weapp","weapp":{"totalamount":5}"#, None),
+        ] {
+            assert_eq!(message(rest).extras.amount, amount, "{rest}");
+        }
+        let named = message(r#""room_name":" 项目群 ","sender_name":"李娜","msgtype":"text","text":{"content":"甲"}"#);
+        let names: Vec<_> = named.extras.names.iter().map(|text| (text.field.as_str(), text.text.as_str())).collect();
+        assert_eq!(names, [("room.name", "项目群"), ("sender.name", "李娜")]);
+        assert_eq!(named.texts.len(), 1);
+        let raw = message(r#""chat_name":"群","msgtype":"weapp","weapp":{"title":"t"}"#);
+        assert_eq!((raw.extras.names.len(), raw.extras.texts.len()), (1, 1), "a raw body keeps the names");
+    }
+
+    /// What exports carry beside a body changes nobody's identity.
+    #[test]
+    fn extras_are_no_part_of_identity() {
+        use crate::identity::{TenantKey, body_digest, mid};
+        let corp = crate::message::Corp::new("ww1");
+        let plain = message(r#""msgtype":"text","text":{"content":"甲"}"#);
+        let named = message(r#""room_name":"群","msgtype":"text","text":{"content":"甲"}"#);
+        assert_eq!(body_digest(&plain), body_digest(&named));
+        let [plain, named] = [plain, named].map(|message| Message { msgid: None, ..message });
+        let key = TenantKey([1; 32]);
+        assert_eq!(mid(&key, &corp, &plain), mid(&key, &corp, &named));
+    }
+}

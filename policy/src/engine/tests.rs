@@ -4,6 +4,7 @@ use super::*;
 use crate::message::{Action, Extras, Text};
 
 mod filters;
+mod naive;
 mod selections;
 
 const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
