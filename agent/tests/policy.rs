@@ -176,6 +176,81 @@ fn explain_takes_a_line_of_an_export_and_helps_on() {
     }
 }
 
+/// 2,000 messages, of which one in a hundred says 保本 and one in five hundred 稳赚不赔; the first of them stands in both files.
+fn exports() -> [(String, String); 2] {
+    let line = |at: usize| {
+        let text = match at {
+            at if at % 500 == 7 => format!("第{at}号稳赚不赔"),
+            at if at % 100 == 3 => format!("第{at}号保本"),
+            at => format!("第{at}号"),
+        };
+        let message = serde_json::json!({
+            "msgid": at.to_string(), "from": "li.na", "tolist": ["zhou"], "msgtime": 1, "msgtype": "text", "text": { "content": text },
+        });
+        format!("{message}\n")
+    };
+    [("a.jsonl".to_owned(), (0..1_000).map(line).collect()), ("b.jsonl".to_owned(), (999..2_000).map(line).collect())]
+}
+
+#[test]
+fn preview_counts_and_compares_before_a_word_goes_live() {
+    let plain = |words: &str| pack(&format!("      a: {{ words: [{words}] }}\n      condition: a"), SOUND_TESTS);
+    let dir = folder(&[("new.yaml", &plain("保本, 稳赚不赔")), ("old.yaml", &plain("稳赚不赔, 第1003号"))]);
+    std::fs::create_dir(dir.path().join("ex")).unwrap();
+    exports().iter().for_each(|(name, content)| std::fs::write(dir.path().join("ex").join(name), content).unwrap());
+    let run = |more: &[&str]| {
+        let arguments = [&["preview", "ex", "--policy", "new.yaml"][..], more].concat();
+        let output = policy(dir.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        output
+    };
+    let json = rows(&run(&["--json", "--against", "old.yaml"])).remove(0);
+    // 1003 was found before through another word: it stays.
+    for (key, expected) in [("messages", 24), ("of", 2_001), ("new", 19), ("gone", 0)] {
+        assert_eq!(json[key], expected, "{key}: {json}");
+    }
+    let words: Vec<(&str, u64, bool)> = json["words"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| {
+            (word["word"].as_str().unwrap(), word["messages"].as_u64().unwrap(), word["common"].as_bool().unwrap())
+        })
+        .collect();
+    assert_eq!(words, [("保本", 20, true), ("稳赚不赔", 4, true)]);
+    assert_eq!(rows(&run(&["--json", "--against", "new.yaml"]))[0]["new"], 0);
+    let gone = rows(&policy(dir.path(), &["preview", "ex", "--policy", "old.yaml", "--against", "new.yaml", "--json"]));
+    assert_eq!((&gone[0]["new"], &gone[0]["gone"]), (&0.into(), &19.into()));
+    let shown = text(&run(&["--against", "old.yaml", "--sample", "2"]).stdout);
+    for part in [
+        "2001 messages, 24 of them hit (1.199 %)",
+        "24 messages (1.199 %), new 19, gone 0",
+        "保本      a  more than 0.1 %",
+        "  + ex/",
+    ] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn preview_samples_are_repeatable_and_as_many_as_asked_for() {
+    let dir = folder(&[("new.yaml", &pack("      a: { words: [保本] }\n      condition: a", SOUND_TESTS))]);
+    exports().iter().for_each(|(name, content)| std::fs::write(dir.path().join(name), content).unwrap());
+    let samples = |more: &[&str]| {
+        let arguments =
+            [&["preview", "a.jsonl", "b.jsonl", "--policy", "new.yaml", "--json", "--sample", "5"][..], more].concat();
+        rows(&policy(dir.path(), &arguments))[0]["samples"].clone()
+    };
+    let first = samples(&["--threads", "1"]);
+    assert_eq!(first.as_array().unwrap().len(), 5);
+    assert_eq!(samples(&["--threads", "4"]), first);
+    assert_ne!(samples(&["--seed", "1"]), first);
+    let missing = policy(dir.path(), &["preview", "missing", "--policy", "new.yaml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let mistyped = policy(dir.path(), &["preview", "a.jsonl", "--policy", "new.yaml", "--rule", "rr"]);
+    assert!(text(&mistyped.stderr).contains("did you mean `r`?"));
+}
+
 #[test]
 fn hostile_packs_are_harmless_on_a_terminal() {
     let hostile = pack(

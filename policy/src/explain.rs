@@ -41,8 +41,10 @@ pub struct ExplainedRule {
     pub title: Title,
     /// Level, as weak channels leave it.
     pub level: Level,
-    /// Whether it holds: the message is in scope and the condition holds.
+    /// Whether it holds: the message is in scope and the condition holds. A rule with a window then still needs other messages.
     pub holds: bool,
+    /// Whether the rule has a window, so that a message that holds only contributes to a finding.
+    pub windowed: bool,
     /// What of its scope the message does not meet.
     pub outside: Vec<Outside>,
     /// Whether the condition holds, scope aside.

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod preview;
 mod report;
 mod test;
 mod why;
@@ -36,6 +37,7 @@ enum Action {
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Explain(explain::ExplainArgs),
+    Preview(preview::PreviewArgs),
 }
 
 /// Which packs.
@@ -56,6 +58,7 @@ pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<ExitCode> {
         Action::Check(args) => check::run(args),
         Action::Test(args) => test::run(args),
         Action::Explain(args) => explain::run(args),
+        Action::Preview(args) => preview::run(args),
     }
 }
 

@@ -73,6 +73,7 @@ fn explained(case: &Case<'_>) -> ExplainedRule {
         title: rule.title.clone(),
         level: rule.level_by(trace.reported.iter().map(|hit| hit.channel)),
         holds: trace.holds && outside.is_empty(),
+        windowed: rule.window.is_some(),
         outside,
         condition_holds: trace.holds,
         condition: parts(&rule.condition, &names, &holds),

@@ -47,7 +47,13 @@ impl Why {
     fn verdict(self, rule: &ExplainedRule) -> Vec<String> {
         let lang = self.lang;
         let mut lines: Vec<String> = Vec::new();
-        if rule.holds {
+        if rule.holds && rule.windowed {
+            let text = lang.of(
+                "计入时间窗；单条消息不足以命中",
+                "counts towards the rule's window; one message alone is no finding",
+            );
+            lines.push(text.to_owned());
+        } else if rule.holds {
             lines.push(lang.of("成立", "holds").to_owned());
         }
         for outside in &rule.outside {
