@@ -279,8 +279,8 @@ impl<'a> Clean<'a> {
         Self { chunk, values, receivers, msgtype, standing: Standing::Evaluate }
     }
 
-    fn parties(&self) -> impl Iterator<Item = &'a str> {
-        std::iter::once(self.from()).chain(self.to())
+    fn parties(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        std::iter::once_with(|| self.from()).chain(self.to())
     }
 
     /// Whether the message is one of those that are evaluated.

@@ -200,7 +200,8 @@ impl Four {
     #[inline(always)]
     fn write(&self, classes: &Classes, out: &mut [u16; 4], pen: Pen) -> (Pen, usize) {
         let ((p0, p1), (p2, p3)) = (Self::points(self.0), Self::points(self.1));
-        let [c0, c1, c2, c3] = [p0, p1, p2, p3].map(|point| classes.three_bytes(point));
+        let (c0, c1) = (classes.three_bytes(p0), classes.three_bytes(p1));
+        let (c2, c3) = (classes.three_bytes(p2), classes.three_bytes(p3));
         let one = pen.moved(c0);
         let two = one.moved(c1);
         let three = two.moved(c2);
@@ -293,11 +294,11 @@ fn unicode_escape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
 /// The value of `\uXXXX`.
 #[inline(always)]
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = bytes.get(at..)?.first_chunk::<6>()? else { return None };
-    let [a, b, c, d] = digits.map(|digit| HEX[digit as usize]);
-    let value = u32::from(a) << 12 | u32::from(b) << 8 | u32::from(c) << 4 | u32::from(d);
+    let [b'\\', b'u', a, b, c, d] = *bytes.get(at..)?.first_chunk()? else { return None };
+    let digit = |byte: u8| u32::from(HEX[byte as usize]);
+    let (a, b, c, d) = (digit(a), digit(b), digit(c), digit(d));
     // A byte that is no digit sets more than the low four bits.
-    ((a | b | c | d) <= 0xF).then_some(value)
+    ((a | b | c | d) <= 0xF).then_some(a << 12 | b << 8 | c << 4 | d)
 }
 
 /// The value of a hexadecimal digit, 0xFF for other bytes.
