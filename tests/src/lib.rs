@@ -9,3 +9,13 @@ pub mod corpus;
 pub mod lab;
 pub mod outcome;
 pub mod proxy;
+pub mod speed;
+
+/// A pack of one rule that holds for every word of a file.
+pub fn words_pack(words_file: &str) -> String {
+    format!(
+        "pack: bench\nversion: 1\ntitle: {{ zh: 词表, en: words }}\nrules:\n  - id: bench.words\n    \
+         title: {{ zh: 词, en: words }}\n    category: bench\n    level: low\n    status: live\n    detection:\n      \
+         word: {{ words_file: {words_file} }}\n      condition: word\n    disclose: none\n    sla: 24h\n"
+    )
+}

@@ -57,7 +57,7 @@ impl Reasons {
 
 impl std::fmt::Debug for FastMatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FastMatcher").field("bytes", &self.sieve.bytes()).finish_non_exhaustive()
+        f.debug_struct("FastMatcher").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 
@@ -81,6 +81,12 @@ impl FastMatcher {
         let sieve = ways.sieve();
         let rest = Rest::of(&sieve, &forms)?;
         Ok(Self { sieve, words, rest, elsewhere })
+    }
+
+    /// Bytes in memory of the tables and of the words folded as by default.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sieve.bytes() + self.words.bytes()
     }
 
     /// What holds back texts without a hit.

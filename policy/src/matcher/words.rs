@@ -164,6 +164,11 @@ impl Words {
         self.spellings.get(word.spelling as usize..)?.get(..usize::from(word.len))
     }
 
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.first[..]) + size_of_val(&self.words[..]) + size_of_val(&self.spellings[..])
+    }
+
     /// Number of forms.
     pub(super) fn forms(&self) -> usize {
         self.first.len().saturating_sub(1)

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::accounts::Accounts;
 use crate::engine::Scratch;
+use crate::identity::TenantKey;
 use crate::parse::parse_line;
 use crate::rules::Pack;
 
@@ -82,6 +83,8 @@ fn check(engine: &Engine, corp: &Corp, clean: &Clean<'_>, line: &[u8], scratch: 
     assert_eq!(clean.msgtype(), message.msgtype, "{shown}");
     assert_eq!(clean.standing(), engine.standing(corp, &message), "{shown}");
     assert_eq!(engine.evaluate(corp, &message, scratch).len(), 0, "{shown}");
+    let looked = engine.look(corp, &message, &TenantKey([0; 32]), scratch);
+    assert!(looked.findings.is_empty() && looked.contributions.is_empty(), "{shown}");
 }
 
 /// How a program prints its lines.
@@ -313,6 +316,8 @@ fn rules_without_words_get_what_they_need() {
     };
     let export: String = (0..12).map(lines).collect();
     for (detection, clean_each_round) in [
+        ("{ a: { words: [好的] }, condition: a }\n    window: { count: 2, within: 10m, by: [from] }", 7),
+        ("{ a: { words: [好的, 的价] }, condition: a }\n    window: { join: true, within: 90s }", 0),
         ("{ a: { validator: [mobile] }, condition: a }", 5),
         ("{ a: { validator: [email] }, condition: a }", 7),
         ("{ a: { validator: [mobile, email] }, b: { words: [好的] }, condition: a or b }", 3),

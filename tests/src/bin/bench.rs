@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p watchpost-tests --bin bench -- scan      scan beside grep -F -f on the same corpus
+//! cargo run --release -p watchpost-tests --bin bench -- match     what scan does, in one process, beside automata alone
 //! cargo run --release -p watchpost-tests --bin bench -- run       messages/s of the daemon, and its memory at rest
 //! cargo run --release -p watchpost-tests --bin bench -- drain     a million sealed summaries to a collector
 //! ```
@@ -23,6 +24,7 @@ use watchpost_proto::v1::{self, EpochCause, Lane, summary::Kind};
 use watchpost_proto::{EpochId, digest, record};
 use watchpost_tests::corpus::{Corpus, Settings};
 use watchpost_tests::lab::{Lab, binaries};
+use watchpost_tests::{speed, words_pack};
 
 /// Counted runs of each command; one more comes first and is not counted.
 const RUNS: usize = 5;
@@ -50,9 +52,10 @@ fn run() -> anyhow::Result<()> {
     };
     match arguments.first().map(String::as_str) {
         Some("scan") => bench_scan(amount("--messages", 400_000)?),
+        Some("match") => speed::report(amount("--messages", 400_000)?),
         Some("run") => bench_run(amount("--messages", 400_000)?),
         Some("drain") => bench_drain(amount("--summaries", 1_000_000)?),
-        _ => bail!("name one of scan, run, drain"),
+        _ => bail!("name one of scan, match, run, drain"),
     }
 }
 
@@ -64,11 +67,11 @@ fn bench_scan(messages: u64) -> anyhow::Result<()> {
     corpus.write_file(&file, 0..messages)?;
     let bytes = std::fs::metadata(&file)?.len();
     println!("corpus: {messages} messages, {:.1} MB, {} bytes each", mb(bytes), bytes / messages);
-    for count in [100, 10_000] {
+    for count in [100, 1_000, 10_000, 65_000] {
         let words = corpus.words(count);
         let (pack, list) = (dir.path().join("pack.yaml"), dir.path().join("words.txt"));
         std::fs::write(&list, words.join("\n") + "\n")?;
-        std::fs::write(&pack, pack_of("words.txt"))?;
+        std::fs::write(&pack, words_pack("words.txt"))?;
         let scan = scan_command(&pack, &file)?;
         let grep = grep_command(&list, &file);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -89,14 +92,6 @@ fn bench_scan(messages: u64) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn pack_of(words_file: &str) -> String {
-    format!(
-        "pack: bench\nversion: 1\ntitle: {{ zh: 词表, en: words }}\nrules:\n  - id: bench.words\n    \
-         title: {{ zh: 词, en: words }}\n    category: bench\n    level: low\n    status: live\n    detection:\n      \
-         word: {{ words_file: {words_file} }}\n      condition: word\n    disclose: none\n    sla: 24h\n"
-    )
 }
 
 type CommandLine = (PathBuf, Vec<std::ffi::OsString>);
