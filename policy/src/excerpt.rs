@@ -164,13 +164,14 @@ mod tests {
     #[test]
     fn overlapping_secrets_are_one() {
         let text = "622202138000012345678";
-        let secrets = [
-            Span { start: 0, end: 19 },
-            Span { start: 6, end: 17 },
-            Span { start: 17, end: 21 },
-            Span { start: 5, end: 5 },
-        ];
+        let secrets = [Span { start: 0, end: 19 }, Span { start: 6, end: 17 }, Span { start: 16, end: 21 }];
         assert_eq!(excerpt(Disclose::Context, text, &[secrets[0]], &secrets).unwrap(), "622＊78");
+        let inner = [secrets[0], secrets[1], Span { start: 5, end: 5 }];
+        assert_eq!(
+            excerpt(Disclose::Context, text, &[secrets[0]], &inner).unwrap(),
+            "622＊5678",
+            "an empty one hides nothing"
+        );
     }
 
     #[test]

@@ -435,6 +435,16 @@ fn only_messages_that_may_hold_need_a_look() {
             &[true, true, false],
             Look::Never,
         ),
+        (
+            "a: { words: [甲甲] }\nb: { words: [乙乙] }\nc: { words: [丙丙] }\ncondition: any of them",
+            &[true, true, true],
+            Look::Never,
+        ),
+        (
+            "a: { words: [甲甲甲] }\nb: { words: [乙乙] }\nc: { words: [丙丙] }\ncondition: all of them",
+            &[true, false, false],
+            Look::Never,
+        ),
     ] {
         let engine = detection(lines);
         let interest = engine.interest();
