@@ -184,3 +184,41 @@ fn a_reader_that_goes_away_is_no_trouble() {
     assert_eq!(text(&output.stderr), "");
     assert_eq!(text(&output.stdout).lines().last(), Some("0"));
 }
+
+#[test]
+fn windows_are_told_when_everything_is_read() {
+    let pack = "pack: p
+version: 1
+title: { zh: 包, en: Pack }
+rules:
+  - { id: many, title: { zh: 刷屏, en: Flood }, category: c, level: low, window: { count: 3, within: 10m },
+      detection: { a: { words: [转账] }, condition: a } }
+  - { id: broken, title: { zh: 拆字, en: Broken }, category: c, level: high, window: { join: true, within: 90s },
+      detection: { a: { words: [加微信] }, condition: a } }
+";
+    let line = |second: i64, msgid: &str, text: &str| {
+        line(msgid, text).replace("1772416861007", &(1_772_416_800_000 + second * 1000).to_string())
+    };
+    let one = line(1, "1", "转账") + &line(2, "2", "加");
+    let two = line(3, "3", "微信") + &line(4, "4", "转账") + &line(1, "1", "转账");
+    let three = line(61, "5", "快转账");
+    let files = [("p.yaml", pack.to_owned()), ("ex/a.jsonl", one), ("ex/b.jsonl", two), ("ex/c.jsonl", three)];
+    let dir = folder(&files);
+    let found = |arguments: &[&str]| {
+        let output = scan(dir.path(), &[&["--policy", "p.yaml", "--format", "jsonl"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        rows(&output)
+    };
+    let rows = found(&["ex"]);
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["rule"].as_str(), row["line"].as_u64(), &row["window"]["value"])).collect();
+    assert_eq!(told, [(Some("many"), Some(1), &json!(3)), (Some("broken"), Some(2), &json!(1))]);
+    assert_eq!(rows[1]["hits"][0]["field"], "joined");
+    assert_eq!(found(&["ex/c.jsonl", "ex/a.jsonl", "ex/b.jsonl"]), rows, "the order does not matter");
+    assert_eq!(found(&["ex/a.jsonl", "ex/b.jsonl"]).len(), 1, "a repeat counts once");
+    let table = text(&scan(dir.path(), &["ex", "--policy", "p.yaml", "--lang", "zh"]).stdout);
+    assert!(
+        table.contains("60 秒内 3 条") && table.contains("拆成 2 条发送") && table.contains("joined: 加微信"),
+        "{table}"
+    );
+}

@@ -6,6 +6,7 @@ use crate::engine::{Finding, Hit};
 use crate::matcher::Channel;
 use crate::message::Message;
 use crate::rules::Level;
+use crate::windows::{Held, Window};
 
 /// One finding as one JSON object. Everything is in clear: it stays where the export lies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +37,26 @@ pub struct ScanRow<'a> {
     pub msgtype: &'a str,
     /// The hits.
     pub hits: Vec<ScanHit<'a>>,
+    /// The window, where the finding is about one; file, line and message are then those of its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<ScanWindow>,
+}
+
+/// Several messages together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScanWindow {
+    /// What was measured: `count`, `distinct`, `sum`, `all`, `join` or `reply`.
+    pub kind: &'static str,
+    /// Time of the first message in it, milliseconds since the Unix epoch, UTC.
+    pub first_msgtime: i64,
+    /// Time of the last message in it; of a `reply`, of the answer.
+    pub last_msgtime: i64,
+    /// Messages in it; of a `reply`, waits that were too long.
+    pub count: u64,
+    /// What was measured: messages, different values, fen, selections, hits, or milliseconds of work time waited.
+    pub value: i64,
+    /// Nobody has answered.
+    pub open: bool,
 }
 
 /// One hit of a row. Offsets count characters of the original text of the field.
@@ -73,7 +94,22 @@ impl<'a> ScanRow<'a> {
             roomid: message.room.as_deref(),
             msgtype: &message.msgtype,
             hits: finding.hits.iter().map(ScanHit::new).collect(),
+            window: None,
         }
+    }
+
+    /// The same row, about a window that begins with its message.
+    #[must_use]
+    pub fn of_window(self, window: &Window, held: &Held) -> Self {
+        let window = ScanWindow {
+            kind: window.kind.as_str(),
+            first_msgtime: held.first_ms,
+            last_msgtime: held.last_ms,
+            count: held.count,
+            value: held.value,
+            open: held.open,
+        };
+        Self { window: Some(window), ..self }
     }
 }
 

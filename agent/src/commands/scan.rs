@@ -7,6 +7,7 @@ pub(super) mod read;
 mod tell;
 mod totals;
 pub(super) mod walk;
+mod windows;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -25,6 +26,7 @@ use read::{Piece, Reader};
 use tell::Teller;
 use totals::Totals;
 use walk::Walk;
+use windows::Windows;
 
 /// Show what would be found in exports; nothing is kept or sent.
 ///
@@ -113,13 +115,19 @@ fn scan(args: &ScanArgs, engine: &Engine, walk: Walk, progress: &ProgressBar) ->
     let reader = Reader { corp: &corp, engine, progress };
     let mut totals = Totals::new(walk.aside);
     let mut teller = Teller::new(args, engine, progress, BufWriter::with_capacity(64 * 1024, io::stdout().lock()));
+    let mut windows = Windows::default();
     read::in_order(&reader, &walk.exports, args.threads.number(), |export, piece| match piece {
-        Piece::Evaluated(evaluated) => teller.tell(export, evaluated, &mut totals),
+        Piece::Evaluated(mut evaluated) => {
+            windows.add(engine, export, &mut evaluated);
+            teller.tell(export, evaluated, &mut totals)
+        }
         Piece::End(end) => {
+            windows.read(end.newest_ms);
             totals.end(export, end);
             Ok(())
         }
     })?;
+    windows.tell(engine, &mut teller, &mut totals)?;
     teller.out.flush()?;
     progress.finish_and_clear();
     Ok(totals)

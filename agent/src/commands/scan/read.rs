@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use watchpost_agent::lines::{Line, Lines};
-use watchpost_policy::engine::{Engine, Finding, Scratch, Standing};
+use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::parse::parse_line;
@@ -23,6 +23,9 @@ use super::walk::{Export, SetAside};
 pub(in crate::commands) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pieces of one export that wait to be told; each may hold a message as long as a line.
 const WAITING_MAX: usize = 2;
+
+/// Identities of a run are compared with nobody's.
+const NO_KEY: TenantKey = TenantKey([0; 32]);
 
 /// What is done with every line.
 pub(in crate::commands) struct Reader<'a> {
@@ -44,6 +47,8 @@ pub(in crate::commands) struct Evaluated {
     pub(in crate::commands) mid: Mid,
     pub(in crate::commands) message: Message,
     pub(in crate::commands) findings: Vec<Finding>,
+    /// What it adds to windows.
+    pub(in crate::commands) contributions: Vec<Contributed>,
 }
 
 /// What an export held.
@@ -54,6 +59,8 @@ pub(in crate::commands) struct End {
     /// Messages evaluated.
     pub(in crate::commands) messages: u64,
     pub(in crate::commands) out_of_scope: u64,
+    /// The newest msgtime of messages that were looked at.
+    pub(in crate::commands) newest_ms: Option<i64>,
     pub(in crate::commands) defects: BTreeMap<&'static str, u64>,
     /// Why it was not read, or not to its end.
     pub(in crate::commands) aside: Option<SetAside>,
@@ -190,12 +197,14 @@ impl Sight<'_> {
         let Reader { corp, engine, .. } = self.reader;
         self.count(engine.standing(corp, &message));
         // Out of scope there are none.
-        let findings = engine.evaluate(corp, &message, &mut self.scratch);
-        if findings.is_empty() {
+        let watchpost_policy::engine::Evaluated { findings, contributions, .. } =
+            engine.look(corp, &message, &NO_KEY, &mut self.scratch);
+        self.end.newest_ms = self.end.newest_ms.max(message.msgtime);
+        if findings.is_empty() && contributions.is_empty() {
             return Ok(());
         }
-        let mid = mid(&TenantKey([0; 32]), corp, &message);
-        let evaluated = Evaluated { line: self.end.lines, mid, message, findings };
+        let mid = mid(&NO_KEY, corp, &message);
+        let evaluated = Evaluated { line: self.end.lines, mid, message, findings, contributions };
         self.sender.send(Piece::Evaluated(Box::new(evaluated))).map_err(|_| Unheard)
     }
 }

@@ -32,13 +32,13 @@ const COLUMNS_MAX: usize = 2_000;
 
 /// Where findings go.
 pub(super) struct Teller<'a, W: Write> {
-    engine: &'a Engine,
-    format: Format,
+    pub(super) engine: &'a Engine,
+    pub(super) format: Format,
     context: usize,
     /// Columns for text.
     columns: usize,
-    paint: Paint,
-    lang: Lang,
+    pub(super) paint: Paint,
+    pub(super) lang: Lang,
     progress: &'a ProgressBar,
     /// Findings told already: the same message in two exports is one.
     told: HashSet<(Mid, Arc<str>, Arc<str>)>,
@@ -79,23 +79,32 @@ impl<'a, W: Write> Teller<'a, W> {
                 print_json(&mut self.out, &ScanRow::new(finding, &message, &export.name, line))
             }),
             Format::Table => {
-                // The bar steps aside for what is printed on the same terminal.
-                let (progress, hidden) = (self.progress, self.progress.is_hidden());
-                progress.suspend(|| {
-                    self.message(export, line, &message, &findings)?;
-                    if hidden { Ok(()) } else { self.out.flush() }
-                })
+                self.aside(|this| this.message(&export.name, line, &message, &findings)).context("cannot write")
             }
-            .context("cannot write"),
         }
     }
 
-    fn message(&mut self, export: &Export, line: u64, message: &Message, findings: &[Finding]) -> std::io::Result<()> {
+    /// Prints while the bar steps aside for what is printed on the same terminal.
+    pub(super) fn aside(&mut self, print: impl FnOnce(&mut Self) -> std::io::Result<()>) -> std::io::Result<()> {
+        let (progress, hidden) = (self.progress, self.progress.is_hidden());
+        progress.suspend(|| {
+            print(self)?;
+            if hidden { Ok(()) } else { self.out.flush() }
+        })
+    }
+
+    pub(super) fn message(
+        &mut self,
+        export: &str,
+        line: u64,
+        message: &Message,
+        findings: &[Finding],
+    ) -> std::io::Result<()> {
         let Self { paint, lang, .. } = *self;
-        if self.heading.as_ref() != Some(&export.name) {
+        if self.heading.as_deref() != Some(export) {
             let gap = if self.heading.is_some() { "\n" } else { "" };
-            writeln!(self.out, "{gap}{}", paint.ink(Ink::File, clean(&export.name)))?;
-            self.heading = Some(export.name.clone());
+            writeln!(self.out, "{gap}{}", paint.ink(Ink::File, clean(export)))?;
+            self.heading = Some(export.to_owned());
         }
         writeln!(self.out, "{:>6}  {}", paint.ink(Ink::Line, line), about(message, lang))?;
         for finding in findings {

@@ -25,6 +25,8 @@ pub(in crate::commands) struct Totals {
     by_rule: BTreeMap<(Arc<str>, Arc<str>), u64>,
     by_level: BTreeMap<Level, u64>,
     defects: BTreeMap<&'static str, u64>,
+    /// Messages that windows had no room for.
+    pub(in crate::commands) left_out: u64,
     aside: Vec<SetAside>,
 }
 
@@ -40,6 +42,7 @@ impl Totals {
             by_rule: BTreeMap::new(),
             by_level: BTreeMap::new(),
             defects: BTreeMap::new(),
+            left_out: 0,
             aside,
         }
     }
@@ -82,6 +85,11 @@ impl Totals {
                     "  {count:>8}  {}",
                     paint.ink(Ink::Dim, format_args!("{} {code}", lang.of("缺陷", "defect")))
                 )?;
+            }
+            if self.left_out > 0 {
+                let why = lang
+                    .of("条消息因内存已满未计入窗口规则", "messages are in no window: the memory for windows is full");
+                writeln!(f, "  {}", paint.ink(Ink::Warn, format_args!("{} {why}", self.left_out)))?;
             }
             for aside in &self.aside {
                 let ink = if aside.failed { Ink::Bad } else { Ink::Warn };
