@@ -14,7 +14,7 @@ use watchpost_collector::devices::{self, Device};
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
     Channel, DeviceVerb, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
-    summary,
+    Window, summary,
 };
 
 fn changed(number: u64, change: impl FnOnce(&mut Finding)) -> Summary {
@@ -222,6 +222,53 @@ fn the_latest_record_of_a_device_replaces_its_earlier_one() {
     let alerts = View::of(&log).alerts();
     assert_eq!(alerts.len(), 2);
     assert_ne!(alerts[0].alert, alerts[1].alert, "ids stay unique");
+}
+
+fn window_of(number: u64, value: i64) -> Summary {
+    changed(number, |finding| {
+        let first_ms = finding.msgtime_ms;
+        finding.window = Some(Window {
+            kind: "count".into(),
+            within_ms: 60_000,
+            first_ms,
+            last_ms: first_ms + 42_000,
+            count: 9,
+            value,
+            msgids: vec![finding.msgid.clone()],
+            open: false,
+        });
+    })
+}
+
+fn taken_back(summary: Summary) -> Summary {
+    match summary.kind {
+        Some(summary::Kind::Finding(finding)) => of(summary::Kind::Finding(Finding { withdrawn: true, ..finding })),
+        _ => summary,
+    }
+}
+
+#[test]
+fn a_window_is_revised_and_taken_back_by_each_observer_for_itself() {
+    let mut log = Log::new();
+    let (mut a, mut b) = (log.lab.device(), log.lab.device());
+    // A burst across the edge of a bucket: two findings, one alert.
+    log.append(&mut a, Lane::Urgent, &[window_of(1, 20), window_of(2, 21)]);
+    log.append(&mut b, Lane::Urgent, &[window_of(1, 20), window_of(1, 57)]);
+    let view = View::of(&log);
+    assert_eq!((view.alerts().len(), view.alerts()[0].findings), (1, 2));
+    let items = alerts::items(&view.db, &id_of(1)).unwrap();
+    let window = items[0].window.as_ref().unwrap();
+    assert_eq!((window.value, window.in_short().as_str()), (20, "20 messages in 42 s"));
+    log.append(&mut a, Lane::Urgent, &[window_of(1, 40)]);
+    let value = |view: &View| view.findings()[0].window.as_ref().unwrap().value;
+    assert_eq!(value(&View::of(&log)), 40, "a revision replaces what the device told before");
+    log.append(&mut a, Lane::Urgent, &[taken_back(window_of(1, 40))]);
+    let view = View::of(&log);
+    assert_eq!((value(&view), view.alerts()[0].findings), (57, 2), "the other observer still holds it");
+    log.append(&mut b, Lane::Urgent, &[taken_back(window_of(1, 57))]);
+    assert_eq!(View::of(&log).msgids(), ["m2"]);
+    log.append(&mut a, Lane::Urgent, &[window_of(1, 41)]);
+    assert_eq!(value(&View::of(&log)), 41, "what was taken back may hold again");
 }
 
 #[test]

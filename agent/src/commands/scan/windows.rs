@@ -57,7 +57,9 @@ impl Windows {
 
 impl<W: Write> Teller<'_, W> {
     fn window(&mut self, found: &WindowFinding<First>, totals: &mut Totals) -> anyhow::Result<()> {
-        let Some((mut finding, window)) = self.engine.finding_of(found.rule).zip(self.engine.window(found.rule)) else {
+        let Some((mut finding, window)) =
+            self.engine.finding_of(found.rule, found.held.last_ms).zip(self.engine.window(found.rule))
+        else {
             return Ok(());
         };
         let First { export, line, message } = &*found.first;
