@@ -252,6 +252,17 @@ fn preview_samples_are_repeatable_and_as_many_as_asked_for() {
 }
 
 #[test]
+fn check_reads_filters_too() {
+    let filter = "filter: f\npack: p\nrules: all\nowner: o\nreason: r\nexpires: 2027-01-01\nset: { status: shadow }\n";
+    let dir = folder(&[("f.yaml", filter), ("bad.yaml", &filter.replace("owner", "onwer"))]);
+    let output = policy(dir.path(), &["check", "f.yaml", "bad.yaml"]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("filter f for p\n") && shown.contains("did you mean `owner`?"), "{shown}");
+    assert!(text(&policy(dir.path(), &["test", "f.yaml"]).stderr).contains("a filter has no tests"));
+}
+
+#[test]
 fn hostile_packs_are_harmless_on_a_terminal() {
     let hostile = pack(
         "      a: { words: [\"\\e[31m\\u202E单\"] }\n      \u{202E}bé: 1\n      condition: \"\\e[2J\"",

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use watchpost_agent::policy_files::load_pack;
+use watchpost_agent::policy_files::{Document, load_document};
 use watchpost_policy::packs;
 use watchpost_policy::rules::{Mistake, Pack};
 
@@ -70,7 +70,7 @@ struct Loaded {
     path: Option<PathBuf>,
     /// The text of its file, as far as it could be read.
     text: String,
-    pack: Result<Pack, Vec<Mistake>>,
+    document: Result<Document, Vec<Mistake>>,
 }
 
 impl PackArgs {
@@ -92,8 +92,11 @@ impl PackArgs {
     fn sound(&self) -> anyhow::Result<Vec<Pack>> {
         let (mut packs, mut mistakes) = (Vec::new(), Vec::new());
         for loaded in self.load() {
-            match loaded.pack {
-                Ok(pack) => packs.push(pack),
+            match loaded.document {
+                Ok(Document::Pack(pack)) => packs.push(*pack),
+                Ok(Document::Filter(_)) => {
+                    mistakes.push(format!("{}: a filter has no tests; name packs", loaded.name));
+                }
                 Err(more) => mistakes.extend(more.iter().map(Mistake::to_string)),
             }
         }
@@ -104,11 +107,12 @@ impl PackArgs {
 impl Loaded {
     fn builtin(name: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Self {
         let (text, pack) = (String::from_utf8_lossy(bytes), Pack::parse(name, bytes, files));
-        Self { name: name.to_owned(), path: None, text: text.into_owned(), pack }
+        let document = pack.map(|pack| Document::Pack(Box::new(pack)));
+        Self { name: name.to_owned(), path: None, text: text.into_owned(), document }
     }
 
     fn of(file: &Path) -> Self {
         let text = report::read(file).unwrap_or_default();
-        Self { name: file.display().to_string(), path: Some(file.to_owned()), text, pack: load_pack(file) }
+        Self { name: file.display().to_string(), path: Some(file.to_owned()), text, document: load_document(file) }
     }
 }

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
+use watchpost_agent::policy_files::Document;
+use watchpost_policy::filters::Filter;
 use watchpost_policy::lint;
-use watchpost_policy::rules::Mistake;
+use watchpost_policy::rules::{Mistake, Pack};
 
 use super::super::print_json;
 use super::super::terminal::Lang;
@@ -52,20 +54,33 @@ struct Check<'a, W> {
 
 impl<W: Write> Check<'_, W> {
     fn pack(&mut self, loaded: &Loaded) -> anyhow::Result<()> {
-        match &loaded.pack {
+        match &loaded.document {
             Err(mistakes) => mistakes.iter().try_for_each(|mistake| self.remark(Severity::Error, mistake, loaded)),
-            Ok(pack) => {
+            Ok(Document::Pack(pack)) => {
                 let warnings = lint::warnings(&loaded.name, &loaded.text, pack);
                 warnings.iter().try_for_each(|warning| self.remark(Severity::Warning, warning, loaded))?;
-                let (rules, digest) = (pack.rules.len(), pack.digest().to_string());
-                if self.args.json {
-                    let line = json!({ "pack": &*pack.id, "version": pack.version, "rules": rules, "digest": digest });
-                    return print_json(&mut self.out, &line);
-                }
-                writeln!(self.out, "{} version {}: {rules} rules, digest {}", pack.id, pack.version, &digest[..16])?;
-                Ok(())
+                self.sound_pack(pack)
             }
+            Ok(Document::Filter(filter)) => self.sound_filter(filter),
         }
+    }
+
+    fn sound_pack(&mut self, pack: &Pack) -> anyhow::Result<()> {
+        let (rules, digest) = (pack.rules.len(), pack.digest().to_string());
+        if self.args.json {
+            let line = json!({ "pack": &*pack.id, "version": pack.version, "rules": rules, "digest": digest });
+            return print_json(&mut self.out, &line);
+        }
+        writeln!(self.out, "{} version {}: {rules} rules, digest {}", pack.id, pack.version, &digest[..16])?;
+        Ok(())
+    }
+
+    fn sound_filter(&mut self, filter: &Filter) -> anyhow::Result<()> {
+        if self.args.json {
+            return print_json(&mut self.out, &json!({ "filter": &*filter.id, "pack": &*filter.pack }));
+        }
+        writeln!(self.out, "filter {} for {}", filter.id, filter.pack)?;
+        Ok(())
     }
 
     fn remark(&mut self, severity: Severity, remark: &Mistake, of: &Loaded) -> anyhow::Result<()> {
