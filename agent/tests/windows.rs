@@ -214,7 +214,7 @@ fn window(finding: &Finding) -> &Window {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn what_holds_depends_on_the_set_of_messages_alone(
