@@ -114,7 +114,7 @@ pub struct Config {
     pub folders: Vec<Folder>,
     /// The roster file; without it every message is evaluated.
     pub accounts: Option<PathBuf>,
-    /// Pack files; empty means the built-in packs.
+    /// Packs and filters: files, `builtin` or `builtin:ID`; empty means the built-in packs.
     pub packs: Vec<PathBuf>,
     /// The most that any rule may disclose on this device.
     pub disclose: Disclose,
@@ -219,7 +219,7 @@ fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<Path
     let Some(table) = reader.optional_table(root, "policy") else { return (Vec::new(), Disclose::Context) };
     reader.known(&table, &["packs", "disclose"]);
     let disclose = reader.choice(&table, "disclose", &Disclose::ALL.map(|degree| (degree.as_str(), degree)));
-    (reader.paths(&table, "packs"), disclose.unwrap_or(Disclose::Context))
+    (reader.policy_files(&table, "packs"), disclose.unwrap_or(Disclose::Context))
 }
 
 fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceConfig {
@@ -304,6 +304,13 @@ corp = "wwEXAMPLE0001"
         assert_eq!(config.folders[0].path, Path::new("/etc/watchpost/exports"));
         assert_eq!(config.source, SourceConfig::default());
         assert_eq!(config.uplink.heartbeat, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn built_in_packs_are_no_paths() {
+        let text = SOUND.to_owned() + "[policy]\npacks = [\"builtin\", \"builtin:message-flow\", \"own.yaml\"]\n";
+        let packs = Config::parse(&text, Path::new("/etc/watchpost")).unwrap().packs;
+        assert_eq!(packs, ["builtin", "builtin:message-flow", "/etc/watchpost/own.yaml"].map(PathBuf::from));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use watchpost_policy::accounts::Accounts;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::filters::Filter;
+use watchpost_policy::hint::did_you_mean;
 use watchpost_policy::packs;
 use watchpost_policy::rules::{Mistake, PACK_BYTES_MAX, Pack};
 
@@ -23,12 +24,22 @@ pub enum Document {
     Filter(Box<Filter>),
 }
 
-/// Compiles the engine from files of packs and filters; without a pack the built-in packs are taken. The mistakes are sentences for a
-/// person, each with file and line.
+/// Stands for all built-in packs where a file is named; `builtin:ID` stands for one that ships.
+const BUILTIN: &str = "builtin";
+
+/// Compiles the engine from files of packs and filters; without a pack the built-in packs are taken, and `builtin` or `builtin:ID` in
+/// place of a file puts them beside others. The mistakes are sentences for a person, each with file and line.
 pub fn load_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
     let mut mistakes = Vec::new();
     let (mut packs, mut filters) = (Vec::new(), Vec::new());
     for file in policy_files {
+        if let Some(shipped) = shipped(file) {
+            match shipped {
+                Ok(more) => packs.extend(more),
+                Err(more) => mistakes.extend(more),
+            }
+            continue;
+        }
         match load_document(file) {
             Ok(Document::Pack(pack)) => packs.push(*pack),
             Ok(Document::Filter(filter)) => filters.push(*filter),
@@ -49,6 +60,31 @@ pub fn load_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<
         return Err(mistakes);
     }
     Engine::compile_filtered(packs, filters, accounts).map_err(|error| vec![error.to_string()])
+}
+
+/// Whether a name stands for built-in packs and not for a file.
+#[must_use]
+pub fn names_builtin(name: &str) -> bool {
+    name.strip_prefix(BUILTIN).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+/// The packs meant by `builtin` or `builtin:ID`; `None` for a file.
+fn shipped(file: &Path) -> Option<Result<Vec<Pack>, Vec<String>>> {
+    let name = file.to_str().filter(|name| names_builtin(name))?;
+    let packs = if name == BUILTIN {
+        packs::builtin()
+    } else {
+        let id = name.strip_prefix(BUILTIN)?.strip_prefix(':')?;
+        match packs::by_id(id) {
+            Some(pack) => pack.map(|pack| vec![pack]),
+            None => {
+                let ids: Vec<&str> = packs::ids().collect();
+                let hint = did_you_mean(id, &ids);
+                return Some(Err(vec![format!("no pack `{id}` is built in{hint} (there are: {})", ids.join(", "))]));
+            }
+        }
+    };
+    Some(packs.map_err(|mistakes| told(&mistakes)))
 }
 
 /// Reads a pack or a filter, whichever the file is.
@@ -109,6 +145,19 @@ fn told(mistakes: &[Mistake]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn built_in_packs_are_named_in_place_of_a_file() {
+        let ids = |names: &[&str]| -> Result<Vec<String>, Vec<String>> {
+            let files: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+            Ok(load_engine(&files, None)?.packs().iter().map(|pack| pack.id.to_string()).collect())
+        };
+        let all = ids(&[]).unwrap();
+        assert_eq!(ids(&["builtin"]).unwrap(), all);
+        assert_eq!(ids(&["builtin:message-flow"]).unwrap(), ["message-flow"]);
+        assert_eq!(ids(&["builtin", "builtin:message-flow"]).unwrap().len(), all.len() + 1);
+        assert!(ids(&["builtin:mesage-flow"]).unwrap_err()[0].contains("message-flow"));
+    }
 
     #[test]
     fn a_filter_beside_no_pack_tunes_the_built_in_ones() {

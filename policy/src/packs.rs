@@ -21,6 +21,9 @@ pub const BUILTIN: [(&str, &[u8]); 13] = [
     ("sensitive-actions.yaml", include_bytes!("../packs/sensitive-actions.yaml")),
 ];
 
+/// Ships with the built-in packs and must be asked for: its rules look at every message, which costs a scan most of its speed.
+pub const OPTIONAL: [(&str, &[u8]); 1] = [("message-flow.yaml", include_bytes!("../packs/message-flow.yaml"))];
+
 /// Names and bytes of the files the built-in packs name.
 const BUILTIN_FILES: [(&str, &[u8]); 2] = [
     ("payees.txt", include_bytes!("../packs/payees.txt")),
@@ -34,6 +37,20 @@ const BUILTIN_FILES: [(&str, &[u8]); 2] = [
 pub fn builtin() -> Result<Vec<Pack>, Vec<Mistake>> {
     let files = builtin_files();
     BUILTIN.iter().map(|(name, bytes)| Pack::parse(name, bytes, &files)).collect()
+}
+
+/// The ids of all packs that ship, the optional ones last.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().chain(&OPTIONAL).filter_map(|(name, _)| name.strip_suffix(".yaml"))
+}
+
+/// A pack that ships, by its id.
+///
+/// # Errors
+/// As [`builtin`].
+pub fn by_id(id: &str) -> Option<Result<Pack, Vec<Mistake>>> {
+    let (name, bytes) = BUILTIN.iter().chain(&OPTIONAL).find(|(name, _)| name.strip_suffix(".yaml") == Some(id))?;
+    Some(Pack::parse(name, bytes, &builtin_files()))
 }
 
 /// The files the built-in packs name, as [`Pack::parse`] takes them.
@@ -51,14 +68,15 @@ mod tests {
     use crate::parse::parse_line;
     use crate::rules::{Level, Status};
 
-    /// Ships beside the built-in packs but is none of them: its rules must look at every message, which would cost every scan its speed.
-    const MESSAGE_FLOW: &[u8] = include_bytes!("../packs/message-flow.yaml");
-
     /// All that ship.
     fn packs() -> Vec<Pack> {
-        let flow = Pack::parse("message-flow.yaml", MESSAGE_FLOW, &builtin_files());
-        let packs = builtin().and_then(|packs| Ok(packs.into_iter().chain([flow?]).collect()));
-        packs.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))
+        ids().map(|id| by_id(id).unwrap().unwrap_or_else(|mistakes| panic!("{mistakes:#?}"))).collect()
+    }
+
+    #[test]
+    fn a_pack_is_named_as_its_file_is() {
+        assert!(ids().eq(packs().iter().map(|pack| &*pack.id)));
+        assert!(by_id("no-such-pack").is_none());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct ScanArgs {
     /// Exports, or folders of them with all below; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// A pack to use instead of the built-in ones; may be given several times.
+    /// A pack or filter, `builtin` or `builtin:ID`; may be given several times. Without a pack the built-in ones are used.
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use watchpost_policy::hint::did_you_mean;
 
 use super::Mistake;
+use crate::policy_files::names_builtin;
 
 /// Longest time a setting may name.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -139,8 +140,8 @@ impl<'i> Reader<'i> {
         self.path_of(name, &word, at)
     }
 
-    /// A list of paths; empty where it is absent.
-    pub(super) fn paths(&mut self, table: &Table<'_>, name: &str) -> Vec<PathBuf> {
+    /// A list of policy files; empty where it is absent. What names built-in packs is no path.
+    pub(super) fn policy_files(&mut self, table: &Table<'_>, name: &str) -> Vec<PathBuf> {
         let Some((value, span)) = find(table, name) else { return Vec::new() };
         let Some(values) = value.as_array() else {
             self.mistake(span.start, format!("{name} must be a list such as [\"a\", \"b\"], not {}", kind(value)));
@@ -149,11 +150,9 @@ impl<'i> Reader<'i> {
         let values: Vec<_> = values.iter().map(|value| (value.get_ref().clone(), value.span())).collect();
         let mut paths = Vec::new();
         for (value, span) in &values {
-            if let Some(word) = self.text_of(name, value, span)
-                && let Some(path) = self.path_of(name, &word, span.start)
-            {
-                paths.push(path);
-            }
+            let Some(word) = self.text_of(name, value, span) else { continue };
+            let builtin = names_builtin(&word).then(|| PathBuf::from(&word));
+            paths.extend(builtin.or_else(|| self.path_of(name, &word, span.start)));
         }
         paths
     }

@@ -33,7 +33,7 @@ const COLUMNS_MAX: usize = 120;
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     what: What,
-    /// A pack to use instead of the built-in ones; may be given several times.
+    /// A pack or filter, `builtin` or `builtin:ID`; may be given several times. Without a pack the built-in ones are used.
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     /// Only this rule, with hits or without.
