@@ -73,8 +73,13 @@ impl Lint<'_> {
         }
     }
 
+    /// Where nearness counts, a longer word is no slip: it reaches further.
     fn words(&mut self, selection: &Selection) {
-        let nested = nested(selection);
+        let number = self.rule.selections.iter().position(|it| std::ptr::eq(it, selection));
+        let mut nears = self.rule.selections.iter().filter_map(|it| it.near);
+        let measured = selection.near.is_some() || nears.any(|near| Some(near.selection) == number);
+        let mut nested = nested(selection);
+        nested.retain(|(word, inner)| !measured || word == inner);
         for (word, inner) in nested.iter().take(WORD_WARNINGS_MAX) {
             let name = &selection.name;
             let text = if word == inner {

@@ -144,11 +144,12 @@ fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let entry = entry?;
             let name = entry.file_name();
+            // In a second work tree `.git` is a file that says where the first one lies.
+            if [".git", "target", "out", "demo"].iter().any(|skipped| name == *skipped) {
+                continue;
+            }
             if entry.file_type()?.is_dir() {
-                let skipped = [".git", "target", "out", "demo"].iter().any(|skipped| name == *skipped);
-                if !skipped {
-                    folders.push(entry.path());
-                }
+                folders.push(entry.path());
             } else {
                 files.push(entry.path());
             }

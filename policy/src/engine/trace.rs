@@ -34,7 +34,9 @@ impl Engine {
 }
 
 fn explained_text(text: &crate::message::Text) -> ExplainedText {
-    let normalised = Folded::of(&text.text, Normalisation::default()).text().to_owned();
+    // Runs are made one only to be matched; people read what is there.
+    let readable = Normalisation { repeats: false, ..Normalisation::default() };
+    let normalised = Folded::of(&text.text, readable).text().to_owned();
     ExplainedText { field: text.field.clone(), text: text.text.clone(), normalised }
 }
 
