@@ -16,7 +16,7 @@ pub(super) const VALUES_MAX: usize = KEPT_MAX / 2;
 /// * the first ones where messages are counted or stand in a row: a bucket is no longer than the duration, so that those from its first
 ///   contribution on lie in one interval, and of the next bucket an interval reaches the first ones first;
 /// * the first and the last of each value where values are told apart;
-/// * the largest where they are added up. A sum of more than [`KEPT_MAX`] payments in one bucket is a lower bound.
+/// * the largest where they are added up. A sum of more than 1,024 payments in one bucket is a lower bound.
 pub fn keep(window: &Window, bucket: &mut BTreeSet<Contribution>) {
     match window.kind {
         Kind::Count { .. } | Kind::Join | Kind::Reply { .. } => {
