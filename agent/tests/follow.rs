@@ -10,13 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
-use support::{CORP, NOW_MS, hit, line, pipeline, store};
+use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
 use watchpost_agent::pipeline::{Outcome, Pipeline};
-use watchpost_agent::seal::Sealer;
 use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
-use watchpost_proto::v1::{Lane, summary::Kind};
-use watchpost_proto::{record, segment};
+use watchpost_proto::v1::summary::Kind;
 
 /// An export as a test has it, and how far it was taken.
 struct Export {
@@ -59,20 +57,6 @@ fn losses(store: &Arc<Store>) -> Vec<(String, u64)> {
         _ => None,
     });
     losses.collect()
-}
-
-fn urgent(store: &Arc<Store>) -> Vec<Kind> {
-    let mut sealer = Sealer::new(store.clone(), support::device(), Arc::new(support::TestClock::default()));
-    sealer.seal_all().unwrap();
-    let mut kinds = Vec::new();
-    for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| row.lane == Lane::Urgent) {
-        let segment = store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
-        let read = segment::read_statement(&segment.statement).unwrap();
-        for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
-            kinds.extend(record::decode(bytes).unwrap().kind);
-        }
-    }
-    kinds
 }
 
 fn setup() -> (tempfile::TempDir, Arc<Store>, Pipeline) {

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 use support::{CORP, NOW_MS, pipeline, store};
 use watchpost_agent::pipeline::Outcome;
-use watchpost_agent::seal::Sealer;
 use watchpost_agent::source::Stamp;
 use watchpost_agent::store::{FileKey, FileRow, Store};
 use watchpost_agent::summary;
@@ -26,8 +25,7 @@ use watchpost_policy::parse::parse_line;
 use watchpost_policy::rules::{Disclose, Pack};
 use watchpost_policy::summary::{FoundWindow, MessageFacts, SummaryContext, summarise_window};
 use watchpost_policy::windows::Memory;
-use watchpost_proto::v1::{Finding, Lane, Loss, Window, summary::Kind};
-use watchpost_proto::{record, segment};
+use watchpost_proto::v1::{Finding, Loss, Window, summary::Kind};
 
 const ANNA: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
 const BORIS: &str = "wmExAmPlEAAA0002customerAAAAAAAA";
@@ -142,17 +140,7 @@ impl Agent {
 
     fn records(&self) -> Vec<Kind> {
         let store = Arc::new(Store::open(self.dir.path()).unwrap());
-        let mut sealer = Sealer::new(store.clone(), support::device(), Arc::new(support::TestClock::default()));
-        sealer.seal_all().unwrap();
-        let mut kinds = Vec::new();
-        for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| row.lane == Lane::Urgent) {
-            let segment = store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
-            let read = segment::read_statement(&segment.statement).unwrap();
-            for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
-                kinds.extend(record::decode(bytes).unwrap().kind);
-            }
-        }
-        kinds
+        support::urgent(&store)
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -569,12 +569,9 @@ pub(crate) fn is_own(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> bool
 
 fn list_refs(packs: &[Pack]) -> Vec<ListRef> {
     let mut lists = Vec::new();
-    for (pack, pack_at) in packs.iter().zip(0..) {
-        for (rule, rule_at) in pack.rules.iter().zip(0..) {
-            let words =
-                rule.selections.iter().zip(0..).filter(|(selection, _)| matches!(selection.kind, Kind::Words(_)));
-            lists.extend(words.map(|(_, selection)| ListRef { pack: pack_at, rule: rule_at, selection }));
-        }
+    for (RuleAt { pack, rule: number }, rule) in plan::rules(packs) {
+        let words = rule.selections.iter().zip(0..).filter(|(selection, _)| matches!(selection.kind, Kind::Words(_)));
+        lists.extend(words.map(|(_, selection)| ListRef { pack, rule: number, selection }));
     }
     lists
 }

@@ -116,6 +116,29 @@ pub fn summarise(finding: &Finding, message: &Message, context: &SummaryContext<
     let key = FindingKey::Message(mid(context.key, context.corp, message));
     let disclosed = effective(finding.disclose, context.ceiling);
     FindingSummary {
+        person: finding.person.as_ref().map(|person| bounded(&person.to_string())),
+        msgid: message.msgid.as_deref().map(bounded),
+        msgtime: message.msgtime,
+        msgtype: bounded(&message.msgtype),
+        from: party(&message.from, context),
+        to: message.to.iter().take(TO_MAX).map(|id| party(id, context)).collect(),
+        to_total: message.to.len() as u64,
+        room: message.room.as_deref().map(|room| pseudonym(context.key, context.corp, room)),
+        hits_capped: finding.hits_capped,
+        excerpt: first_excerpt(finding, message, disclosed),
+        ..of_rule(finding, key, &finding.hits, disclosed, context)
+    }
+}
+
+/// What the summaries of a message and of a window have in common: the rule, and the hits. Nothing is said of any message yet.
+fn of_rule(
+    finding: &Finding,
+    key: FindingKey<'_>,
+    hits: &[Hit],
+    disclosed: Disclose,
+    context: &SummaryContext<'_>,
+) -> FindingSummary {
+    FindingSummary {
         finding_id: finding_id(context.tenant, context.corp, &finding.pack, &finding.rule, key),
         pack: bounded(&finding.pack),
         pack_version: finding.pack_version,
@@ -125,19 +148,19 @@ pub fn summarise(finding: &Finding, message: &Message, context: &SummaryContext<
         level: finding.level,
         status: finding.status,
         sla_seconds: finding.sla.map(|sla| sla.as_secs()),
-        person: finding.person.as_ref().map(|person| bounded(&person.to_string())),
-        msgid: message.msgid.as_deref().map(bounded),
-        msgtime: message.msgtime,
-        msgtype: bounded(&message.msgtype),
-        from: party(&message.from, context),
-        to: message.to.iter().take(TO_MAX).map(|id| party(id, context)).collect(),
-        to_total: message.to.len() as u64,
-        room: message.room.as_deref().map(|room| pseudonym(context.key, context.corp, room)),
-        hits: finding.hits.iter().take(SUMMARY_HITS_MAX).map(|hit| hit_summary(hit, disclosed)).collect(),
-        hits_total: finding.hits.len() as u64,
-        hits_capped: finding.hits_capped,
+        person: None,
+        msgid: None,
+        msgtime: None,
+        msgtype: String::new(),
+        from: String::new(),
+        to: Vec::new(),
+        to_total: 0,
+        room: None,
+        hits: hits.iter().take(SUMMARY_HITS_MAX).map(|hit| hit_summary(hit, disclosed)).collect(),
+        hits_total: hits.len() as u64,
+        hits_capped: false,
         disclosed,
-        excerpt: first_excerpt(finding, message, disclosed),
+        excerpt: None,
         window: None,
     }
 }

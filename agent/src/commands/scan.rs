@@ -75,6 +75,13 @@ pub(super) struct WhoseArgs {
 }
 
 /// How many exports are read at once.
+impl WhoseArgs {
+    /// The engine of these packs and filters and of the accounts named.
+    pub(super) fn engine(&self, policy: &[PathBuf]) -> anyhow::Result<Engine> {
+        load_engine(policy, self.accounts.as_deref()).map_err(|mistakes| anyhow!(mistakes.join("\n")))
+    }
+}
+
 #[derive(Args)]
 pub(super) struct ThreadsArg {
     /// Exports read at once; by default as many as there are cores. The output is the same whatever the number.
@@ -97,8 +104,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &ScanArgs) -> anyhow::Result<ExitCode> {
-    let engine =
-        load_engine(&args.policy, args.whose.accounts.as_deref()).map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
+    let engine = args.whose.engine(&args.policy)?;
     let walk = Walk::of(&args.paths);
     let progress = progress(walk.bytes);
     let totals = scan(args, &engine, walk, &progress)?;

@@ -12,12 +12,13 @@ use watchpost_agent::config::SourceConfig;
 use watchpost_agent::device::Device;
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::policy_files::load_engine;
+use watchpost_agent::seal::Sealer;
 use watchpost_agent::store::Store;
 use watchpost_policy::engine::Scratch;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::keys::SoftwareKey;
-use watchpost_proto::v1::EpochCause;
-use watchpost_proto::{DeviceId, EpochId};
+use watchpost_proto::v1::{EpochCause, Lane, summary::Kind};
+use watchpost_proto::{DeviceId, EpochId, record, segment};
 
 /// 2026-11-20 00:00 UTC.
 pub(crate) const NOW_MS: i64 = 1_795_132_800_000;
@@ -80,4 +81,19 @@ pub(crate) fn line(msgid: &str, text: &str) -> String {
 /// A message that makes exactly one finding.
 pub(crate) fn hit(msgid: &str) -> String {
     line(msgid, "您加我私人微信吧")
+}
+
+/// Seals what waits, and reads every urgent record of the outbox in order of appending.
+pub(crate) fn urgent(store: &Arc<Store>) -> Vec<Kind> {
+    let mut sealer = Sealer::new(store.clone(), device(), Arc::new(TestClock::default()));
+    sealer.seal_all().unwrap();
+    let mut kinds = Vec::new();
+    for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| row.lane == Lane::Urgent) {
+        let segment = store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
+        let read = segment::read_statement(&segment.statement).unwrap();
+        for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
+            kinds.extend(record::decode(bytes).unwrap().kind);
+        }
+    }
+    kinds
 }

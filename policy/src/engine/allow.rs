@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{RawHit, RuleAt};
+use super::{RawHit, RuleAt, plan};
 use crate::filters::Filter;
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordList};
 use crate::message::Message;
@@ -42,14 +42,12 @@ impl Allow {
                 words.push(phrases(Normalisation::default(), &except.words));
             }
         }
-        for (pack, pack_at) in packs.iter().zip(0..) {
-            for (rule, rule_at) in pack.rules.iter().zip(0..) {
-                for (selection, at) in rule.selections.iter().zip(0..) {
-                    let Kind::Words(list) = &selection.kind else { continue };
-                    if !list.allow.is_empty() {
-                        lists.push(Owner::Selection(RuleAt { pack: pack_at, rule: rule_at }, at));
-                        words.push(phrases(list.normalisation, &list.allow));
-                    }
+        for (at, rule) in plan::rules(packs) {
+            for (selection, number) in rule.selections.iter().zip(0..) {
+                let Kind::Words(list) = &selection.kind else { continue };
+                if !list.allow.is_empty() {
+                    lists.push(Owner::Selection(at, number));
+                    words.push(phrases(list.normalisation, &list.allow));
                 }
             }
         }

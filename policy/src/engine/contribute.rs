@@ -147,7 +147,7 @@ impl Contributing<'_> {
     /// says by itself.
     fn contributions(&self, findings: &mut Vec<Finding>) -> Vec<Contributed> {
         let Some(at_ms) = self.message.msgtime else {
-            findings.retain(|finding| self.engine.window(finding.at).is_none_or(|window| window.kind == Kind::Join));
+            findings.retain(|finding| self.engine.is_single(finding.at));
             return Vec::new();
         };
         let blank = Contribution { at_ms, mid: ShortMid([0; 16]), key: 0, value: 0, text: String::new() };
@@ -257,9 +257,8 @@ impl Contributing<'_> {
 
     fn to_groups(&self, rule: RuleAt, contribution: Contribution, out: &mut Vec<Contributed>) {
         let Some(window) = self.engine.window(rule) else { return };
-        let each = if window.by.contains(&By::To) { self.message.to.as_slice() } else { &[] };
         let mut groups: Vec<GroupKey> = if window.by.contains(&By::To) {
-            each.iter().take(KEYS_MAX).filter_map(|receiver| self.group(window, receiver)).collect()
+            self.message.to.iter().take(KEYS_MAX).filter_map(|receiver| self.group(window, receiver)).collect()
         } else {
             self.group(window, "").into_iter().collect()
         };

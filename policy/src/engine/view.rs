@@ -183,9 +183,9 @@ impl<'a> View<'a> {
     fn calendar(&self, of: &CalendarOf, pack: &Pack) -> Arc<Calendar> {
         match of {
             CalendarOf::Named(calendar) => calendar.clone(),
-            CalendarOf::Account => {
+            CalendarOf::Account(otherwise) => {
                 let names = self.parties.labels().iter().filter_map(|label| label.strip_prefix("calendar:"));
-                names.into_iter().find_map(|name| pack.calendar(name)).unwrap_or_else(|| Arc::new(Calendar::cn()))
+                names.into_iter().find_map(|name| pack.calendar(name)).unwrap_or_else(|| otherwise.clone())
             }
         }
     }

@@ -155,8 +155,8 @@ pub enum When {
 pub enum CalendarOf {
     /// This one.
     Named(Arc<Calendar>),
-    /// The one the label `calendar:NAME` of the person concerned names, else `cn`.
-    Account,
+    /// The one the label `calendar:NAME` of the person concerned names, else this one, `cn`.
+    Account(Arc<Calendar>),
 }
 
 /// Nearness to another selection.

@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 
-use super::{
-    FindingSummary, STRING_BYTES_MAX, SUMMARY_HITS_MAX, SummaryContext, bounded, hit_summary, party, text_excerpt,
-};
+use super::{FindingSummary, STRING_BYTES_MAX, SummaryContext, bounded, of_rule, party, text_excerpt};
 use crate::engine::Finding;
 use crate::excerpt::effective;
-use crate::identity::{FindingKey, finding_id, pseudonym};
+use crate::identity::{FindingKey, pseudonym};
 use crate::message::{Account, Message};
 use crate::windows::{GroupKey, Held, Window};
 
@@ -84,27 +82,11 @@ pub fn summarise_window(found: &FoundWindow<'_>, context: &SummaryContext<'_>) -
     let first = members.first().cloned().unwrap_or_default();
     let hits = held.joined.as_ref().map(|joined| joined.hits.as_slice()).unwrap_or_default();
     FindingSummary {
-        finding_id: finding_id(context.tenant, context.corp, &finding.pack, &finding.rule, key),
-        pack: bounded(&finding.pack),
-        pack_version: finding.pack_version,
-        pack_digest: finding.pack_digest,
-        rule: bounded(&finding.rule),
-        category: bounded(&finding.category),
-        level: finding.level,
-        status: finding.status,
-        sla_seconds: finding.sla.map(|sla| sla.as_secs()),
         person: first.person,
         msgid: first.msgid,
         msgtime: Some(held.first_ms),
-        msgtype: String::new(),
         from: first.from,
-        to: Vec::new(),
-        to_total: 0,
         room: first.room,
-        hits: hits.iter().take(SUMMARY_HITS_MAX).map(|hit| hit_summary(hit, disclosed)).collect(),
-        hits_total: hits.len() as u64,
-        hits_capped: false,
-        disclosed,
         excerpt: held
             .joined
             .as_ref()
@@ -119,6 +101,7 @@ pub fn summarise_window(found: &FoundWindow<'_>, context: &SummaryContext<'_>) -
             msgids: members.iter().filter_map(|member| member.msgid.clone()).collect(),
             open: held.open,
         }),
+        ..of_rule(finding, key, hits, disclosed, context)
     }
 }
 

@@ -8,7 +8,6 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use watchpost_agent::lines::{Line, Lines};
-use watchpost_agent::policy_files::load_engine;
 use watchpost_policy::explain::{ExplainedRule, Explanation, Fate};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::parse::parse_line;
@@ -84,8 +83,7 @@ enum Type {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let engine =
-        load_engine(&args.policy, args.whose.accounts.as_deref()).map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
+    let engine = args.whose.engine(&args.policy)?;
     let is_meant = |rule: &str| args.rule.as_deref().is_none_or(|id| id == rule);
     let mut ids = engine.packs().iter().flat_map(|pack| pack.rules.iter().map(|rule| &*rule.id));
     if !ids.any(is_meant) {

@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Args;
-use watchpost_agent::policy_files::load_engine;
 use watchpost_policy::engine::{Engine, Finding};
 use watchpost_policy::hint::did_you_mean;
 use watchpost_policy::identity::Mid;
@@ -74,12 +73,9 @@ pub(super) struct PreviewArgs {
 }
 
 pub(super) fn run(args: &PreviewArgs) -> anyhow::Result<ExitCode> {
-    let load = |files: &[PathBuf]| {
-        load_engine(files, args.whose.accounts.as_deref()).map_err(|mistakes| anyhow!(mistakes.join("\n")))
-    };
-    let engine = load(&args.policy)?;
+    let engine = args.whose.engine(&args.policy)?;
     args.check_rule(&engine)?;
-    let against = if args.against.is_empty() { None } else { Some(load(&args.against)?) };
+    let against = if args.against.is_empty() { None } else { Some(args.whose.engine(&args.against)?) };
     let walk = Walk::of(&args.paths);
     if against.is_some() && args.paths.iter().any(|path| path.as_os_str() == "-") {
         bail!("standard input can be read only once; put it into a file to compare two policies");

@@ -117,7 +117,7 @@ impl Reader<'_> {
     pub(super) fn calendar_of(&mut self, node: &Node) -> Option<CalendarOf> {
         let name = self.text(node, "`calendar`")?;
         if name == "account" {
-            return Some(CalendarOf::Account);
+            return Some(CalendarOf::Account(Arc::new(Calendar::cn())));
         }
         let found = self.calendar(name);
         if found.is_none() {
