@@ -21,7 +21,8 @@ mod splits;
 mod words;
 
 pub use fast::FastMatcher;
-pub(crate) use fast::{Buffer, Reasons, Sieve, escape};
+use fast::Found;
+pub(crate) use fast::{Buffer, Reasons, Sieve, escape, written};
 pub use plain::PlainMatcher;
 
 /// A list of words that are found the same way. Its number in the slice given to the matcher is its list id.
@@ -90,7 +91,7 @@ pub struct MatchScratch {
     folded: Folded,
     plain: Folded,
     classes: Buffer,
-    places: Vec<u32>,
+    found: Vec<Found>,
 }
 
 /// Finds words in texts.
@@ -194,8 +195,8 @@ impl MatchScratch {
         self.folded.release();
         self.plain.release();
         self.classes.release();
-        if self.places.capacity() > KEPT_PLACES_MAX {
-            self.places = Vec::new();
+        if self.found.capacity() > KEPT_PLACES_MAX {
+            self.found = Vec::new();
         }
     }
 }

@@ -199,6 +199,11 @@ impl Folded {
         (first < end).then_some(first..end)
     }
 
+    /// The folded character that begins with an occurrence.
+    pub(crate) fn char_from(&self, occurrence: usize) -> Option<usize> {
+        self.chars.binary_search_by_key(&occurrence, |char| char.first as usize).ok()
+    }
+
     /// Gives back the memory a very long text took.
     pub(crate) fn release(&mut self) {
         if self.occurrences.capacity() > KEPT_CHARS_MAX {

@@ -16,7 +16,6 @@
 //! ```
 //! use watchpost_policy::engine::{Engine, Scratch, Standing};
 //! use watchpost_policy::message::Corp;
-//! use watchpost_policy::parse::parse_line;
 //! use watchpost_policy::skim::{Skim, Skimmed};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +28,7 @@
 //!     match line {
 //!         Skimmed::Clean(clean) => messages += usize::from(clean.standing() == Standing::Evaluate),
 //!         Skimmed::Look(line) => {
-//!             if let Some(message) = parse_line(line).message {
+//!             if let Some(message) = line.parse().message {
 //!                 messages += usize::from(engine.standing(&corp, &message) == Standing::Evaluate);
 //!                 findings += engine.evaluate(&corp, &message, &mut scratch).len();
 //!             }
@@ -42,15 +41,16 @@
 //! ```
 
 use crate::engine::{Engine, Standing};
-use crate::matcher::{Buffer, Sieve};
-use crate::message::Corp;
+use crate::matcher::{Buffer, Sieve, written};
+use crate::message::{Corp, Extras, Message, Text};
+use crate::parse::{Parsed, parse_line};
 
 mod learn;
 mod shape;
 mod values;
 mod watch;
 
-use shape::{Shapes, Span, Texts, Values};
+use shape::{Kind, Shapes, Span, Texts, Values};
 pub(crate) use watch::Watch;
 use watch::{Glance, OfType};
 
@@ -59,18 +59,40 @@ use watch::{Glance, OfType};
 pub enum Skimmed<'a> {
     /// A message without a defect and without a finding.
     Clean(Clean<'a>),
-    /// A line that must be parsed and evaluated: without its line feed.
-    Look(&'a [u8]),
+    /// A line that must be parsed and evaluated.
+    Look(Look<'a>),
+}
+
+/// A line that must be parsed and evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    bytes: &'a [u8],
+    read: Option<Read<'a>>,
 }
 
 /// The envelope of a message in which nothing is found.
 #[derive(Debug)]
 pub struct Clean<'a> {
+    read: Read<'a>,
+    standing: Standing,
+}
+
+/// A line that was read by its shape.
+#[derive(Clone, Copy, Debug)]
+struct Read<'a> {
     chunk: &'a [u8],
     values: &'a Values,
     receivers: &'a [Span],
-    msgtype: &'a str,
-    standing: Standing,
+    texts: &'a [Place],
+    kind: &'a Kind,
+}
+
+/// Where a text stands in the chunk.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    span: Span,
+    /// Whether it stands in a string in a string.
+    nested: bool,
 }
 
 /// Classes gathered before the gate goes over them: enough that its loop runs long, few enough to stay in the first-level cache.
@@ -90,8 +112,8 @@ pub struct Skim<'e> {
     watch: &'e Watch,
     corp: Corp,
     shapes: Shapes,
-    /// By number of the message type.
-    of_types: Vec<OfType>,
+    /// By number of the kind.
+    of_kinds: Vec<OfType>,
     /// Lines that may still be learned from.
     patience: u32,
     seen: u32,
@@ -102,6 +124,7 @@ pub struct Skim<'e> {
 struct Batch {
     lines: Vec<Line>,
     receivers: Vec<Span>,
+    texts: Vec<Place>,
     classes: Buffer,
     places: Vec<u32>,
 }
@@ -111,7 +134,11 @@ struct Line {
     span: Span,
     /// Where its classes end.
     classes_end: u32,
-    /// `None` when it must be looked at whatever the gate says.
+    /// Where its texts end.
+    texts_end: u32,
+    /// Whether it must be looked at whatever the gate says.
+    look: bool,
+    /// What was read of it.
     values: Option<Values>,
 }
 
@@ -128,6 +155,7 @@ impl<'e> Skim<'e> {
         let batch = Batch {
             lines: Vec::with_capacity(LINES),
             receivers: Vec::with_capacity(LINES),
+            texts: Vec::with_capacity(LINES),
             classes: Buffer::new(BATCH + TEXT_BYTES_MAX),
             places: Vec::new(),
         };
@@ -136,7 +164,7 @@ impl<'e> Skim<'e> {
             watch: engine.watch(),
             corp: corp.clone(),
             shapes: Shapes::default(),
-            of_types: Vec::new(),
+            of_kinds: Vec::new(),
             patience: PATIENCE,
             seen: 0,
             batch,
@@ -163,34 +191,41 @@ impl<'e> Skim<'e> {
     #[inline(always)]
     fn line(&mut self, chunk: &[u8], at: usize) -> usize {
         let batch = &mut self.batch;
-        let (classes, receivers) = (batch.classes.len(), batch.receivers.len());
-        let mut texts = Sieved {
+        let (classes, receivers, texts) = (batch.classes.len(), batch.receivers.len(), batch.texts.len());
+        let mut sieved = Sieved {
             sieve: self.engine.sieve(),
             glance: self.watch.glance.as_ref(),
             classes: &mut batch.classes,
+            texts: &mut batch.texts,
             glanced: false,
         };
-        let read = self.shapes.read(chunk, at, &mut batch.receivers, &mut texts);
-        let glanced = texts.glanced;
+        let read = self.shapes.read(chunk, at, &mut batch.receivers, &mut sieved);
+        let glanced = sieved.glanced;
         self.seen += 1;
-        let (values, end) = match read {
+        let (values, look, end) = match read {
             Some((values, end)) => {
-                let look = match self.of_types.get(values.msgtype) {
+                let look = match self.of_kinds.get(values.kind) {
                     Some(OfType::Never) => false,
                     Some(OfType::Glanced) => glanced,
                     Some(OfType::Always) | None => true,
                 };
-                ((!look).then_some(values), end)
+                (Some(values), look, end)
             }
             None => {
                 batch.classes.truncate(classes);
                 batch.receivers.truncate(receivers);
-                (None, self.unread(chunk, at))
+                batch.texts.truncate(texts);
+                (None, true, self.unread(chunk, at))
             }
         };
         let batch = &mut self.batch;
-        let line = Line { span: (at as u32, end as u32), classes_end: batch.classes.len() as u32, values };
-        batch.lines.push(line);
+        batch.lines.push(Line {
+            span: (at as u32, end as u32),
+            classes_end: batch.classes.len() as u32,
+            texts_end: batch.texts.len() as u32,
+            look,
+            values,
+        });
         end
     }
 
@@ -205,8 +240,8 @@ impl<'e> Skim<'e> {
             self.patience -= 1;
             let line = chunk.get(at..end).unwrap_or_default();
             learn::learn(&mut self.shapes, line.strip_suffix(b"\r").unwrap_or(line));
-            let new = self.of_types.len()..;
-            self.of_types.extend(self.shapes.types(new).map(|msgtype| self.watch.of_type(msgtype)));
+            let new = self.shapes.kinds().iter().skip(self.of_kinds.len());
+            self.of_kinds.extend(new.map(|kind| self.watch.of_type(&kind.msgtype)));
         }
         end
     }
@@ -216,22 +251,25 @@ impl<'e> Skim<'e> {
         let batch = &mut self.batch;
         self.engine.sieve().places(&mut batch.classes, &mut batch.places, |pattern| self.watch.words.has(pattern));
         let mut places = batch.places.iter().copied().peekable();
+        let mut texts_begin = 0;
         let mut result = Ok(());
         for line in &batch.lines {
             let mut found = false;
             while places.next_if(|place| *place < line.classes_end).is_some() {
                 found = true;
             }
-            let bytes = chunk.get(line.span.0 as usize..line.span.1 as usize).unwrap_or_default();
-            let clean = line.values.as_ref().map(|values| Clean::new(chunk, values, &batch.receivers, &self.shapes));
-            result = match clean {
-                Some(mut clean) => {
-                    clean.standing = self.engine.standing_among(&self.corp, clean.parties());
-                    // Out of scope nothing is found, whatever the gate says.
-                    let look = found && clean.standing == Standing::Evaluate;
-                    sink(if look { Skimmed::Look(bytes) } else { Skimmed::Clean(clean) })
+            let texts = batch.texts.get(texts_begin..line.texts_end as usize).unwrap_or_default();
+            texts_begin = line.texts_end as usize;
+            let read = line.values.as_ref().and_then(|values| Read::new(chunk, values, batch, texts, &self.shapes));
+            let standing = read.map(|read| self.engine.standing_among(&self.corp, read.parties()));
+            // Out of scope nothing is found, whatever the gate says.
+            let look = line.look || found && standing == Some(Standing::Evaluate);
+            result = match (read, standing) {
+                (Some(read), Some(standing)) if !look => sink(Skimmed::Clean(Clean { read, standing })),
+                _ => {
+                    let bytes = chunk.get(line.span.0 as usize..line.span.1 as usize).unwrap_or_default();
+                    sink(Skimmed::Look(Look { bytes, read }))
                 }
-                None => sink(Skimmed::Look(bytes)),
             };
             if result.is_err() {
                 break;
@@ -239,6 +277,7 @@ impl<'e> Skim<'e> {
         }
         batch.lines.clear();
         batch.receivers.clear();
+        batch.texts.clear();
         batch.classes.truncate(0);
         result
     }
@@ -249,40 +288,122 @@ struct Sieved<'a> {
     sieve: &'a Sieve,
     glance: Option<&'a Glance>,
     classes: &'a mut Buffer,
+    texts: &'a mut Vec<Place>,
     /// Whether the glance stopped at one.
     glanced: bool,
+}
+
+impl Sieved<'_> {
+    #[inline(always)]
+    fn text<const WRITTEN: u8>(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
+        let end = self.sieve.json::<WRITTEN>(bytes, at, self.classes)?;
+        self.texts.push(Place { span: (at as u32, end as u32), nested: WRITTEN == written::NESTED });
+        self.glanced = self.glanced || self.glance.is_some_and(|glance| glance.stops_at(bytes, at, end));
+        Some(end)
+    }
 }
 
 impl Texts for Sieved<'_> {
     #[inline(always)]
     fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
-        let end = self.sieve.json_string(bytes, at, self.classes)?;
-        self.glanced = self.glanced || self.glance.is_some_and(|glance| glance.stops_at(bytes, at, end));
-        Some(end)
+        self.text::<{ written::JSON }>(bytes, at)
     }
 
-    #[cold]
+    fn take_nested(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        self.text::<{ written::NESTED }>(bytes, at)
+    }
+
     fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let classes = self.classes.len();
         let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
-        let end = self.sieve.json_string(bytes, at, self.classes)?;
+        let end = self.sieve.json::<{ written::JSON }>(bytes, at, self.classes)?;
         self.classes.truncate(classes);
         Some(end)
     }
 }
 
+impl<'a> Look<'a> {
+    /// The line without its line feed.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// As [`parse_line`] of its bytes, which is spared where the line was read by its shape and that says all.
+    #[must_use]
+    pub fn parse(&self) -> Parsed {
+        match self.read.and_then(|read| read.message()) {
+            Some(message) => Parsed { message: Some(message), defects: Vec::new() },
+            None => parse_line(self.bytes),
+        }
+    }
+}
+
+impl<'a> Read<'a> {
+    #[inline(always)]
+    fn new(
+        chunk: &'a [u8],
+        values: &'a Values,
+        batch: &'a Batch,
+        texts: &'a [Place],
+        shapes: &'a Shapes,
+    ) -> Option<Self> {
+        let receivers = batch.receivers.get(values.to.0 as usize..values.to.1 as usize)?;
+        Some(Self { chunk, values, receivers, texts, kind: shapes.kinds().get(values.kind)? })
+    }
+
+    /// The whole message, where the shape has all of it.
+    fn message(self) -> Option<Message> {
+        let model = self.kind.model.as_ref().filter(|model| model.texts.len() == self.texts.len())?;
+        let text =
+            |(model, place): (&Text, &Place)| Some(Text { field: model.field.clone(), text: self.text(*place)? });
+        let texts: Vec<Text> = model.texts.iter().zip(self.texts).map(text).collect::<Option<_>>()?;
+        Some(Message {
+            msgid: Some(self.part(self.values.msgid).to_owned()),
+            action: model.action,
+            from: self.from().to_owned(),
+            to: self.to().map(str::to_owned).collect(),
+            room: self.room().map(str::to_owned),
+            msgtime: Some(self.values.msgtime),
+            msgtype: model.msgtype.clone(),
+            texts: texts.into_iter().filter(|text| !text.text.is_empty()).collect(),
+            body: None,
+            unread_parties: false,
+            extras: Extras::default(),
+        })
+    }
+
+    fn text(self, place: Place) -> Option<String> {
+        let inside = self.chunk.get(place.span.0 as usize..place.span.1 as usize)?;
+        let text = learn::unescaped(inside)?;
+        if place.nested { learn::unescaped(text.as_bytes()) } else { Some(text) }
+    }
+
+    fn from(self) -> &'a str {
+        self.part(self.values.from)
+    }
+
+    fn to(self) -> impl Iterator<Item = &'a str> {
+        self.receivers.iter().map(move |receiver| self.part(*receiver))
+    }
+
+    fn parties(self) -> impl Iterator<Item = &'a str> {
+        std::iter::once_with(move || self.from()).chain(self.to())
+    }
+
+    fn room(self) -> Option<&'a str> {
+        Some(self.part(self.values.room)).filter(|room| !matches!(*room, "" | "0"))
+    }
+
+    fn part(self, span: Span) -> &'a str {
+        let bytes = self.chunk.get(span.0 as usize..span.1 as usize).unwrap_or_default();
+        // Only ASCII gets here.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
 impl<'a> Clean<'a> {
-    fn new(chunk: &'a [u8], values: &'a Values, receivers: &'a [Span], shapes: &'a Shapes) -> Self {
-        let receivers = receivers.get(values.to.0 as usize..values.to.1 as usize).unwrap_or_default();
-        let msgtype = shapes.type_name(values.msgtype);
-        Self { chunk, values, receivers, msgtype, standing: Standing::Evaluate }
-    }
-
-    fn parties(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
-        std::iter::once_with(|| self.from()).chain(self.to())
-    }
-
     /// Whether the message is one of those that are evaluated.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -292,42 +413,36 @@ impl<'a> Clean<'a> {
     /// Id given by WeCom.
     #[must_use]
     pub fn msgid(&self) -> &'a str {
-        self.part(self.values.msgid)
+        self.read.part(self.read.values.msgid)
     }
 
     /// Sender.
     #[must_use]
     pub fn from(&self) -> &'a str {
-        self.part(self.values.from)
+        self.read.from()
     }
 
     /// Receivers, in order.
-    pub fn to(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
-        self.receivers.iter().map(|receiver| self.part(*receiver))
+    pub fn to(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.read.to()
     }
 
     /// Room.
     #[must_use]
     pub fn room(&self) -> Option<&'a str> {
-        Some(self.part(self.values.room)).filter(|room| !matches!(*room, "" | "0"))
+        self.read.room()
     }
 
     /// Milliseconds since the Unix epoch, UTC.
     #[must_use]
     pub fn msgtime(&self) -> i64 {
-        self.values.msgtime
+        self.read.values.msgtime
     }
 
     /// Type name as written.
     #[must_use]
     pub fn msgtype(&self) -> &'a str {
-        self.msgtype
-    }
-
-    fn part(&self, span: Span) -> &'a str {
-        let bytes = self.chunk.get(span.0 as usize..span.1 as usize).unwrap_or_default();
-        // Only ASCII gets here.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        &self.read.kind.msgtype
     }
 }
 

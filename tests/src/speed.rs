@@ -16,7 +16,7 @@ use watchpost_policy::engine::{Engine, Finding, Scratch};
 use watchpost_policy::matcher::{FastMatcher, WordList, WordOptions};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::normalise::{Folded, Normalisation};
-use watchpost_policy::parse::parse_line;
+use watchpost_policy::parse::{Parsed, parse_line};
 use watchpost_policy::rules::Pack;
 use watchpost_policy::skim::{Skim, Skimmed};
 
@@ -192,7 +192,7 @@ fn whole_job(engine: &Engine, lines: &Lines) -> usize {
         let Ok(()) = skim.lines(chunk, &mut |line| {
             match line {
                 Skimmed::Clean(clean) => _ = black_box(clean.standing()),
-                Skimmed::Look(line) => kept.line(line),
+                Skimmed::Look(line) => kept.parsed(line.parse()),
             }
             Ok::<(), std::convert::Infallible>(())
         });
@@ -203,7 +203,7 @@ fn whole_job(engine: &Engine, lines: &Lines) -> usize {
 fn every_line(engine: &Engine, lines: &Lines) -> usize {
     let corp = Corp::new("ww1");
     let mut kept = Kept::new(engine, &corp);
-    lines.each().for_each(|line| kept.line(line));
+    lines.each().for_each(|line| kept.parsed(parse_line(line)));
     kept.findings
 }
 
@@ -221,8 +221,8 @@ impl<'a> Kept<'a> {
         Self { engine, corp, scratch: Scratch::default(), last: None, findings: 0 }
     }
 
-    fn line(&mut self, line: &[u8]) {
-        let Some(message) = parse_line(line).message else { return };
+    fn parsed(&mut self, parsed: Parsed) {
+        let Some(message) = parsed.message else { return };
         let findings = self.engine.evaluate(self.corp, &message, &mut self.scratch);
         if !findings.is_empty() {
             self.findings += findings.len();

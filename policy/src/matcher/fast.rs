@@ -29,11 +29,12 @@ mod sieve;
 mod trie;
 
 pub(crate) use classes::Folding;
-pub(crate) use decode::{Buffer, escape};
-pub(crate) use sieve::Sieve;
+pub(crate) use decode::{Buffer, escape, written};
+use sieve::ELSEWHERE;
+pub(crate) use sieve::{Found, Sieve};
 
-/// The number of patterns whose words are matched in another way of folding.
-const ELSEWHERE: u32 = u32::MAX - 1;
+/// The number of a pattern whose words are all matched in another way of folding: a form that has no word.
+const NO_FORM: u32 = u32::MAX - 1;
 
 /// The matcher that agrees with [`super::PlainMatcher`] on every hit and is several times faster where there is none.
 pub struct FastMatcher {
@@ -51,7 +52,7 @@ pub(crate) struct Reasons(Vec<bool>);
 
 impl Reasons {
     pub(crate) fn has(&self, pattern: u32) -> bool {
-        self.0.get(pattern as usize).copied().unwrap_or(true)
+        pattern & ELSEWHERE != 0 || self.0.get(pattern as usize).copied().unwrap_or(true)
     }
 }
 
@@ -99,60 +100,67 @@ impl FastMatcher {
         Reasons((0..self.words.forms()).map(|form| self.words.lists_of(form).any(&list)).collect())
     }
 
-    /// Every hit in a text that the sieve let through.
-    fn find_exactly(
+    /// Every hit in a text of which the sieve tells nothing.
+    fn find_everywhere(
         &self,
         text: &str,
         scratch: &mut MatchScratch,
         sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        self.find_usual(text, scratch, sink)?;
-        self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
-    }
-
-    /// The words folded as by default.
-    fn find_usual(
-        &self,
-        text: &str,
-        scratch: &mut MatchScratch,
-        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let MatchScratch { folded, classes, places, .. } = scratch;
+        let MatchScratch { folded, classes, found, .. } = scratch;
         folded.fold(text, Normalisation::default(), &[]);
         self.rest.find(&self.words, folded, sink)?;
         classes.truncate(0);
         // Folded text without runs has no noise and no repeats left: places in the buffer are numbers of folded characters.
         self.sieve.folded(folded.text(), classes);
-        self.sieve.places(classes, places, |_| true);
-        let classes = classes.padded();
-        for place in &*places {
-            let mut flow = ControlFlow::Continue(());
-            self.sieve.find_at(classes, *place, |form, length| {
-                if form != ELSEWHERE {
-                    let first = *place as usize;
-                    flow = self.words.verify(form as usize, folded, first..first + length, sink);
-                }
-                flow.is_break()
-            });
-            flow?;
+        self.sieve.patterns(classes, found);
+        for found in found {
+            self.words.verify(found.pattern(), folded, found.range(), sink)?;
         }
-        ControlFlow::Continue(())
+        self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
+    }
+
+    /// Every hit in a text in which the sieve found patterns, and no character of a word is repeated: places of the first way are numbers of
+    /// occurrences.
+    fn find_where_found(
+        &self,
+        text: &str,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let MatchScratch { folded, found, .. } = scratch;
+        folded.fold(text, Normalisation::default(), &[]);
+        let mut elsewhere = false;
+        for found in found {
+            elsewhere |= found.elsewhere();
+            let occurrences = found.range();
+            if let Some(first) = folded.char_from(occurrences.start) {
+                self.words.verify(found.pattern(), folded, first..first + occurrences.len(), sink)?;
+            }
+        }
+        if !elsewhere {
+            return ControlFlow::Continue(());
+        }
+        self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
     }
 }
 
 impl Matcher for FastMatcher {
     fn find(&self, text: &str, scratch: &mut MatchScratch, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) {
-        let MatchScratch { classes, places, .. } = scratch;
+        let MatchScratch { classes, found, .. } = scratch;
         classes.clear(text.len());
         let told = self.sieve.text(text, classes);
         if told.is_some() {
-            self.sieve.places(classes, places, |_| true);
-            if places.is_empty() {
+            self.sieve.patterns(classes, found);
+            if found.is_empty() {
                 return;
             }
         }
         // A sink that breaks is the caller's own end.
-        let _ = self.find_exactly(text, scratch, sink);
+        let _ = match told {
+            Some(runs) if !runs => self.find_where_found(text, scratch, sink),
+            _ => self.find_everywhere(text, scratch, sink),
+        };
     }
 }
 
@@ -208,11 +216,11 @@ impl Ways {
         let usual = Folded::of(form, Normalisation::default());
         let kept = form.chars().find(|c| usual_step(*c) == Folding::Skip);
         match (way, kept) {
-            (Way::Syllables, _) => self.sound.push((form.chars().map(in_tables).collect(), ELSEWHERE)),
+            (Way::Syllables, _) => self.sound.push((form.chars().map(in_tables).collect(), NO_FORM)),
             // What is nothing by default tells the form where it is all that does, and always where it is an alias.
             (Way::Symbols(_), Some(kept)) => self.kept.extend([kept]),
             (Way::Text(_), Some(kept)) if usual.chars() < 2 => self.kept.extend([kept]),
-            _ => self.text.push((usual.text().chars().collect(), ELSEWHERE)),
+            _ => self.text.push((usual.text().chars().collect(), NO_FORM)),
         }
         if !self.other.contains(&way) {
             self.other.push(way);

@@ -5,13 +5,17 @@
 
 use serde_json::from_slice;
 
-use super::shape::{Shapes, Slot, Span, Step, Texts, Values};
+use super::shape::{Kind, Shapes, Slot, Span, Step, Texts, Values};
 use super::values::{id_end, number, plain_end};
-use crate::message::{Action, Message, known_type};
+use crate::message::{Action, Extras, Message, Text, known_type};
 use crate::parse::{flat_texts, parse_line};
 
 /// Longest line a shape is learned from, in bytes: longer ones gain nothing.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Types whose texts lie in items, each a JSON string with JSON in it.
+const ITEM_TYPES: [&str; 2] = ["mixed", "chatrecord"];
+/// Items of a shape. There are as many shapes as orders of items, and together their texts must not be more than parsing reads.
+const ITEMS_MAX: usize = 8;
 
 /// Learns the shape of a line without its line end, if it has one.
 pub(super) fn learn(shapes: &mut Shapes, line: &[u8]) {
@@ -20,23 +24,44 @@ pub(super) fn learn(shapes: &mut Shapes, line: &[u8]) {
     }
     let parsed = parse_line(line);
     let Some(message) = parsed.message.filter(|_| parsed.defects.is_empty()) else { return };
-    let Some(steps) = shape_of(line, &message, shapes.type_number(&message.msgtype)) else { return };
+    let Some(mut steps) = shape_of(line, &message) else { return };
     let mut alone = Shapes::default();
     alone.add(steps.clone());
-    if says(&alone, line, &message) {
-        shapes.add(steps);
+    let Some(texts) = says(&alone, line, &message) else { return };
+    let kind = Kind { msgtype: message.msgtype.as_str().into(), model: model(message, &texts) };
+    if let Some(end) = steps.last_mut() {
+        end.slot = Slot::End(shapes.kind_number(kind));
     }
+    shapes.add(steps);
 }
 
-/// The steps of a line that is `message`.
-fn shape_of(line: &[u8], message: &Message, msgtype: usize) -> Option<Vec<Step>> {
+/// The message without its values, where those of the envelope and the texts read are all it has.
+fn model(message: Message, read: &[String]) -> Option<Message> {
+    let only_texts = message.body.is_none() && message.extras == Extras::default();
+    let in_order = message.texts.iter().map(|text| &text.text).eq(read);
+    (only_texts && in_order).then(|| Message {
+        msgid: None,
+        from: String::new(),
+        to: Vec::new(),
+        room: None,
+        msgtime: None,
+        texts: message.texts.into_iter().map(|text| Text { text: String::new(), ..text }).collect(),
+        ..message
+    })
+}
+
+/// The steps of a line that is `message`, of a kind without a number yet.
+fn shape_of(line: &[u8], message: &Message) -> Option<Vec<Step>> {
     if !known_type(&message.msgtype) || !matches!(message.action, Action::Send | Action::Recall) {
         return None;
     }
-    let texts = flat_texts(&message.msgtype)?;
+    let texts = flat_texts(&message.msgtype);
+    if texts.is_none() && !ITEM_TYPES.contains(&message.msgtype.as_str()) {
+        return None;
+    }
     let mut cursor = Cursor { line, at: 0, done: 0, steps: Vec::new() };
     cursor.entry(texts)?;
-    cursor.step(Slot::End(msgtype));
+    cursor.step(Slot::End(0));
     Some(cursor.steps)
 }
 
@@ -51,26 +76,22 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// The whole line: an object with the keys of the envelope and one body.
-    fn entry(&mut self, texts: &[&str]) -> Option<()> {
-        let mut keys = Vec::new();
+    fn entry(&mut self, texts: Option<&[&str]>) -> Option<()> {
         let mut bodies = 0;
-        self.object(|cursor, key| {
-            if keys.contains(&key) {
-                return None;
-            }
-            keys.push(key);
-            match key {
-                b"msgid" => cursor.string(Slot::Msgid),
-                b"from" => cursor.string(Slot::From),
-                b"roomid" => cursor.string(Slot::Room),
-                b"tolist" => cursor.receivers(),
-                b"msgtime" => cursor.number(Slot::Time),
-                // Their values belong to the shape.
-                b"action" | b"msgtype" => cursor.plain_string(),
-                b"seq" | b"corpid" => cursor.unread(),
-                _ => {
-                    bodies += 1;
-                    cursor.body(texts)
+        let keys = self.object(|cursor, key| match key {
+            b"msgid" => cursor.string(Slot::Msgid),
+            b"from" => cursor.string(Slot::From),
+            b"roomid" => cursor.string(Slot::Room),
+            b"tolist" => cursor.receivers(),
+            b"msgtime" => cursor.number(Slot::Time),
+            // Their values belong to the shape.
+            b"action" | b"msgtype" => cursor.plain_string().map(|_| ()),
+            b"seq" | b"corpid" => cursor.unread(),
+            _ => {
+                bodies += 1;
+                match texts {
+                    Some(texts) => cursor.body(texts),
+                    None => cursor.items(),
                 }
             }
         })?;
@@ -81,12 +102,7 @@ impl<'a> Cursor<'a> {
 
     /// An object of plain values, some of them texts.
     fn body(&mut self, texts: &[&str]) -> Option<()> {
-        let mut keys = Vec::new();
         self.object(|cursor, key| {
-            if keys.contains(&key) {
-                return None;
-            }
-            keys.push(key);
             let is_text = texts.iter().any(|text| text.as_bytes() == key);
             match cursor.peek()? {
                 b'"' => cursor.string(if is_text { Slot::Text } else { Slot::Unread }),
@@ -94,22 +110,85 @@ impl<'a> Cursor<'a> {
                 _ if is_text => None,
                 _ => cursor.unread(),
             }
-        })
+        })?;
+        Some(())
     }
 
-    fn object(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+    /// A body with items: `{"title":"…","item":[{"type":"text","content":"{\"content\":\"…\"}"}]}`.
+    fn items(&mut self) -> Option<()> {
+        self.object(|cursor, key| match key {
+            b"title" => cursor.string(Slot::Text),
+            b"item" => cursor.item_list(),
+            _ => None,
+        })?;
+        Some(())
+    }
+
+    fn item_list(&mut self) -> Option<()> {
+        self.take(b'[')?;
+        for _ in 0..ITEMS_MAX {
+            self.space();
+            self.item()?;
+            if self.take(b',').is_none() {
+                return self.take(b']');
+            }
+        }
+        None
+    }
+
+    /// An item. Its type belongs to the shape, and says what the content is.
+    fn item(&mut self) -> Option<()> {
+        let mut ahead = Cursor { line: self.line, at: self.at, done: self.at, steps: Vec::new() };
+        let mut msgtype: Option<&[u8]> = None;
+        ahead.object(|cursor, key| match key {
+            b"type" => cursor.plain_string().map(|name| msgtype = Some(name)),
+            _ => cursor.unread(),
+        })?;
+        self.object(|cursor, key| match (key, msgtype?) {
+            (b"type", _) => cursor.plain_string().map(|_| ()),
+            (b"content", b"text" | b"ChatRecordText") => cursor.nested_text(),
+            (b"content", b"image" | b"ChatRecordImage" | b"ChatRecordVideo" | b"ChatRecordVoice") => {
+                cursor.string(Slot::Unread)
+            }
+            (b"content", _) => None,
+            _ => cursor.unread(),
+        })?;
+        Some(())
+    }
+
+    /// `"{\"content\":\"…\"}"`, to which the shape adds all but the text.
+    fn nested_text(&mut self) -> Option<()> {
+        const FRONTS: [&[u8]; 2] = [br#""{\"content\":\""#, br#""{\"content\": \""#];
+        const BACK: &[u8] = br#"\"}""#;
+        let rest = self.line.get(self.at..)?;
+        let front = FRONTS.into_iter().find(|front| rest.starts_with(front))?;
+        let begin = self.at + front.len();
+        let end = begin + memchr::memmem::find(self.line.get(begin..)?, BACK)?;
+        self.value(Slot::NestedText, begin, end);
+        (self.done, self.at) = (end, end + BACK.len());
+        Some(())
+    }
+
+    /// Gives the keys, none of which comes twice.
+    fn object(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<Vec<&'a [u8]>> {
+        let mut keys = Vec::new();
         self.take(b'{')?;
         loop {
             self.take(b'"')?;
             let end = plain_end(self.line, self.at)?;
             let key = self.line.get(self.at..end)?;
             self.at = end + 1;
+            if keys.contains(&key) {
+                return None;
+            }
+            keys.push(key);
             self.take(b':')?;
             self.space();
             member(self, key)?;
             self.space();
             if self.take(b',').is_none() {
-                return self.take(b'}');
+                self.take(b'}')?;
+                return Some(keys);
             }
         }
     }
@@ -136,10 +215,11 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    fn plain_string(&mut self) -> Option<()> {
+    fn plain_string(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
-        self.at = plain_end(self.line, self.at)? + 1;
-        Some(())
+        let (begin, end) = (self.at, plain_end(self.line, self.at)?);
+        self.at = end + 1;
+        self.line.get(begin..end)
     }
 
     fn number(&mut self, slot: Slot) -> Option<()> {
@@ -209,16 +289,16 @@ fn string_end(line: &[u8], begin: usize) -> Option<usize> {
     }
 }
 
-/// Whether a line read by its shape says what it says when it is parsed.
-fn says(shapes: &Shapes, line: &[u8], message: &Message) -> bool {
+/// The texts of a line read by its shape, in their order, if it says what it says when it is parsed.
+fn says(shapes: &Shapes, line: &[u8], message: &Message) -> Option<Vec<String>> {
     let mut receivers = Vec::new();
     let mut texts = Strings::default();
-    let Some((values, end)) = shapes.read(line, 0, &mut receivers, &mut texts) else { return false };
+    let (values, end) = shapes.read(line, 0, &mut receivers, &mut texts)?;
     let mut expected: Vec<&str> = message.all_texts().map(|text| text.text.as_str()).collect();
     let mut read: Vec<&str> = texts.0.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     expected.sort_unstable();
     read.sort_unstable();
-    end == line.len() && read == expected && says_envelope(line, &values, &receivers, message)
+    (end == line.len() && read == expected && says_envelope(line, &values, &receivers, message)).then_some(texts.0)
 }
 
 fn says_envelope(line: &[u8], values: &Values, receivers: &[Span], message: &Message) -> bool {
@@ -238,11 +318,25 @@ struct Strings(Vec<String>);
 impl Texts for Strings {
     fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let end = self.pass(bytes, at)?;
-        self.0.push(from_slice(bytes.get(at - 1..=end)?).ok()?);
+        self.0.push(unescaped(bytes.get(at..end)?)?);
+        Some(end)
+    }
+
+    fn take_nested(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let end = at + memchr::memmem::find(bytes.get(at..)?, br#"\"}""#)?;
+        self.0.push(unescaped(unescaped(bytes.get(at..end)?)?.as_bytes())?);
         Some(end)
     }
 
     fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         string_end(bytes, at)
     }
+}
+
+/// What stands between the quotes of a JSON string.
+pub(super) fn unescaped(inside: &[u8]) -> Option<String> {
+    if !inside.contains(&b'\\') {
+        return String::from_utf8(inside.to_vec()).ok();
+    }
+    from_slice(&[b"\"", inside, b"\""].concat()).ok()
 }

@@ -5,6 +5,7 @@
 //! All shapes of a file stand in one tree, so that the common front is compared once and the types part where they differ.
 
 use super::values::{id_end, number, plain_end};
+use crate::message::Message;
 use crate::parse::milliseconds;
 
 /// What a value of a line is.
@@ -22,12 +23,24 @@ pub(super) enum Slot {
     Time,
     /// A string that is read for words.
     Text,
+    /// A string that is read for words, inside JSON that is a string itself.
+    NestedText,
     /// A string nobody reads.
     Unread,
     /// A whole number nobody reads.
     Number,
-    /// No value: the line is over, and is a message of this type, by number.
+    /// No value: the line is over, and is a message of this kind, by number.
     End(usize),
+}
+
+/// What all lines of a shape have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kind {
+    /// The message type.
+    pub(super) msgtype: Box<str>,
+    /// The message without its values, and with one empty text for each that is read; `None` where values beside those of the envelope and the
+    /// texts make up the message.
+    pub(super) model: Option<Message>,
 }
 
 /// Bytes and the value behind them.
@@ -50,14 +63,16 @@ pub(super) struct Values {
     pub(super) to: Span,
     /// Milliseconds.
     pub(super) msgtime: i64,
-    /// Number of the message type.
-    pub(super) msgtype: usize,
+    /// Number of the kind.
+    pub(super) kind: usize,
 }
 
 /// Reads the texts of a line.
 pub(super) trait Texts {
     /// Takes the JSON string behind the quote before `at` and says where its closing quote is; `None` when the line must go the slow way.
     fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
+    /// The same for a string in JSON that is a string itself, and ends before `\"`.
+    fn take_nested(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
     /// The same for a string that is checked only.
     fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
 }
@@ -70,8 +85,8 @@ const NODES_MAX: usize = 1_000;
 pub(super) struct Shapes {
     nodes: Vec<Node>,
     first: Vec<usize>,
-    /// Names of message types, by number.
-    types: Vec<Box<str>>,
+    /// Kinds of messages, by number.
+    kinds: Vec<Kind>,
 }
 
 struct Node {
@@ -95,23 +110,18 @@ impl Shapes {
         }
     }
 
-    /// The number of a message type.
-    pub(super) fn type_number(&mut self, name: &str) -> usize {
-        let known = self.types.iter().position(|known| **known == *name);
+    /// The number of a kind of messages.
+    pub(super) fn kind_number(&mut self, kind: Kind) -> usize {
+        let known = self.kinds.iter().position(|known| *known == kind);
         known.unwrap_or_else(|| {
-            self.types.push(name.into());
-            self.types.len() - 1
+            self.kinds.push(kind);
+            self.kinds.len() - 1
         })
     }
 
-    /// The names of message types, by number.
-    pub(super) fn types(&self, numbers: std::ops::RangeFrom<usize>) -> impl Iterator<Item = &str> {
-        self.types.get(numbers).unwrap_or_default().iter().map(|name| &**name)
-    }
-
-    /// The name of a message type.
-    pub(super) fn type_name(&self, number: usize) -> &str {
-        self.types.get(number).map_or("", |name| name)
+    /// The kinds of messages, by number.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.kinds
     }
 
     /// Reads the line that begins at `at`, and says where it ends: its line feed or the end of the bytes. `None` when it has no known shape,
@@ -139,10 +149,11 @@ impl Shapes {
                     (values.msgtime, at) = (milliseconds(time).ok()?, end);
                 }
                 Slot::Text => at = texts.take(bytes, at)?,
+                Slot::NestedText => at = texts.take_nested(bytes, at)?,
                 Slot::Unread => at = plain_end(bytes, at).or_else(|| texts.pass(bytes, at))?,
                 Slot::Number => at = number(bytes, at)?.1,
-                Slot::End(msgtype) => {
-                    values.msgtype = *msgtype;
+                Slot::End(kind) => {
+                    values.kind = *kind;
                     return Some((values, line_end(bytes, at)?));
                 }
             }
@@ -177,14 +188,18 @@ impl Node {
     }
 }
 
-/// Whether two stretches of one length are the same, by words, the last of which overlaps the one before: they are short, and calling somebody for it
+/// Whether two stretches of one length are the same, by blocks, the last of which overlaps the one before: they are short, and calling somebody for it
 /// takes longer.
 #[inline(always)]
 fn same(one: &[u8], other: &[u8]) -> bool {
-    let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else { return one == other };
-    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    words.map(|(one, other)| (u64::from_ne_bytes(*one), u64::from_ne_bytes(*other))).all(|(one, other)| one == other)
-        && u64::from_ne_bytes(*last) == u64::from_ne_bytes(*other_last)
+    if let (Some(last), Some(other_last)) = (one.last_chunk::<16>(), other.last_chunk::<16>()) {
+        let mut blocks = one.as_chunks::<16>().0.iter().zip(other.as_chunks::<16>().0);
+        return blocks.all(|(one, other)| one == other) && last == other_last;
+    }
+    if let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        return one.first_chunk::<8>() == other.first_chunk::<8>() && last == other_last;
+    }
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// A place in a chunk; chunks are far shorter than 4 GiB, and the caller sees to it.

@@ -179,7 +179,7 @@ impl Sight<'_> {
                 Ok(())
             }
             Skimmed::Look(line) => {
-                let parsed = parse_line(line);
+                let parsed = line.parse();
                 parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
                 parsed.message.map_or(Ok(()), |message| self.message(message))
             }

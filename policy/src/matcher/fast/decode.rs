@@ -1,9 +1,19 @@
-//! Text becomes classes: UTF-8, JSON escapes, folding, dropping of noise and collapsing of runs in one pass.
+//! Text becomes classes: UTF-8, JSON escapes, folding and dropping of noise in one pass, collapsing of runs in a second where there are any.
 //!
-//! Every character is written and the end moved on only if it counts, so noise and repeats cost no branch. Chinese text goes four characters
-//! a step.
+//! Every character is written and the end moved on only if it counts, so noise costs no branch. Chinese text goes four characters a step.
 
 use super::classes::{Classes, LOOK, OTHER, REPEAT, SKIP};
+
+/// How a text is written, as a parameter of the decoder.
+pub(crate) mod written {
+    /// As it is.
+    pub(crate) const PLAIN: u8 = 0;
+    /// As a JSON string.
+    pub(crate) const JSON: u8 = 1;
+    /// As a JSON string in JSON that is a string itself: `\"` ends it.
+    pub(crate) const NESTED: u8 = 2;
+}
+use written::{JSON, NESTED, PLAIN};
 
 /// Classes of texts behind each other, each closed by [`OTHER`], which no word goes across.
 #[derive(Debug)]
@@ -75,70 +85,82 @@ impl Buffer {
     }
 }
 
+/// A text that was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// Where its closing quote is, or its end.
+    pub(crate) end: usize,
+    /// Whether a character of a word was repeated. Where none was, every class is one occurrence of the folded text.
+    pub(crate) runs: bool,
+}
+
 /// Where a decoder stands.
 #[derive(Clone, Copy)]
 struct Pen {
     /// Where the next class is written.
     len: usize,
-    /// The last class written.
-    last: u16,
     /// All classes seen, or-ed.
     seen: u16,
-    /// All classes that repeated the one before, or-ed.
-    repeated: u16,
 }
 
 impl Pen {
-    fn new(len: usize) -> Self {
-        Self { len, last: OTHER, seen: 0, repeated: 0 }
-    }
-
     /// The state behind one more class, which stands at `len` already.
     #[inline(always)]
     fn moved(self, class: u16) -> Self {
-        let (again, counts) = (class == self.last, class != SKIP);
-        Self {
-            len: self.len + usize::from(counts & !again),
-            last: if counts { class } else { self.last },
-            seen: self.seen | class,
-            repeated: self.repeated | if again { class } else { 0 },
-        }
-    }
-
-    /// Whether classes say all there is to know of the text.
-    fn told(self) -> bool {
-        self.seen & LOOK == 0 && self.repeated & REPEAT == 0
+        Self { len: self.len + usize::from(class != SKIP), seen: self.seen | class }
     }
 }
 
-/// Decodes the JSON string that begins at `at`, behind its opening quote, and adds its classes. Gives the place of the closing quote.
+/// Decodes the text that begins at `at`, behind its opening quote, and adds its classes.
 ///
-/// `None` when the string is not well-formed UTF-8 and JSON, does not fit, or holds something only the slow way can fold; then
-/// nothing was added.
+/// `None` when it is not well-formed UTF-8 and JSON, does not fit, or holds something only the slow way can fold; then nothing was added.
 #[inline(always)]
-pub(crate) fn json_string(classes: &Classes, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
-    run::<true>(classes, bytes, at, out)
-}
-
-/// Adds the classes of a text. `None` as for [`json_string`].
-pub(crate) fn text(classes: &Classes, text: &str, out: &mut Buffer) -> Option<()> {
-    run::<false>(classes, text.as_bytes(), 0, out).map(|_| ())
-}
-
-#[inline(always)]
-fn run<const JSON: bool>(classes: &Classes, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
+pub(crate) fn text<const WRITTEN: u8>(classes: &Classes, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<Decoded> {
+    let begin = out.len;
     let room = out.classes.len() - PADDING;
-    let (pen, end) = decode::<JSON>(classes, bytes, at, out.classes.get_mut(..room)?, Pen::new(out.len))?;
-    if !pen.told() {
+    let (pen, end) = decode::<WRITTEN>(classes, bytes, at, out.classes.get_mut(..room)?, Pen { len: begin, seen: 0 })?;
+    if pen.seen & LOOK != 0 {
         return None;
     }
-    *out.classes.get_mut(pen.len)? = OTHER;
-    out.len = pen.len + 1;
-    Some(end)
+    let written = out.classes.get_mut(begin..pen.len)?;
+    let repeated = repeated(written);
+    // The class of no word may be repeated.
+    let (len, runs) = match repeated & !OTHER {
+        0 => (pen.len, false),
+        _ if repeated & REPEAT != 0 => return None,
+        _ => (begin + collapse(written), true),
+    };
+    *out.classes.get_mut(len)? = OTHER;
+    out.len = len + 1;
+    Some(Decoded { end, runs })
+}
+
+/// All classes that repeat the one before, or-ed. Without a branch, so that it goes eight classes a step.
+#[inline(always)]
+fn repeated(text: &[u16]) -> u16 {
+    let next = text.get(1..).unwrap_or_default();
+    text.iter().zip(next).fold(0, |found, (one, next)| found | if one == next { *one } else { 0 })
+}
+
+/// Makes runs of a class one, but for the class of no word, and says how many are left.
+#[cold]
+fn collapse(text: &mut [u16]) -> usize {
+    let (mut len, mut last) = (0, SKIP);
+    for at in 0..text.len() {
+        let class = text.get(at).copied().unwrap_or_default();
+        if class != last || class == OTHER {
+            if let Some(place) = text.get_mut(len) {
+                *place = class;
+            }
+            len += 1;
+        }
+        last = class;
+    }
+    len
 }
 
 #[inline(never)]
-fn decode<const JSON: bool>(
+fn decode<const WRITTEN: u8>(
     classes: &Classes,
     bytes: &[u8],
     mut at: usize,
@@ -159,16 +181,17 @@ fn decode<const JSON: bool>(
         }
         // One other character, or a run of ASCII.
         loop {
-            let Some(&first) = bytes.get(at) else { return (!JSON).then_some((pen, at)) };
+            let Some(&first) = bytes.get(at) else { return (WRITTEN == PLAIN).then_some((pen, at)) };
             let class;
             match first {
-                b'"' if JSON => return Some((pen, at)),
-                b'\\' if JSON => {
+                b'"' if WRITTEN != PLAIN => return (WRITTEN == JSON).then_some((pen, at)),
+                b'\\' if WRITTEN == NESTED && bytes.get(at + 1) == Some(&b'"') => return Some((pen, at)),
+                b'\\' if WRITTEN != PLAIN => {
                     let escaped;
-                    (escaped, at) = escape(bytes, at)?;
+                    (escaped, at) = if WRITTEN == JSON { escape(bytes, at)? } else { nested_escape(bytes, at)? };
                     class = classes.of(escaped);
                 }
-                ..0x20 if JSON => return None,
+                ..0x20 if WRITTEN != PLAIN => return None,
                 ..0x80 => (class, at) = (classes.low(u32::from(first)), at + 1),
                 _ => (class, at) = beyond_ascii(classes, bytes, at)?,
             }
@@ -291,6 +314,19 @@ fn unicode_escape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
     }
 }
 
+/// The character whose escape begins at `at` in a string inside a string: escaped inside, outside, or the simplest of those that are escaped in both.
+#[inline(always)]
+fn nested_escape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+    match (bytes.get(at + 1)?, bytes.get(at + 2)?) {
+        (b'\\', b'n' | b'r' | b't' | b'/') => escape(bytes, at + 1),
+        // Not half of a pair, the other half of which may be escaped another way.
+        (b'\\', b'u') => escape(bytes, at + 1).filter(|(c, _)| u32::from(*c) < 0x1_0000),
+        // What is escaped outside only must not be one that the inside needs escaped.
+        (b'u', _) => escape(bytes, at).filter(|(c, _)| !c.is_ascii()),
+        _ => None,
+    }
+}
+
 /// The value of `\uXXXX`.
 #[inline(always)]
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
@@ -336,15 +372,14 @@ mod tests {
     /// The definition: every character by itself. `None` where the slow way must be gone.
     fn slowly(classes: &Classes, text: &str) -> Option<Vec<u16>> {
         let mut kept = Vec::new();
-        let mut last = OTHER;
         for class in text.chars().map(|c| classes.of(c)).filter(|class| *class != SKIP) {
-            if class & LOOK != 0 || class == last && class & REPEAT != 0 {
+            let again = kept.last() == Some(&class);
+            if class & LOOK != 0 || again && class & REPEAT != 0 {
                 return None;
             }
-            if class != last {
+            if !again || class == OTHER {
                 kept.push(class);
             }
-            last = class;
         }
         kept.push(OTHER);
         Some(kept)
@@ -357,8 +392,8 @@ mod tests {
 
     fn read(classes: &Classes, json: &[u8]) -> Option<(usize, Vec<u16>)> {
         let mut buffer = Buffer::new(json.len() + 8);
-        let end = json_string(classes, json, 1, &mut buffer)?;
-        Some((end, contents(&mut buffer)))
+        let decoded = text::<JSON>(classes, json, 1, &mut buffer)?;
+        Some((decoded.end, contents(&mut buffer)))
     }
 
     #[test]
@@ -370,6 +405,7 @@ mod tests {
             (r#""飛-飞 单单单""#, Some(vec![of('飞'), of('单'), OTHER])),
             (r#""\u98DE\u5355""#, Some(vec![of('飞'), of('单'), OTHER])),
             (r#""飞\n单""#, Some(vec![of('飞'), OTHER, of('单'), OTHER])),
+            (r#""飞中中文文单""#, Some(vec![of('飞'), OTHER, OTHER, OTHER, OTHER, of('单'), OTHER])),
             (r#""\"\\\/\b\f\r\t""#, Some(vec![OTHER])),
             (r#""\ud835\udc1a𝐚""#, Some(vec![of('𝐚'), OTHER])),
             (r#""哈飞哈""#, Some(vec![of('哈'), of('飞'), of('哈'), OTHER])),
@@ -401,9 +437,9 @@ mod tests {
     fn a_full_buffer_adds_nothing() {
         let classes = classes();
         let mut buffer = Buffer::new(4);
-        assert_eq!(text(&classes, "飞单飞单飞单飞单", &mut buffer), None);
+        assert_eq!(text::<PLAIN>(&classes, "飞单飞单飞单飞单".as_bytes(), 0, &mut buffer), None);
         assert_eq!(buffer.len(), 0);
-        assert_eq!(text(&classes, "飞单", &mut buffer), Some(()));
+        assert_eq!(text::<PLAIN>(&classes, "飞单".as_bytes(), 0, &mut buffer), Some(Decoded { end: 6, runs: false }));
         assert_eq!(buffer.len(), 3);
     }
 
@@ -434,8 +470,8 @@ mod tests {
             let expected = slowly(&classes, &text);
             prop_assert_eq!(read(&classes, json.as_bytes()), expected.clone().map(|classes| (end, classes)));
             let mut buffer = Buffer::new(text.len() + 8);
-            let told = super::text(&classes, &text, &mut buffer).map(|()| contents(&mut buffer));
-            prop_assert_eq!(told, expected);
+            let told = super::text::<PLAIN>(&classes, text.as_bytes(), 0, &mut buffer);
+            prop_assert_eq!(told.map(|_| contents(&mut buffer)), expected);
         }
 
         /// Whatever bytes are taken for a string, a JSON parser takes for the same.

@@ -36,9 +36,9 @@ impl Gate {
         self.rows[row] |= bits;
     }
 
-    /// Adds the places among the first `len` of `classes` where a word may begin to `places`, in order. `classes` needs [`BLOCK`] + 2 more.
-    #[inline(never)]
-    pub(crate) fn places(&self, classes: &[u16], len: usize, places: &mut Vec<u32>) {
+    /// Calls `each` with the places among the first `len` of `classes` where a word may begin, in order. `classes` needs [`BLOCK`] + 2 more.
+    #[inline(always)]
+    pub(crate) fn places(&self, classes: &[u16], len: usize, mut each: impl FnMut(u32)) {
         let mut begin = 0;
         while begin < len {
             let Some(block) = classes.get(begin..).and_then(<[u16]>::first_chunk::<{ BLOCK + 2 }>) else { return };
@@ -47,7 +47,7 @@ impl Gate {
                 open &= (1 << (len - begin)) - 1;
             }
             while open != 0 {
-                places.push(begin as u32 + open.trailing_zeros());
+                each(begin as u32 + open.trailing_zeros());
                 open &= open - 1;
             }
             begin += BLOCK;
@@ -94,10 +94,10 @@ mod tests {
         classes[63..65].copy_from_slice(&[3, 4]);
         classes[100..103].copy_from_slice(&[7, 8, 10]);
         let mut places = Vec::new();
-        gate.places(&classes, 130, &mut places);
+        gate.places(&classes, 130, |place| places.push(place));
         assert_eq!(places, [60, 63]);
         places.clear();
-        gate.places(&classes, 63, &mut places);
+        gate.places(&classes, 63, |place| places.push(place));
         assert_eq!(places, [60], "63 is behind the end");
     }
 }

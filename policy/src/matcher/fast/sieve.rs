@@ -1,9 +1,13 @@
 //! The sieve: holds back texts in which no pattern stands.
 
 use super::classes::{Alphabet, Classes, Folding, LOOK, OTHER};
+use super::decode::written::PLAIN;
 use super::decode::{self, Buffer};
 use super::gate::Gate;
 use super::trie::{Numbered, Trie};
+
+/// Set in the number of a pattern that is looked for in other ways of folding.
+pub(crate) const ELSEWHERE: u32 = 1 << 31;
 
 /// One way to fold texts, and the patterns to be found in texts folded so: folded characters without runs, each with a number.
 pub(crate) struct Way<'a> {
@@ -19,9 +23,35 @@ pub(crate) struct Sieve {
     trie: Trie,
 }
 
+/// A pattern in a buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Its first class.
+    place: u32,
+    length: u32,
+    number: u32,
+}
+
+impl Found {
+    /// The number of the pattern, without [`ELSEWHERE`].
+    pub(crate) fn pattern(self) -> usize {
+        (self.number & !ELSEWHERE) as usize
+    }
+
+    /// Whether it is looked for in other ways of folding.
+    pub(crate) fn elsewhere(self) -> bool {
+        self.number & ELSEWHERE != 0
+    }
+
+    /// The classes it consists of.
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.place as usize..(self.place + self.length) as usize
+    }
+}
+
 impl Sieve {
-    /// Builds the tables. Of equal patterns the lowest number counts. Patterns that [`Sieve::holds`] not are never found, but every text that has
-    /// their characters is told apart by [`Sieve::json_string`] and [`Sieve::text`].
+    /// Builds the tables. Of equal patterns the lowest number counts, and [`ELSEWHERE`] if any has it. Patterns that [`Sieve::holds`] not are never found, but every text that has
+    /// their characters is told apart by [`Sieve::json`] and [`Sieve::text`].
     pub(crate) fn build(ways: &[Way<'_>]) -> Self {
         let mut numbered: Vec<Numbered> = Vec::new();
         let mut tables = Vec::new();
@@ -35,7 +65,11 @@ impl Sieve {
             first = alphabet.next;
         }
         numbered.sort_unstable();
-        numbered.dedup_by(|next, first| next.0 == first.0);
+        numbered.dedup_by(|next, first| {
+            let same = next.0 == first.0;
+            first.1 |= if same { next.1 & ELSEWHERE } else { 0 };
+            same
+        });
         let mut gate = Gate::new(numbered.len());
         for (pattern, _) in &numbered {
             if let [first, second, rest @ ..] = &**pattern {
@@ -52,20 +86,25 @@ impl Sieve {
         holds(&classes)
     }
 
-    /// Adds the classes of the JSON string behind the quote before `at`, and says where its closing quote is. `None` when the string is not
-    /// well-formed, does not fit, or holds something that tables cannot fold; something of it may have been added then.
+    /// Adds the classes of a text in JSON, which begins at `at`, behind its quote, and says where its closing quote is. `None` when the string is
+    /// not well-formed, does not fit, or holds something that tables cannot fold; something of it may have been added then.
     #[inline(always)]
-    pub(crate) fn json_string(&self, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
+    pub(crate) fn json<const WRITTEN: u8>(&self, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
         let mut end = None;
         for classes in &self.ways {
-            end = Some(decode::json_string(classes, bytes, at, out)?);
+            end = Some(decode::text::<WRITTEN>(classes, bytes, at, out)?.end);
         }
         end
     }
 
-    /// Adds the classes of a text. `None` as for [`Sieve::json_string`].
-    pub(crate) fn text(&self, text: &str, out: &mut Buffer) -> Option<()> {
-        self.ways.iter().try_for_each(|classes| decode::text(classes, text, out))
+    /// Adds the classes of a text, and says whether what the first way made of it had runs. `None` as for [`Sieve::json`].
+    pub(crate) fn text(&self, text: &str, out: &mut Buffer) -> Option<bool> {
+        let mut runs = false;
+        for (classes, way) in self.ways.iter().zip(0..) {
+            let decoded = decode::text::<PLAIN>(classes, text.as_bytes(), 0, out)?;
+            runs |= way == 0 && decoded.runs;
+        }
+        Some(runs)
     }
 
     /// Adds the classes of characters folded already, the first way.
@@ -80,13 +119,24 @@ impl Sieve {
         let len = buffer.len();
         let classes = buffer.padded();
         places.clear();
-        self.gate.places(classes, len, places);
-        places.retain(|place| self.trie.find(classes, *place as usize, |number, _| pattern(number)));
+        self.gate.places(classes, len, |place| {
+            if self.trie.find(classes, place as usize, |number, _| pattern(number)) {
+                places.push(place);
+            }
+        });
     }
 
-    /// Calls `found` with the number and length of every pattern that begins at a place of padded classes, until it says stop. True when stopped.
-    pub(crate) fn find_at(&self, classes: &[u16], place: u32, found: impl FnMut(u32, usize) -> bool) -> bool {
-        self.trie.find(classes, place as usize, found)
+    /// All patterns in the buffer, in order of place and length.
+    pub(crate) fn patterns(&self, buffer: &mut Buffer, found: &mut Vec<Found>) {
+        let len = buffer.len();
+        let classes = buffer.padded();
+        found.clear();
+        self.gate.places(classes, len, |place| {
+            self.trie.find(classes, place as usize, |number, length| {
+                found.push(Found { place, length: length as u32, number });
+                false
+            });
+        });
     }
 
     /// Bytes in memory.
