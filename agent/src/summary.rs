@@ -184,7 +184,7 @@ fn file_digest(device: &Device, key: &FileKey) -> Digest {
 fn hit(hit: &HitSummary) -> v1::Hit {
     v1::Hit {
         selection: hit.selection.clone(),
-        field: hit.field.clone(),
+        field: hit.field.to_string(),
         start: hit.start,
         end: hit.end,
         word: hit.word.clone().unwrap_or_default(),

@@ -60,7 +60,7 @@ pub struct Hit {
     /// Name of the selection.
     pub selection: Arc<str>,
     /// Field of the text ([`crate::message::Text::field`]).
-    pub field: String,
+    pub field: Arc<str>,
     /// First character in the original text.
     pub start: u32,
     /// Behind the last character in the original text.

@@ -25,7 +25,7 @@ pub(crate) fn names(entry: &Map<String, Value>) -> Vec<Text> {
     };
     [("room.name", first(&ROOM_NAMES)), ("sender.name", first(&SENDER_NAMES))]
         .into_iter()
-        .filter_map(|(field, text)| Some(Text { field: field.to_owned(), text: text? }))
+        .filter_map(|(field, text)| Some(Text { field: field.into(), text: text? }))
         .collect()
 }
 
@@ -172,7 +172,7 @@ fn leaves(extras: &mut Extras, path: &str, value: &Value, depth: usize) {
 
 fn push(extras: &mut Extras, field: String, text: &str) {
     if !text.is_empty() && extras.texts.len() < TEXTS_MAX {
-        extras.texts.push(Text { field, text: text.to_owned() });
+        extras.texts.push(Text { field: field.into(), text: text.to_owned() });
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn texts(extras: &Extras) -> Vec<(&str, &str)> {
-        extras.texts.iter().map(|text| (text.field.as_str(), text.text.as_str())).collect()
+        extras.texts.iter().map(|text| (&*text.field, text.text.as_str())).collect()
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(message(rest).extras.amount, amount, "{rest}");
         }
         let named = message(r#""room_name":" 项目群 ","sender_name":"李娜","msgtype":"text","text":{"content":"甲"}"#);
-        let names: Vec<_> = named.extras.names.iter().map(|text| (text.field.as_str(), text.text.as_str())).collect();
+        let names: Vec<_> = named.extras.names.iter().map(|text| (&*text.field, text.text.as_str())).collect();
         assert_eq!(names, [("room.name", "项目群"), ("sender.name", "李娜")]);
         assert_eq!(named.texts.len(), 1);
         let raw = message(r#""chat_name":"群","msgtype":"weapp","weapp":{"title":"t"}"#);

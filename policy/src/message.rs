@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     /// Path of the text inside the body: `text.content`, `mixed.item[0].content`, `chatrecord.item[2].item[0].content`.
-    pub field: String,
+    pub field: Arc<str>,
     /// The decoded text. All offsets the crate reports count its characters (Unicode scalar values).
     pub text: String,
 }
@@ -100,7 +101,7 @@ impl FileInfo {
 /// A WeCom corporation id. Compared exactly.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Corp(String);
+pub struct Corp(Arc<str>);
 
 /// A user of a corp. The userid is kept ASCII-lowercased, because WeCom compares userids without case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,7 +186,7 @@ impl Message {
     /// The text with this path.
     #[must_use]
     pub fn text_of(&self, field: &str) -> Option<&Text> {
-        self.all_texts().find(|text| text.field == field)
+        self.all_texts().find(|text| *text.field == *field)
     }
 
     /// The receiver and sender ids, sender first, without empty ones.
@@ -196,7 +197,7 @@ impl Message {
 
 impl Corp {
     /// Takes the id as it is.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 

@@ -14,7 +14,7 @@ mod character;
 mod syllables;
 mod variants;
 
-pub(crate) use syllables::{is_syllable, of_han as syllable_of};
+pub(crate) use syllables::{is_syllable, of_han as syllable_of, spells};
 
 /// What is folded away for one list of words. Everything is on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

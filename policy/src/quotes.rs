@@ -14,11 +14,19 @@
 /// What the client writes above a quoted message.
 const MARKS: [&str; 2] = ["这是一条引用/回复消息", "This is a quote/reply"];
 
+/// What other clients open a quotation with.
+const BRACKET: char = '「';
+
+/// Whether a text begins as one that quotes does.
+pub(crate) fn may_quote(text: &str) -> bool {
+    text.starts_with(BRACKET) || is_mark(text)
+}
+
 /// Characters at the beginning of a text that quote somebody else; 0 when nothing is quoted.
 pub(crate) fn quoted_chars(text: &str) -> u32 {
     let quoted = if is_mark(text) {
         marked(text)
-    } else if text.starts_with('「') {
+    } else if text.starts_with(BRACKET) {
         bracketed(text)
     } else {
         None

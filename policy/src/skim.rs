@@ -298,8 +298,13 @@ impl Sieved<'_> {
     fn text<const WRITTEN: u8>(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
         let end = self.sieve.json::<WRITTEN>(bytes, at, self.classes)?;
-        self.texts.push(Place { span: (at as u32, end as u32), nested: WRITTEN == written::NESTED });
-        self.glanced = self.glanced || self.glance.is_some_and(|glance| glance.stops_at(bytes, at, end));
+        let nested = WRITTEN == written::NESTED;
+        self.texts.push(Place { span: (at as u32, end as u32), nested });
+        // What is escaped twice is not glanced at.
+        let stops = |glance: &Glance| {
+            nested && bytes.get(at..end).is_none_or(|text| text.contains(&b'\\')) || glance.stops_at(bytes, at, end)
+        };
+        self.glanced = self.glanced || self.glance.is_some_and(stops);
         Some(end)
     }
 }
@@ -312,14 +317,6 @@ impl Texts for Sieved<'_> {
 
     fn take_nested(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         self.text::<{ written::NESTED }>(bytes, at)
-    }
-
-    fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let classes = self.classes.len();
-        let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
-        let end = self.sieve.json::<{ written::JSON }>(bytes, at, self.classes)?;
-        self.classes.truncate(classes);
-        Some(end)
     }
 }
 

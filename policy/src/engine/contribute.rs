@@ -105,7 +105,7 @@ impl Engine {
         let verdict = judge(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] });
         let hits = verdict.map(|verdict| verdict.reported).unwrap_or_default();
         let hits = hits.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, &message));
-        hits.map(|hit| Hit { field: JOINED_FIELD.to_owned(), ..hit }).collect()
+        hits.map(|hit| Hit { field: JOINED_FIELD.into(), ..hit }).collect()
     }
 
     /// Whether a rule holds for a message by itself: it has no window, or one that looks for what no message says by itself.
@@ -124,7 +124,7 @@ fn text_message(text: &str) -> Message {
         room: None,
         msgtime: None,
         msgtype: "text".to_owned(),
-        texts: vec![Text { field: "text.content".to_owned(), text: text.to_owned() }],
+        texts: vec![Text { field: "text.content".into(), text: text.to_owned() }],
         body: None,
         unread_parties: false,
         extras: Extras::default(),

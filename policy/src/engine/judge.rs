@@ -33,14 +33,15 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     let weighed = Weighed::of(case.rule, look(case, false)?);
     let asked = case.rule.windowed_selections().iter().copied();
     weighed.condition_holds(case).then(|| Verdict {
-        reported: reported(case.rule, &weighed.left),
+        reported: reported(case.rule, weighed.left()),
         holding: asked.filter(|selection| weighed.holds(case, *selection, false)).collect(),
     })
 }
 
 /// The same judgement without stopping early, with what became of every hit.
 pub(super) fn trace(case: &Case<'_>) -> Trace {
-    let weighed = Weighed::of(case.rule, look(case, true).unwrap_or_default());
+    let sights = look(case, true).unwrap_or_default();
+    let weighed = Weighed::of(case.rule, sights.clone());
     let numbers = 0..case.rule.selections.len();
     Trace {
         holds: weighed.condition_holds(case),
@@ -48,10 +49,10 @@ pub(super) fn trace(case: &Case<'_>) -> Trace {
             .map(|selection| Seen {
                 holds: weighed.holds(case, selection, false),
                 holds_negated: weighed.holds(case, selection, true),
-                hits: weighed.fates(case, selection),
+                hits: weighed.fates(case, selection, &sights),
             })
             .collect(),
-        reported: reported(case.rule, &weighed.left),
+        reported: reported(case.rule, weighed.left()),
     }
 }
 
@@ -72,19 +73,22 @@ pub(super) struct Seen {
     pub(super) hits: Vec<(RawHit, Fate)>,
 }
 
-/// What was seen, and what of it counts.
+/// What was seen, as far as it counts.
 struct Weighed {
-    sights: Vec<Sight>,
     counted: Counted,
-    /// Without the hits that are denied.
-    left: Counted,
+    /// Without the hits that are denied, where any can be.
+    left: Option<Counted>,
 }
 
 impl Weighed {
     fn of(rule: &Rule, sights: Vec<Sight>) -> Self {
-        let counted = Counted::of(rule, &sights);
+        let counted = Counted::of(rule, sights);
         let left = counted.undenied(rule);
-        Self { sights, counted, left }
+        Self { counted, left }
+    }
+
+    fn left(&self) -> &Counted {
+        self.left.as_ref().unwrap_or(&self.counted)
     }
 
     fn condition_holds(&self, case: &Case<'_>) -> bool {
@@ -92,19 +96,16 @@ impl Weighed {
     }
 
     fn holds(&self, case: &Case<'_>, selection: usize, negated: bool) -> bool {
-        match self.sights.get(selection) {
+        match self.counted.0.get(selection) {
             Some(Sight::Fact(holds)) => *holds,
-            _ => self.counted.holds(case, selection, negated.then_some(&self.left)),
+            _ => self.counted.holds(case, selection, negated.then_some(self.left())),
         }
     }
 
     /// Every hit of a selection, also those that were dropped, with the step that dropped it.
-    fn fates(&self, case: &Case<'_>, selection: usize) -> Vec<(RawHit, Fate)> {
+    fn fates(&self, case: &Case<'_>, selection: usize, sights: &[Sight]) -> Vec<(RawHit, Fate)> {
         let Some(it) = case.rule.selections.get(selection) else { return Vec::new() };
-        let sighted = match self.sights.get(selection) {
-            Some(Sight::Hits(hits)) => hits.as_slice(),
-            _ => &[],
-        };
+        let sighted = sights.get(selection).map(Sight::hits).unwrap_or_default();
         let mut hits: Vec<RawHit> =
             case.hits.iter().filter(|hit| hit.selection as usize == selection).chain(sighted).copied().collect();
         hits.sort_unstable();
@@ -113,7 +114,7 @@ impl Weighed {
             _ if !case.view.looks_at(it, hit) => Fate::Elsewhere,
             _ if !sighted.contains(hit) => Fate::Allowed,
             Some(near) if !self.counted.of_selection(selection).contains(hit) => Fate::NotNear(near.selection),
-            _ if !self.left.of_selection(selection).contains(hit) => {
+            _ if !self.left().of_selection(selection).contains(hit) => {
                 Fate::Denied(self.denier(case.rule, selection, hit))
             }
             _ => Fate::Counted,
@@ -155,6 +156,7 @@ impl Case<'_> {
 }
 
 /// What is known of a selection.
+#[derive(Clone)]
 enum Sight {
     /// Its hits.
     Hits(Vec<RawHit>),
@@ -162,6 +164,12 @@ enum Sight {
     Fact(bool),
     /// Not looked yet.
     Unknown,
+}
+
+impl Sight {
+    fn hits(&self) -> &[RawHit] {
+        if let Self::Hits(hits) = self { hits } else { &[] }
+    }
 }
 
 /// Looks for what the selections look for, the cheap ones first, and stops, unless `all`, when the condition cannot hold any more.
@@ -220,26 +228,33 @@ fn may_hold(rule: &Rule, sights: &[Sight]) -> bool {
     })
 }
 
-/// By selection: its hits, in order of text and place.
-struct Counted(Vec<Vec<RawHit>>);
+/// By selection: what was seen of it, hits in order of text and place.
+#[derive(Clone)]
+struct Counted(Vec<Sight>);
 
 impl Counted {
     /// Drops hits that are not near enough to a counted hit of the selection they must be near to.
-    fn of(rule: &Rule, sights: &[Sight]) -> Self {
-        let hits = |sight: &Sight| if let Sight::Hits(hits) = sight { hits.clone() } else { Vec::new() };
-        let mut counted = Self(sights.iter().map(hits).collect());
+    fn of(rule: &Rule, sights: Vec<Sight>) -> Self {
+        let mut counted = Self(sights);
+        if rule.selections.iter().all(|selection| selection.near.is_none()) {
+            return counted;
+        }
         for selection in near_last(rule) {
             let Some(near) = rule.selections.get(selection).and_then(|selection| selection.near) else { continue };
             let places = Places::of(counted.of_selection(near.selection));
-            if let Some(list) = counted.0.get_mut(selection) {
-                list.retain(|hit| places.has_near(hit, near.within, near.order));
-            }
+            counted.retain(selection, |hit| places.has_near(hit, near.within, near.order));
         }
         counted
     }
 
     fn of_selection(&self, selection: usize) -> &[RawHit] {
-        self.0.get(selection).map(Vec::as_slice).unwrap_or_default()
+        self.0.get(selection).map(Sight::hits).unwrap_or_default()
+    }
+
+    fn retain(&mut self, selection: usize, keep: impl Fn(&RawHit) -> bool) {
+        if let Some(Sight::Hits(hits)) = self.0.get_mut(selection) {
+            hits.retain(keep);
+        }
     }
 
     /// Whether a selection with places holds. Under `not`, where `left` are the hits nobody denies, a selection with nearness denies hits one by
@@ -268,18 +283,18 @@ impl Counted {
         }
     }
 
-    /// Without the hits that a negated selection denies, and those inside them: a short word in a denied phrase is denied with it.
-    fn undenied(&self, rule: &Rule) -> Self {
-        let mut left = Self(self.0.clone());
+    /// Without the hits that a negated selection denies, and those inside them: a short word in a denied phrase is denied with it. `None` when
+    /// there is no such selection.
+    fn undenied(&self, rule: &Rule) -> Option<Self> {
+        let mut left: Option<Self> = None;
         for denier in rule.condition.selections(true) {
             let Some(near) = near_of(rule, denier) else { continue };
+            let left = left.get_or_insert_with(|| self.clone());
             let places = Places::of(self.of_selection(denier));
-            if let Some(list) = left.0.get_mut(near.selection) {
-                let is_denied = |hit: &RawHit| places.has_near(hit, near.within, near.order.turned());
-                let denied: Vec<RawHit> = list.iter().filter(|hit| is_denied(hit)).copied().collect();
-                let denied = Places::of(&denied);
-                list.retain(|hit| !denied.cover(hit));
-            }
+            let is_denied = |hit: &&RawHit| places.has_near(hit, near.within, near.order.turned());
+            let denied: Vec<RawHit> = left.of_selection(near.selection).iter().filter(is_denied).copied().collect();
+            let denied = Places::of(&denied);
+            left.retain(near.selection, |hit| !denied.cover(hit));
         }
         left
     }

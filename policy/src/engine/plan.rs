@@ -3,6 +3,7 @@
 //! Most rules cannot hold without a hit of one of a few selections, their **triggers**: in `promise and product and not denial` those of
 //! `promise`. A rule whose triggers do not hit need not be judged. Rules without triggers are judged for every message of the types they look at.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RuleAt;
@@ -117,10 +118,15 @@ impl Plan {
 
     /// Rules to judge a message by although no trigger word stands in it.
     pub(super) fn idle(&self, message: &Message) -> impl Iterator<Item = RuleAt> {
-        let may_hit = |validator: &Validator| message.all_texts().any(|text| validator.may_hit(&text.text));
+        // Many rules ask for the same few validators.
+        let asked: [OnceCell<bool>; Validator::ALL.len()] = Default::default();
+        let may_hit = move |validator: &Validator| {
+            let look = || message.all_texts().any(|text| validator.may_hit(&text.text));
+            asked.get(*validator as usize).map_or_else(look, |asked| *asked.get_or_init(look))
+        };
         self.of_type(&message.msgtype)
             .iter()
-            .filter(move |idle| idle.validators.is_empty() || idle.validators.iter().any(may_hit))
+            .filter(move |idle| idle.validators.is_empty() || idle.validators.iter().any(&may_hit))
             .map(|idle| idle.rule)
     }
 

@@ -87,7 +87,7 @@ fn texts(test: &RuleTest) -> Vec<Text> {
         "redpacket" | "external_redpacket" => "wish",
         _ => "content",
     };
-    let text = |key: &str, text: &str| Text { field: format!("{}.{key}", test.msgtype), text: text.to_owned() };
+    let text = |key: &str, text: &str| Text { field: format!("{}.{key}", test.msgtype).into(), text: text.to_owned() };
     let content = Some(test.text.as_str()).filter(|text| !text.is_empty()).map(|content| text(key, content));
     let file = test.file.as_ref().map(|file| text("filename", &file.name));
     let link = test.link.as_ref().map(|link| text("link_url", link));
@@ -95,8 +95,7 @@ fn texts(test: &RuleTest) -> Vec<Text> {
 }
 
 fn names(test: &RuleTest) -> Vec<Text> {
-    let name = |field: &str, name: &Option<String>| {
-        name.as_ref().map(|text| Text { field: field.to_owned(), text: text.clone() })
-    };
+    let name =
+        |field: &str, name: &Option<String>| name.as_ref().map(|text| Text { field: field.into(), text: text.clone() });
     name("room.name", &test.room_name).into_iter().chain(name("sender.name", &test.sender_name)).collect()
 }

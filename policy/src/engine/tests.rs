@@ -34,7 +34,7 @@ fn message(texts: &[&str]) -> Message {
         texts: texts
             .iter()
             .zip(0..)
-            .map(|(text, at)| Text { field: format!("f{at}"), text: (*text).to_owned() })
+            .map(|(text, at)| Text { field: format!("f{at}").into(), text: (*text).to_owned() })
             .collect(),
         body: None,
         unread_parties: false,
@@ -51,7 +51,7 @@ fn corp() -> Corp {
 }
 
 fn places(finding: &Finding) -> Vec<(&str, &str, u32, u32)> {
-    finding.hits.iter().map(|hit| (&*hit.word, hit.field.as_str(), hit.start, hit.end)).collect()
+    finding.hits.iter().map(|hit| (&*hit.word, &*hit.field, hit.start, hit.end)).collect()
 }
 
 fn accounts(rows: &str) -> Accounts {

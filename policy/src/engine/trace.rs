@@ -37,7 +37,7 @@ fn explained_text(text: &crate::message::Text) -> ExplainedText {
     // Runs are made one only to be matched; people read what is there.
     let readable = Normalisation { repeats: false, ..Normalisation::default() };
     let normalised = Folded::of(&text.text, readable).text().to_owned();
-    ExplainedText { field: text.field.clone(), text: text.text.clone(), normalised }
+    ExplainedText { field: text.field.to_string(), text: text.text.clone(), normalised }
 }
 
 fn explained(case: &Case<'_>) -> ExplainedRule {
@@ -86,7 +86,7 @@ fn explained(case: &Case<'_>) -> ExplainedRule {
 
 fn explained_hit(hit: Hit, fate: Fate) -> ExplainedHit {
     let Hit { word, field, start, end, channel, obfuscated, .. } = hit;
-    ExplainedHit { word: word.to_string(), field, start, end, channel, obfuscated, fate }
+    ExplainedHit { word: word.to_string(), field: field.to_string(), start, end, channel, obfuscated, fate }
 }
 
 fn kind(kind: &Kind) -> &'static str {

@@ -7,7 +7,7 @@ use super::{Parties, RawHit, RuleAt};
 use crate::calendar::Calendar;
 use crate::matcher::Channel;
 use crate::message::{Message, Text};
-use crate::quotes::quoted_chars;
+use crate::quotes::{may_quote, quoted_chars};
 use crate::rules::{CalendarOf, Chat, Fact, HostFact, Pack, Pattern, Selection, TimeFact, Validated, When};
 use crate::validators::{Found, Validator, host_of, host_suffixes, is_excepted, value};
 
@@ -49,6 +49,9 @@ impl<'a> View<'a> {
     }
 
     fn quoted(&self, text: u32) -> u32 {
+        if !self.texts.get(text as usize).is_some_and(|text| may_quote(&text.text)) {
+            return 0;
+        }
         let quoted = self.quoted.get_or_init(|| self.texts.iter().map(|text| quoted_chars(&text.text)).collect());
         quoted.get(text as usize).copied().unwrap_or_default()
     }

@@ -20,7 +20,7 @@ use super::plain::{Group, automaton, drafts};
 use super::spelling::Folding as Way;
 use super::words::Words;
 use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
-use crate::normalise::{Folded, Normalisation, Step, fold, is_syllable, syllable_of};
+use crate::normalise::{Folded, Normalisation, Step, fold, is_syllable, spells, syllable_of};
 
 mod classes;
 mod decode;
@@ -229,9 +229,9 @@ impl Ways {
 
     fn sieve(self) -> Sieve {
         let text = |c: char| if self.differs(c) { Folding::Several } else { usual_step(c) };
-        let mut ways = vec![sieve::Way { fold: &text, patterns: self.text.clone() }];
+        let mut ways = vec![sieve::Way { fold: &text, patterns: self.text.clone(), spells: None }];
         if !self.sound.is_empty() {
-            ways.push(sieve::Way { fold: &sound_step, patterns: self.sound.clone() });
+            ways.push(sieve::Way { fold: &sound_step, patterns: self.sound.clone(), spells: Some(spells) });
         }
         Sieve::build(&ways)
     }
@@ -266,10 +266,10 @@ fn usual_step(c: char) -> Folding {
     }
 }
 
-/// The folding to syllables. What letters become depends on their neighbours.
+/// The folding to syllables.
 fn sound_step(c: char) -> Folding {
     match usual_step(c) {
-        Folding::Keep(folded) if folded.is_ascii_lowercase() => Folding::Several,
+        Folding::Keep(folded) if folded.is_ascii_lowercase() => Folding::Letter,
         Folding::Keep(folded) => {
             let syllable = syllable_of(c).or_else(|| syllable_of(folded));
             Folding::Keep(syllable.map_or(folded, in_tables))

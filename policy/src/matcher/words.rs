@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
-use super::{Channel, WordHit};
+use super::{Channel, WORD_CHARS_MAX, WordHit};
 use crate::normalise::{Folded, NOISE_STEP_MAX, NOISE_TOTAL_MAX, Occurrence, is_chinese_numeral};
 
 /// Digits in a row that make a word a number: 一一 is everyday talk, 一一零 is a number spelled out.
@@ -131,10 +131,11 @@ impl Words {
     ) -> ControlFlow<()> {
         for word in self.of_form(form) {
             let Some(spelling) = self.spelling(word) else { continue };
-            let runs: Vec<usize> = spelling.chunk_by(|_, next| next.continues()).map(<[Spelled]>::len).collect();
-            if let [len] = runs[..] {
+            let mut room = [0; WORD_CHARS_MAX];
+            let runs = runs_of(spelling, &mut room);
+            if let [len] = *runs {
                 self.runs_alone(word, (folded, chars.start), (spelling, len), sink)?;
-            } else if let Some(place) = place(folded, chars.clone(), &runs) {
+            } else if let Some(place) = place(folded, chars.clone(), runs) {
                 check(word, spelling, folded, chars.clone(), &place).map_or(ControlFlow::Continue(()), &mut *sink)?;
             }
         }
@@ -223,6 +224,16 @@ impl Spelled {
     fn original(self) -> char {
         char::from_u32(self.0 & !Self::CONTINUES).unwrap_or(char::REPLACEMENT_CHARACTER)
     }
+}
+
+/// The lengths of a word's runs. It has no more characters than there is room for.
+fn runs_of<'r>(spelling: &[Spelled], room: &'r mut [usize; WORD_CHARS_MAX]) -> &'r [usize] {
+    let mut runs = 0;
+    for (room, run) in room.iter_mut().zip(spelling.chunk_by(|_, next| next.continues())) {
+        *room = run.len();
+        runs += 1;
+    }
+    room.get(..runs).unwrap_or_default()
 }
 
 /// Where a word with these runs stands in the folded characters, or `None` when a run of the text is too short.

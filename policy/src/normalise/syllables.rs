@@ -3,13 +3,18 @@
 //! A Han character becomes its syllable in its most common reading; a run of Latin letters becomes syllables when it can be cut into
 //! them whole, and stays letters otherwise. A syllable is one character of a private plane, so that the ordinary automaton matches it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 use pinyin::ToPinyin;
 
+use super::{Normalisation, Step, fold};
+
 /// The first of the characters that stand for syllables; text cannot contain them unfolded without being noise.
 const FIRST: u32 = 0xF_0000;
+/// The Han characters that are read by table.
+const COMMON: RangeInclusive<char> = '\u{4E00}'..='\u{9FA5}';
 /// Longest run of letters that is cut: 加我私人微信 spelled out has 18.
 const LETTERS_MAX: usize = 64;
 /// Letters of the longest syllable, `zhuang`.
@@ -17,7 +22,14 @@ const SYLLABLE_LETTERS_MAX: usize = 6;
 
 /// The syllable of a Han character in its most common reading.
 pub(crate) fn of_han(c: char) -> Option<char> {
-    of_letters(&plain(c)?)
+    static READINGS: OnceLock<Vec<Option<char>>> = OnceLock::new();
+    let read = |c: char| of_letters(&plain(c)?);
+    let common = || COMMON.map(read).collect();
+    match u32::from(c).checked_sub(u32::from(*COMMON.start())) {
+        Some(at) if COMMON.contains(&c) => READINGS.get_or_init(common).get(at as usize).copied().flatten(),
+        // Kana, letters and rare characters.
+        _ => read(c),
+    }
 }
 
 /// Whether a folded character stands for a syllable.
@@ -49,24 +61,49 @@ pub(crate) fn cut(letters: &str) -> Option<Vec<(char, usize)>> {
     Some(syllables)
 }
 
+/// Whether a run of Latin letters in a text becomes syllables.
+pub(crate) fn spells(text: &str) -> bool {
+    let mut run = String::new();
+    let is_cut = |run: &str| cut(run).is_some_and(|syllables| !syllables.is_empty());
+    for c in text.chars() {
+        match fold(c, Normalisation::default(), &[]) {
+            Step::Keep(letter) if letter.is_ascii_lowercase() => run.push(letter),
+            Step::Hidden => {}
+            Step::Keep(_) | Step::Several(_) | Step::Noise if is_cut(&run) => return true,
+            Step::Keep(_) | Step::Several(_) | Step::Noise => run.clear(),
+        }
+    }
+    is_cut(&run)
+}
+
 fn plain(c: char) -> Option<String> {
     // `ü` is typed as `v`.
     Some(c.to_pinyin()?.plain().replace('ü', "v"))
 }
 
 fn of_letters(letters: &str) -> Option<char> {
-    static SYLLABLES: OnceLock<BTreeMap<String, char>> = OnceLock::new();
-    SYLLABLES.get_or_init(syllables).get(letters).copied()
+    static SYLLABLES: OnceLock<Vec<(u32, char)>> = OnceLock::new();
+    let syllables = SYLLABLES.get_or_init(syllables);
+    let at = syllables.binary_search_by_key(&packed(letters)?, |(letters, _)| *letters).ok()?;
+    syllables.get(at).map(|(_, syllable)| *syllable)
+}
+
+/// Up to six lower-case letters as one number.
+fn packed(letters: &str) -> Option<u32> {
+    let fits = (1..=SYLLABLE_LETTERS_MAX).contains(&letters.len());
+    (fits && letters.bytes().all(|b| b.is_ascii_lowercase()))
+        .then(|| letters.bytes().fold(0, |packed, b| packed << 5 | u32::from(b & 0x1F)))
 }
 
 /// All syllables that a common character is read as. A lone vowel or consonant is none: any letter would be one.
-fn syllables() -> BTreeMap<String, char> {
-    let readings = ('\u{4E00}'..='\u{9FA5}')
-        .filter_map(plain)
-        .filter(|letters| letters.len() > 1 || letters == "e" || letters == "a");
-    let distinct: std::collections::BTreeSet<String> =
-        readings.filter(|letters| letters.bytes().all(|b| b.is_ascii_lowercase())).collect();
-    (FIRST..).zip(distinct).filter_map(|(at, letters)| Some((letters, char::from_u32(at)?))).collect()
+fn syllables() -> Vec<(u32, char)> {
+    let readings = COMMON.filter_map(plain).filter(|letters| letters.len() > 1 || letters == "e" || letters == "a");
+    let distinct: BTreeSet<String> = readings.collect();
+    let packed = distinct.iter().filter_map(|letters| packed(letters));
+    let mut syllables: Vec<(u32, char)> =
+        packed.zip(FIRST..).filter_map(|(letters, at)| Some((letters, char::from_u32(at)?))).collect();
+    syllables.sort_unstable();
+    syllables
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ fn line(rest: &str) -> String {
 
 fn texts(parsed: &Parsed) -> Vec<(&str, &str)> {
     let texts = parsed.message.iter().flat_map(|message| &message.texts);
-    texts.map(|text| (text.field.as_str(), text.text.as_str())).collect()
+    texts.map(|text| (&*text.field, text.text.as_str())).collect()
 }
 
 fn codes(parsed: &Parsed) -> Vec<&'static str> {

@@ -175,7 +175,7 @@ impl Reader<'_> {
             self.defects.add(Defect::TooManyTexts);
         } else if !text.is_empty() {
             self.bytes += text.len();
-            self.read.texts.push(Text { field: format!("{path}.{key}"), text: text.to_owned() });
+            self.read.texts.push(Text { field: format!("{path}.{key}").into(), text: text.to_owned() });
         }
     }
 }

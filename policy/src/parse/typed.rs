@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
@@ -83,10 +84,14 @@ struct Body(String);
 
 impl Body {
     fn texts(self) -> Option<Vec<Text>> {
-        (1..=TEXT_BYTES_MAX)
-            .contains(&self.0.len())
-            .then(|| vec![Text { field: "text.content".to_owned(), text: self.0 }])
+        (1..=TEXT_BYTES_MAX).contains(&self.0.len()).then(|| vec![Text { field: content(), text: self.0 }])
     }
+}
+
+/// The path of nearly all texts.
+fn content() -> Arc<str> {
+    static CONTENT: LazyLock<Arc<str>> = LazyLock::new(|| "text.content".into());
+    CONTENT.clone()
 }
 
 /// An id that the slow path would take as it is.

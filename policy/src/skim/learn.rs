@@ -6,7 +6,7 @@
 use serde_json::from_slice;
 
 use super::shape::{Kind, Shapes, Slot, Span, Step, Texts, Values};
-use super::values::{id_end, number, plain_end};
+use super::values::{id_end, number, plain_end, string_end};
 use crate::message::{Action, Extras, Message, Text, known_type};
 use crate::parse::{flat_texts, parse_line};
 
@@ -277,18 +277,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The closing quote of any JSON string.
-fn string_end(line: &[u8], begin: usize) -> Option<usize> {
-    let mut at = begin;
-    loop {
-        match line.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
 /// The texts of a line read by its shape, in their order, if it says what it says when it is parsed.
 fn says(shapes: &Shapes, line: &[u8], message: &Message) -> Option<Vec<String>> {
     let mut receivers = Vec::new();
@@ -317,7 +305,7 @@ struct Strings(Vec<String>);
 
 impl Texts for Strings {
     fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let end = self.pass(bytes, at)?;
+        let end = string_end(bytes, at)?;
         self.0.push(unescaped(bytes.get(at..end)?)?);
         Some(end)
     }
@@ -326,10 +314,6 @@ impl Texts for Strings {
         let end = at + memchr::memmem::find(bytes.get(at..)?, br#"\"}""#)?;
         self.0.push(unescaped(unescaped(bytes.get(at..end)?)?.as_bytes())?);
         Some(end)
-    }
-
-    fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        string_end(bytes, at)
     }
 }
 

@@ -4,7 +4,7 @@
 //! message. A shape says those bytes and what each value is; reading a line by it is comparing, not parsing.
 //! All shapes of a file stand in one tree, so that the common front is compared once and the types part where they differ.
 
-use super::values::{id_end, number, plain_end};
+use super::values::{id_end, number, plain_end, string_end};
 use crate::message::Message;
 use crate::parse::milliseconds;
 
@@ -73,8 +73,6 @@ pub(super) trait Texts {
     fn take(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
     /// The same for a string in JSON that is a string itself, and ends before `\"`.
     fn take_nested(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
-    /// The same for a string that is checked only.
-    fn pass(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
 }
 
 /// Steps of all shapes: a shape that goes beyond is not learned.
@@ -150,7 +148,7 @@ impl Shapes {
                 }
                 Slot::Text => at = texts.take(bytes, at)?,
                 Slot::NestedText => at = texts.take_nested(bytes, at)?,
-                Slot::Unread => at = plain_end(bytes, at).or_else(|| texts.pass(bytes, at))?,
+                Slot::Unread => at = plain_end(bytes, at).or_else(|| string_end(bytes, at))?,
                 Slot::Number => at = number(bytes, at)?.1,
                 Slot::End(kind) => {
                     values.kind = *kind;

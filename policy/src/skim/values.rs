@@ -2,6 +2,8 @@
 //!
 //! All of these refuse whatever a string of the envelope rarely holds: escapes, control characters, anything beyond ASCII.
 
+use crate::matcher::escape;
+
 /// A byte in every place of a word.
 const fn all(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
@@ -15,6 +17,21 @@ pub(super) fn plain_end(bytes: &[u8], at: usize) -> Option<usize> {
     let odd = |word: u64| zero(word ^ all(b'"')) | zero(word ^ all(b'\\')) | below(word, 0x20) | word;
     let end = find(bytes, at, odd, |byte| matches!(byte, ..0x20 | b'"' | b'\\' | 0x80..))?;
     (bytes.get(end) == Some(&b'"')).then_some(end)
+}
+
+/// The end of any well-formed JSON string.
+pub(super) fn string_end(bytes: &[u8], begin: usize) -> Option<usize> {
+    let odd = |word: u64| zero(word ^ all(b'"')) | zero(word ^ all(b'\\')) | below(word, 0x20) & !word;
+    let mut at = begin;
+    loop {
+        at = find(bytes, at, odd, |byte| matches!(byte, ..0x20 | b'"' | b'\\'))?;
+        match bytes.get(at)? {
+            b'"' => break,
+            b'\\' => at = escape(bytes, at)?.1,
+            _ => return None,
+        }
+    }
+    std::str::from_utf8(bytes.get(begin..at)?).is_ok().then_some(at)
 }
 
 /// As [`plain_end`], for an id that is taken as it is: not empty, and without space or what vendors join receivers by.
@@ -116,6 +133,10 @@ mod tests {
             let odd = |byte: u8| matches!(byte, ..0x20 | b'"' | b'\\' | 0x80..);
             let plain = bytes.iter().position(|byte| odd(*byte)).filter(|at| bytes[*at] == b'"');
             prop_assert_eq!(plain_end(&bytes, 0), plain);
+            let json = [b"\"", &bytes[..], b"\""].concat();
+            let read = serde_json::Deserializer::from_slice(&json).into_iter::<String>();
+            let mut read = read.map(|read| read.is_ok());
+            prop_assert_eq!(string_end(&json, 1).is_some(), read.next() == Some(true));
             let odd = |byte: u8| odd(byte) || b" !\"#$%&'()*+,;|".contains(&byte);
             let id = bytes.iter().position(|byte| odd(*byte)).filter(|at| *at > 0 && bytes[*at] == b'"');
             prop_assert_eq!(id_end(&bytes, 0), id);

@@ -51,61 +51,77 @@ impl Watch {
 
 /// Counts the characters that validators need, by table: as [`Validator::may_hit`], for all of them at once.
 pub(super) struct Glance {
-    /// By validator: how many characters it needs.
-    counts: Vec<usize>,
     needs: Vec<fn(char) -> bool>,
     /// By code point of the basic plane: which validators need it, one bit each.
     kinds: Box<[u8]>,
+    /// By such bits: what is added to the counts.
+    steps: Box<[u64]>,
+    /// Counts at first, a byte for each validator: so many below [`ENOUGH`] as it needs.
+    counts: u64,
 }
+
+/// The bits of counts that say enough.
+const ENOUGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
 impl Glance {
     fn new(validators: BTreeSet<Validator>) -> Self {
-        let (counts, needs) = validators.into_iter().map(Validator::needs).unzip();
-        let mut glance = Self { counts, needs, kinds: Box::default() };
+        let (counts, needs): (Vec<usize>, Vec<_>) = validators.into_iter().map(Validator::needs).unzip();
+        let byte = |value: u64, bit: usize| value << (8 * bit);
+        let step = |kinds: u64| (0..8).map(|bit| byte(kinds >> bit & 1, bit)).sum();
+        let below = |(bit, count): (usize, &usize)| byte(0x80 - (*count).clamp(1, 0x80) as u64, bit);
+        let mut glance = Self {
+            needs,
+            kinds: Box::default(),
+            steps: (0..=0xFF).map(step).collect(),
+            counts: counts.iter().take(8).enumerate().map(below).sum(),
+        };
         glance.kinds = (0..0x1_0000).map(|point| char::from_u32(point).map_or(0, |c| glance.define(c))).collect();
         glance
     }
 
-    /// Whether one of the validators could find anything in the JSON string between two places. Of a string that is not well-formed too.
+    /// Whether one of the validators could find anything in the well-formed JSON string between two places.
     pub(super) fn stops_at(&self, bytes: &[u8], begin: usize, end: usize) -> bool {
-        let Some(text) = bytes.get(begin..end).and_then(|text| std::str::from_utf8(text).ok()) else { return true };
-        let mut seen = [0; 8];
-        let mut skipped = 0;
-        for (at, c) in text.char_indices() {
-            if at < skipped {
-                continue;
-            }
-            let c = if c == '\\' {
-                let Some((escaped, next)) = escape(text.as_bytes(), at) else { return true };
-                skipped = next;
-                escaped
-            } else {
-                c
+        let mut counts = self.counts;
+        let mut at = begin;
+        while at < end {
+            let kinds;
+            (kinds, at) = match bytes.get(at..end) {
+                Some([b'\\', ..]) => match escape(bytes, at) {
+                    Some((c, next)) => (self.of(c), next),
+                    None => return true,
+                },
+                Some([a @ ..0x80, ..]) => (self.of_point(u32::from(*a)), at + 1),
+                Some([a @ 0xE0..0xF0, b, c, ..]) => {
+                    let point = u32::from(a & 0xF) << 12 | u32::from(b & 0x3F) << 6 | u32::from(c & 0x3F);
+                    (self.of_point(point), at + 3)
+                }
+                Some([a @ 0xC0..0xE0, b, ..]) => {
+                    (self.of_point(u32::from(a & 0x1F) << 6 | u32::from(b & 0x3F)), at + 2)
+                }
+                Some(rest) => match rest.get(..4).and_then(|rest| std::str::from_utf8(rest).ok()?.chars().next()) {
+                    Some(c) => (self.of(c), at + 4),
+                    None => return true,
+                },
+                None => return true,
             };
-            let kinds = self.kinds(c);
-            if kinds != 0 && self.count(kinds, &mut seen) {
+            counts += self.steps.get(usize::from(kinds)).copied().unwrap_or(ENOUGH);
+            if counts & ENOUGH != 0 {
                 return true;
             }
         }
         false
     }
 
-    /// Counts a character, and says whether there are enough of a kind now.
-    fn count(&self, kinds: u8, seen: &mut [usize; 8]) -> bool {
-        let mut enough = false;
-        for ((seen, count), bit) in seen.iter_mut().zip(&self.counts).zip(0..) {
-            *seen += usize::from(kinds >> bit & 1);
-            enough |= *seen >= *count;
-        }
-        enough
+    fn of(&self, c: char) -> u8 {
+        if u32::from(c) < 0x1_0000 { self.of_point(u32::from(c)) } else { self.define(c) }
     }
 
-    fn kinds(&self, c: char) -> u8 {
-        self.kinds.get(u32::from(c) as usize).copied().unwrap_or_else(|| self.define(c))
+    fn of_point(&self, point: u32) -> u8 {
+        self.kinds.get(point as usize).copied().unwrap_or(u8::MAX)
     }
 
     fn define(&self, c: char) -> u8 {
-        self.needs.iter().zip(0..).fold(0, |kinds, (needs, bit)| kinds | u8::from(needs(c)) << bit)
+        self.needs.iter().zip(0..8).fold(0, |kinds, (needs, bit)| kinds | u8::from(needs(c)) << bit)
     }
 }
 

@@ -61,7 +61,7 @@ fn the_record_stays_small_whatever_the_message() {
     message.msgtype = "text".to_owned();
     message.from = "名".repeat(10_000);
     message.to = (0..5_000).map(|at| format!("{}{at}", "户".repeat(5_000))).chain([CUSTOMER.to_owned()]).collect();
-    message.texts[0].field = format!("chatrecord{}", ".item[123456]".repeat(500));
+    message.texts[0].field = format!("chatrecord{}", ".item[123456]".repeat(500)).into();
     let summary = summary_of(&message, Disclose::Context);
     assert_eq!((summary.to.len(), summary.to_total), (TO_MAX, 5_001));
     assert_eq!((summary.hits.len(), summary.hits_total, summary.hits_capped), (SUMMARY_HITS_MAX, 64, true));

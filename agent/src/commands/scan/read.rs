@@ -14,7 +14,6 @@ use watchpost_agent::lines::{Line, Lines};
 use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};
-use watchpost_policy::parse::parse_line;
 use watchpost_policy::skim::{Skim, Skimmed};
 
 use super::walk::{Export, SetAside};

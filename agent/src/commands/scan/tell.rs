@@ -130,8 +130,8 @@ impl<'a, W: Write> Teller<'a, W> {
             by_field.entry(&hit.field).or_default().push(range(hit));
         }
         for text in message.all_texts() {
-            let Some(hits) = by_field.remove(text.field.as_str()) else { continue };
-            let name = if text.field == "text.content" {
+            let Some(hits) = by_field.remove(&*text.field) else { continue };
+            let name = if *text.field == *"text.content" {
                 String::new()
             } else {
                 format!("{}: ", cut(&text.field, ID_COLUMNS))

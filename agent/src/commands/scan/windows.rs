@@ -70,7 +70,7 @@ impl<W: Write> Teller<'_, W> {
             let row = ScanRow::new(&finding, message, export, *line);
             return print_json(&mut self.out, &row.of_window(window, &found.held));
         }
-        let texts = joined.map(|joined| Text { field: JOINED_FIELD.to_owned(), text: joined.text.clone() });
+        let texts = joined.map(|joined| Text { field: JOINED_FIELD.into(), text: joined.text.clone() });
         let message = Message { texts: texts.into_iter().collect(), ..message.clone() };
         let short = self.in_short(window.kind.as_str(), &found.held);
         self.aside(|this| {

@@ -182,10 +182,8 @@ fn too_few_left_after_denial_is_not_enough() {
 
 #[test]
 fn fields_choose_texts_by_the_front_of_their_path() {
-    let text = |field: &str| Message {
-        texts: vec![Text { field: field.to_owned(), text: "合同".to_owned() }],
-        ..message(&[])
-    };
+    let text =
+        |field: &str| Message { texts: vec![Text { field: field.into(), text: "合同".to_owned() }], ..message(&[]) };
     for (fields, field, expected) in [
         ("[file.filename]", "file.filename", true),
         ("[file]", "file.filename", true),
@@ -203,7 +201,7 @@ fn fields_choose_texts_by_the_front_of_their_path() {
 fn names_are_looked_at_only_when_asked() {
     let named = Message {
         extras: Extras {
-            names: vec![Text { field: "room.name".to_owned(), text: "内部荐股群".to_owned() }],
+            names: vec![Text { field: "room.name".into(), text: "内部荐股群".to_owned() }],
             ..Extras::default()
         },
         ..message(&["你好"])
@@ -285,7 +283,7 @@ fn facts() {
     };
     let amount = |cents: u64| typed("redpacket", Extras { amount: Some(cents), ..Extras::default() });
     let link = |url: &str| Message {
-        texts: vec![Text { field: "link.link_url".to_owned(), text: url.to_owned() }],
+        texts: vec![Text { field: "link.link_url".into(), text: url.to_owned() }],
         ..typed("link", Extras::default())
     };
     // Beijing, a Saturday that is worked, and the holiday after it.

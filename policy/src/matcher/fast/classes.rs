@@ -7,6 +7,10 @@
 pub(crate) const SKIP: u16 = 0;
 /// A character that is in no word: nothing matches across it.
 pub(crate) const OTHER: u16 = 1;
+/// A letter where syllables are found: what it becomes depends on its neighbours.
+pub(crate) const LETTER: u16 = 2;
+/// The first class of a character of a word.
+pub(crate) const FIRST: u16 = 4;
 /// Set in the class of a character that is a whole pattern when it is repeated: runs are one folded character, so 「哈哈」 is a single one.
 pub(super) const REPEAT: u16 = 1 << 14;
 /// Stands for characters that tables of single classes cannot fold; a text with one of them must be looked at the slow way.
@@ -25,8 +29,10 @@ pub(crate) enum Folding {
     Skip,
     /// No word goes across it.
     Break,
-    /// It becomes several, or what it becomes depends on more than itself.
+    /// It becomes several.
     Several,
+    /// It becomes part of a syllable if its neighbours do.
+    Letter,
 }
 
 /// The tables. Separate ones for what UTF-8 writes in two bytes and in three, so that a sequence of three bytes that should have been shorter
@@ -44,6 +50,7 @@ impl Classes {
             Some(Folding::Keep(folded)) => alphabet.class(folded),
             Some(Folding::Skip) => SKIP,
             Some(Folding::Break) => OTHER,
+            Some(Folding::Letter) => LETTER,
             Some(Folding::Several) | None => LOOK,
         };
         let mut classes =
@@ -142,7 +149,7 @@ mod tests {
     use super::*;
 
     fn build<'a>(patterns: impl Iterator<Item = &'a [char]> + Clone) -> Classes {
-        Classes::build(&Alphabet::of(patterns, 2), fold)
+        Classes::build(&Alphabet::of(patterns, FIRST), fold)
     }
 
     fn fold(c: char) -> Folding {

@@ -2,7 +2,7 @@
 //!
 //! Every character is written and the end moved on only if it counts, so noise costs no branch. Chinese text goes four characters a step.
 
-use super::classes::{Classes, LOOK, OTHER, REPEAT, SKIP};
+use super::classes::{Classes, FIRST, LETTER, LOOK, OTHER, REPEAT, SKIP};
 
 /// How a text is written, as a parameter of the decoder.
 pub(crate) mod written {
@@ -52,6 +52,11 @@ impl Buffer {
     /// Classes written so far.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether a letter stands behind `from`.
+    pub(crate) fn has_letter(&self, from: usize) -> bool {
+        self.classes.get(from..self.len).is_some_and(|classes| classes.contains(&LETTER))
     }
 
     /// Forgets everything from `len` on.
@@ -124,8 +129,8 @@ pub(crate) fn text<const WRITTEN: u8>(classes: &Classes, bytes: &[u8], at: usize
     }
     let written = out.classes.get_mut(begin..pen.len)?;
     let repeated = repeated(written);
-    // The class of no word may be repeated.
-    let (len, runs) = match repeated & !OTHER {
+    // The classes of no word may be repeated: the only ones without higher bits.
+    let (len, runs) = match repeated & !(FIRST - 1) {
         0 => (pen.len, false),
         _ if repeated & REPEAT != 0 => return None,
         _ => (begin + collapse(written), true),
@@ -142,13 +147,13 @@ fn repeated(text: &[u16]) -> u16 {
     text.iter().zip(next).fold(0, |found, (one, next)| found | if one == next { *one } else { 0 })
 }
 
-/// Makes runs of a class one, but for the class of no word, and says how many are left.
+/// Makes runs of a class one, but for the classes of no word, and says how many are left.
 #[cold]
 fn collapse(text: &mut [u16]) -> usize {
     let (mut len, mut last) = (0, SKIP);
     for at in 0..text.len() {
         let class = text.get(at).copied().unwrap_or_default();
-        if class != last || class == OTHER {
+        if class != last || class < FIRST {
             if let Some(place) = text.get_mut(len) {
                 *place = class;
             }
@@ -358,7 +363,7 @@ mod tests {
 
     fn classes() -> Classes {
         let patterns: [&[char]; 3] = [&['飞', '单'], &['a', 'b', 'é', '𝐚'], &['哈']];
-        let alphabet = Alphabet::of(patterns.into_iter(), 2);
+        let alphabet = Alphabet::of(patterns.into_iter(), FIRST);
         Classes::build(&alphabet, |c| match c {
             '飛' => Folding::Keep('飞'),
             'A'..='Z' => Folding::Keep(c.to_ascii_lowercase()),
@@ -377,7 +382,7 @@ mod tests {
             if class & LOOK != 0 || again && class & REPEAT != 0 {
                 return None;
             }
-            if !again || class == OTHER {
+            if !again || class < FIRST {
                 kept.push(class);
             }
         }

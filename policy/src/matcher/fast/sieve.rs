@@ -1,6 +1,6 @@
 //! The sieve: holds back texts in which no pattern stands.
 
-use super::classes::{Alphabet, Classes, Folding, LOOK, OTHER};
+use super::classes::{Alphabet, Classes, FIRST, Folding, LOOK};
 use super::decode::written::PLAIN;
 use super::decode::{self, Buffer};
 use super::gate::Gate;
@@ -13,14 +13,30 @@ pub(crate) const ELSEWHERE: u32 = 1 << 31;
 pub(crate) struct Way<'a> {
     pub(crate) fold: &'a dyn Fn(char) -> Folding,
     pub(crate) patterns: Vec<(Vec<char>, u32)>,
+    /// Where letters may become syllables: whether those of a text do.
+    pub(crate) spells: Option<fn(&str) -> bool>,
 }
 
 /// Tells texts that may hold a pattern from those that hold none.
 pub(crate) struct Sieve {
     /// One table for each way; no class is in two.
-    ways: Vec<Classes>,
+    ways: Vec<Table>,
     gate: Gate,
     trie: Trie,
+}
+
+/// The classes of one way.
+struct Table {
+    classes: Classes,
+    spells: Option<fn(&str) -> bool>,
+}
+
+impl Table {
+    /// Whether letters of a text become syllables.
+    #[cold]
+    fn spells(&self, text: &str) -> bool {
+        self.spells.is_some_and(|spells| spells(text))
+    }
 }
 
 /// A pattern in a buffer.
@@ -55,13 +71,13 @@ impl Sieve {
     pub(crate) fn build(ways: &[Way<'_>]) -> Self {
         let mut numbered: Vec<Numbered> = Vec::new();
         let mut tables = Vec::new();
-        let mut first = OTHER + 1;
+        let mut first = FIRST;
         for way in ways {
             let alphabet = Alphabet::of(way.patterns.iter().map(|pattern| &pattern.0[..]), first);
             let of_pattern = |pattern: &[char]| pattern.iter().map(|c| alphabet.class(*c)).collect();
             let patterns = way.patterns.iter().map(|(pattern, number)| (of_pattern(pattern), *number));
             numbered.extend(patterns.filter(|pattern: &Numbered| holds(&pattern.0)));
-            tables.push(Classes::build(&alphabet, way.fold));
+            tables.push(Table { classes: Classes::build(&alphabet, way.fold), spells: way.spells });
             first = alphabet.next;
         }
         numbered.sort_unstable();
@@ -82,7 +98,7 @@ impl Sieve {
     /// Whether a pattern of the first way stands in the tables.
     pub(crate) fn holds(&self, pattern: &str) -> bool {
         let classes: Vec<u16> =
-            self.ways.first().into_iter().flat_map(|way| pattern.chars().map(|c| way.of(c))).collect();
+            self.ways.first().into_iter().flat_map(|way| pattern.chars().map(|c| way.classes.of(c))).collect();
         holds(&classes)
     }
 
@@ -91,8 +107,15 @@ impl Sieve {
     #[inline(always)]
     pub(crate) fn json<const WRITTEN: u8>(&self, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
         let mut end = None;
-        for classes in &self.ways {
-            end = Some(decode::text::<WRITTEN>(classes, bytes, at, out)?.end);
+        for table in &self.ways {
+            let begin = out.len();
+            let decoded = decode::text::<WRITTEN>(&table.classes, bytes, at, out)?;
+            end = Some(decoded.end);
+            if table.spells.is_some() && out.has_letter(begin) {
+                let text = bytes.get(at..decoded.end).and_then(|text| std::str::from_utf8(text).ok());
+                // Escapes are rare where letters are, and not read here.
+                (!text?.contains('\\') && !table.spells(text?)).then_some(())?;
+            }
         }
         end
     }
@@ -100,17 +123,19 @@ impl Sieve {
     /// Adds the classes of a text, and says whether what the first way made of it had runs. `None` as for [`Sieve::json`].
     pub(crate) fn text(&self, text: &str, out: &mut Buffer) -> Option<bool> {
         let mut runs = false;
-        for (classes, way) in self.ways.iter().zip(0..) {
-            let decoded = decode::text::<PLAIN>(classes, text.as_bytes(), 0, out)?;
+        for (table, way) in self.ways.iter().zip(0..) {
+            let begin = out.len();
+            let decoded = decode::text::<PLAIN>(&table.classes, text.as_bytes(), 0, out)?;
             runs |= way == 0 && decoded.runs;
+            (!out.has_letter(begin) || !table.spells(text)).then_some(())?;
         }
         Some(runs)
     }
 
     /// Adds the classes of characters folded already, the first way.
     pub(crate) fn folded(&self, text: &str, out: &mut Buffer) {
-        if let Some(classes) = self.ways.first() {
-            out.extend(text.chars().map(|c| classes.of(c)));
+        if let Some(table) = self.ways.first() {
+            out.extend(text.chars().map(|c| table.classes.of(c)));
         }
     }
 
@@ -141,7 +166,7 @@ impl Sieve {
 
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.ways.iter().map(Classes::bytes).sum::<usize>() + self.gate.bytes() + self.trie.bytes()
+        self.ways.iter().map(|table| table.classes.bytes()).sum::<usize>() + self.gate.bytes() + self.trie.bytes()
     }
 }
 
