@@ -152,7 +152,7 @@ pub const SYLLABLES_MIN: usize = 3;
 /// # Errors
 /// When it folds to nothing, to one character, is too long, contains a line break, or is to be found by sound and cannot be.
 pub fn check_word(word: &str, normalisation: Normalisation, options: WordOptions) -> Result<(), WordError> {
-    spelling::check(word, normalisation, options)
+    spelling::check(word, normalisation, options, &mut Folded::default())
 }
 
 impl Default for WordOptions {

@@ -18,7 +18,7 @@ use aho_corasick::AhoCorasick;
 
 use super::plain::{Group, automaton, drafts};
 use super::spelling::Folding as Way;
-use super::words::Words;
+use super::words::{Forms, Words};
 use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
 use crate::normalise::{Folded, Normalisation, Step, fold, is_syllable, spells, syllable_of};
 
@@ -31,6 +31,7 @@ mod trie;
 pub(crate) use classes::Folding;
 pub(crate) use decode::{Buffer, escape, written};
 use sieve::ELSEWHERE;
+use sieve::Patterns;
 pub(crate) use sieve::{Found, Sieve};
 
 /// The number of a pattern whose words are all matched in another way of folding: a form that has no word.
@@ -72,7 +73,7 @@ impl FastMatcher {
         let (forms, words) = drafts.remove(&Way::Text(Normalisation::default())).unwrap_or_default().build();
         let mut ways = Ways::default();
         for (form, number) in forms.iter().zip(0..) {
-            ways.text.push((form.chars().collect(), number));
+            ways.text.push(form.chars(), number);
         }
         let mut elsewhere = Vec::new();
         for (way, draft) in drafts {
@@ -172,10 +173,9 @@ struct Rest {
 }
 
 impl Rest {
-    fn of(sieve: &Sieve, forms: &[String]) -> Result<Self, MatcherError> {
-        let beyond = |form: &str| !sieve.holds(form);
+    fn of(sieve: &Sieve, forms: &Forms) -> Result<Self, MatcherError> {
         let (forms, patterns): (Vec<u32>, Vec<&str>) =
-            (0..).zip(forms.iter().map(String::as_str)).filter(|(_, form)| beyond(form)).unzip();
+            (0..).zip(forms.iter()).filter(|(_, form)| !sieve.holds(form)).unzip();
         Ok(Self { automaton: automaton(patterns)?, forms })
     }
 
@@ -202,9 +202,9 @@ impl Rest {
 #[derive(Default)]
 struct Ways {
     /// Patterns folded as by default.
-    text: Vec<(Vec<char>, u32)>,
+    text: Patterns,
     /// Patterns of syllables.
-    sound: Vec<(Vec<char>, u32)>,
+    sound: Patterns,
     /// Characters that are noise by default and all that is left to tell a form by: texts that have one kept must be looked at.
     kept: BTreeSet<char>,
     other: Vec<Way>,
@@ -216,11 +216,11 @@ impl Ways {
         let usual = Folded::of(form, Normalisation::default());
         let kept = form.chars().find(|c| usual_step(*c) == Folding::Skip);
         match (way, kept) {
-            (Way::Syllables, _) => self.sound.push((form.chars().map(in_tables).collect(), NO_FORM)),
+            (Way::Syllables, _) => self.sound.push(form.chars().map(in_tables), NO_FORM),
             // What is nothing by default tells the form where it is all that does, and always where it is an alias.
             (Way::Symbols(_), Some(kept)) => self.kept.extend([kept]),
             (Way::Text(_), Some(kept)) if usual.chars() < 2 => self.kept.extend([kept]),
-            _ => self.text.push((usual.text().chars().collect(), NO_FORM)),
+            _ => self.text.push(usual.text().chars(), NO_FORM),
         }
         if !self.other.contains(&way) {
             self.other.push(way);
@@ -229,9 +229,9 @@ impl Ways {
 
     fn sieve(self) -> Sieve {
         let text = |c: char| if self.differs(c) { Folding::Several } else { usual_step(c) };
-        let mut ways = vec![sieve::Way { fold: &text, patterns: self.text.clone(), spells: None }];
+        let mut ways = vec![sieve::Way { fold: &text, patterns: &self.text, spells: None }];
         if !self.sound.is_empty() {
-            ways.push(sieve::Way { fold: &sound_step, patterns: self.sound.clone(), spells: Some(spells) });
+            ways.push(sieve::Way { fold: &sound_step, patterns: &self.sound, spells: Some(spells) });
         }
         Sieve::build(&ways)
     }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::spelling::{Folding, check, spellings};
-use super::words::{Draft, Words};
+use super::spelling::{Folding, check, other_spellings};
+use super::words::{Draft, Origin, Words};
 use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
 use crate::normalise::Folded;
 
@@ -43,15 +43,18 @@ pub(super) fn drafts(lists: &[WordList<'_>]) -> Result<BTreeMap<Folding, Draft>,
     let (mut folded, mut plain) = (Folded::default(), Folded::default());
     for (list, words) in lists.iter().enumerate() {
         for (word, text) in words.words.iter().enumerate() {
-            check(text, words.normalisation, words.options).map_err(|error| MatcherError::Word {
+            check(text, words.normalisation, words.options, &mut folded).map_err(|error| MatcherError::Word {
                 list,
                 word,
                 error,
             })?;
-            for spelling in spellings(text, words.normalisation, words.options) {
+            // Checking has folded it.
+            let (at, boundary) = ((list, word), words.options.boundary);
+            let draft = drafts.entry(Folding::Text(words.normalisation)).or_default();
+            draft.add(&folded, at, Origin::Written, boundary);
+            for spelling in other_spellings(text, words.normalisation, words.options, &mut plain) {
                 spelling.folding.fold(&spelling.text, &mut folded, &mut plain);
-                let draft = drafts.entry(spelling.folding).or_default();
-                draft.add(&folded, (list, word), spelling.origin, words.options.boundary);
+                drafts.entry(spelling.folding).or_default().add(&folded, at, spelling.origin, boundary);
             }
         }
     }
@@ -82,7 +85,7 @@ impl Group {
     /// Builds the automaton over the forms.
     pub(super) fn build(folding: Folding, draft: Draft) -> Result<Self, MatcherError> {
         let (forms, words) = draft.build();
-        let automaton = automaton(forms)?;
+        let automaton = automaton(forms.iter())?;
         Ok(Self { folding, automaton, words })
     }
 

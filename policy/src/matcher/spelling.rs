@@ -58,19 +58,29 @@ struct Part<'a> {
     instead: Vec<&'a str>,
 }
 
-/// Checks that a word can be searched for.
-pub(super) fn check(word: &str, normalisation: Normalisation, options: WordOptions) -> Result<(), WordError> {
-    check_folded(&Folded::of(word, normalisation))?;
+/// Checks that a word can be searched for; `folded` is a buffer.
+pub(super) fn check(
+    word: &str,
+    normalisation: Normalisation,
+    options: WordOptions,
+    folded: &mut Folded,
+) -> Result<(), WordError> {
+    folded.fold(word, normalisation, &[]);
+    check_folded(folded)?;
     if options.pinyin && !has_sound(word) {
         return Err(WordError::TooShortForPinyin);
     }
     Ok(())
 }
 
-/// All spellings of a word that passed [`check`], the word itself first.
-pub(super) fn spellings(word: &str, normalisation: Normalisation, options: WordOptions) -> Vec<Spelling> {
-    let written = Spelling { folding: Folding::Text(normalisation), origin: Origin::Written, text: word.to_owned() };
-    let mut all = vec![written];
+/// All other spellings of a word that passed [`check`]; `buffer` is a buffer.
+pub(super) fn other_spellings(
+    word: &str,
+    normalisation: Normalisation,
+    options: WordOptions,
+    buffer: &mut Folded,
+) -> Vec<Spelling> {
+    let mut all = Vec::new();
     let mut add = |origin, texts: Vec<String>| {
         for text in texts {
             let symbols = origin == Origin::Alias && text.chars().any(is_symbol);
@@ -82,7 +92,7 @@ pub(super) fn spellings(word: &str, normalisation: Normalisation, options: WordO
         }
     };
     if options.aliases {
-        add(Origin::Alias, replaced(&with_aliases(word, normalisation)));
+        add(Origin::Alias, replaced(&with_aliases(word, normalisation, buffer)));
     }
     if options.split {
         add(Origin::Split, replaced(&taken_apart(word)));
@@ -126,15 +136,15 @@ fn has_sound(word: &str) -> bool {
     folded.occurrences() >= SYLLABLES_MIN && folded.text().chars().all(is_syllable)
 }
 
-/// The word cut at the terms of the alias dictionary, from left to right.
-fn with_aliases(word: &str, normalisation: Normalisation) -> Vec<Part<'_>> {
-    let folded = Folded::of(word, Normalisation { repeats: false, ..normalisation });
+/// The word cut at the terms of the alias dictionary, from left to right; nothing when it has none.
+fn with_aliases<'a>(word: &'a str, normalisation: Normalisation, folded: &mut Folded) -> Vec<Part<'a>> {
+    folded.fold(word, Normalisation { repeats: false, ..normalisation }, &[]);
     let text = folded.text();
     let mut parts = Vec::new();
     let (mut at, mut done) = (0, 0);
     while at < text.len() {
         let found = aliases::term_at(&text[at..]);
-        let place = found.and_then(|(term, _)| bytes_of(word, &folded, at..at + term.len()));
+        let place = found.and_then(|(term, _)| bytes_of(word, folded, at..at + term.len()));
         match (found, place) {
             (Some((term, instead)), Some(place)) => {
                 parts.push(Part { text: &word[done..place.start], instead: Vec::new() });
@@ -145,7 +155,9 @@ fn with_aliases(word: &str, normalisation: Normalisation) -> Vec<Part<'_>> {
             _ => at += text[at..].chars().next().map_or(1, char::len_utf8),
         }
     }
-    parts.push(Part { text: &word[done..], instead: Vec::new() });
+    if !parts.is_empty() {
+        parts.push(Part { text: &word[done..], instead: Vec::new() });
+    }
     parts
 }
 
@@ -213,13 +225,14 @@ mod tests {
     #[test]
     fn a_word_full_of_terms_stays_affordable() {
         let word = "微信".repeat(30);
-        assert_eq!(spellings(&word, Normalisation::default(), WordOptions::default()).len(), 1 + SPELLINGS_MAX);
+        let (normalisation, options) = (Normalisation::default(), WordOptions::default());
+        assert_eq!(other_spellings(&word, normalisation, options, &mut Folded::default()).len(), SPELLINGS_MAX);
     }
 
     #[test]
     fn terms_are_found_in_their_folded_form() {
         let texts = |word| -> Vec<String> {
-            replaced(&with_aliases(word, Normalisation::default()))
+            replaced(&with_aliases(word, Normalisation::default(), &mut Folded::default()))
                 .into_iter()
                 .filter(|text| text.contains("vx"))
                 .collect()

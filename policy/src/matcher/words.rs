@@ -4,7 +4,6 @@
 //! A form says only which folded characters follow each other. Whether the inserted characters are few enough, runs long enough, numerals
 //! meant as digits, and the ends no part of a longer word, is decided here, once, on the original places.
 
-use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
 use super::{Channel, WORD_CHARS_MAX, WordHit};
@@ -27,8 +26,34 @@ pub(super) struct Words {
 /// Words before they are put in order.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    by_form: BTreeMap<String, Vec<Word>>,
+    forms: Forms,
+    /// Each of the form with its number.
+    words: Vec<Word>,
     spellings: Vec<Spelled>,
+}
+
+/// Folded words behind each other.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Forms {
+    fn push(&mut self, form: &str) {
+        self.text.push_str(form);
+        self.ends.push(self.text.len());
+    }
+
+    fn get(&self, form: usize) -> &str {
+        let begin = form.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        self.ends.get(form).and_then(|end| self.text.get(begin..*end)).unwrap_or_default()
+    }
+
+    /// The forms, by number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        (0..self.ends.len()).map(|form| self.get(form))
+    }
 }
 
 /// Where a spelling comes from.
@@ -83,10 +108,12 @@ impl Draft {
             let originals = run.clone().filter_map(|at| folded.occurrence(at)).map(|occurrence| occurrence.original);
             self.spellings.extend(originals.enumerate().map(|(at, original)| Spelled::new(original, at > 0)));
         }
-        let runs: Vec<usize> = (0..folded.chars()).filter_map(|char| folded.run(char)).map(|run| run.len()).collect();
-        let own = place(folded, 0..folded.chars(), &runs);
+        let mut room = [0; WORD_CHARS_MAX];
+        let runs = runs_of(self.spellings.get(spelling as usize..).unwrap_or_default(), &mut room);
+        let own = place(folded, 0..folded.chars(), runs);
         let small = |count: u32| u8::try_from(count).unwrap_or(u8::MAX);
-        self.by_form.entry(folded.text().to_owned()).or_default().push(Word {
+        self.forms.push(folded.text());
+        self.words.push(Word {
             list: list as u32,
             word: word as u32,
             spelling,
@@ -98,25 +125,27 @@ impl Draft {
         });
     }
 
-    /// The forms in order.
+    /// The forms, some of them more than once.
     pub(super) fn forms(&self) -> impl Iterator<Item = &str> {
-        self.by_form.keys().map(String::as_str)
+        self.forms.iter()
     }
 
-    /// The forms in order, and the words behind them.
-    pub(super) fn build(self) -> (Vec<String>, Words) {
-        let mut built =
-            Words { first: Vec::with_capacity(self.by_form.len() + 1), words: Vec::new(), spellings: self.spellings };
-        let mut forms = Vec::with_capacity(self.by_form.len());
-        for (form, words) in self.by_form {
-            built.first.push(built.words.len() as u32);
-            built.words.extend(words);
-            forms.push(form);
+    /// The forms in order, each once, and the words behind them.
+    pub(super) fn build(self) -> (Forms, Words) {
+        let mut order: Vec<usize> = (0..self.words.len()).collect();
+        order.sort_by_key(|word| self.forms.get(*word));
+        let mut forms = Forms::default();
+        let (mut first, mut words) = (Vec::new(), Vec::with_capacity(order.len()));
+        for same in order.chunk_by(|one, next| self.forms.get(*one) == self.forms.get(*next)) {
+            forms.push(same.first().map_or("", |word| self.forms.get(*word)));
+            first.push(words.len() as u32);
+            words.extend(same.iter().filter_map(|word| self.words.get(*word)));
         }
-        built.first.push(built.words.len() as u32);
-        built.words.shrink_to_fit();
-        built.spellings.shrink_to_fit();
-        (forms, built)
+        first.push(words.len() as u32);
+        first.shrink_to_fit();
+        let mut spellings = self.spellings;
+        spellings.shrink_to_fit();
+        (forms, Words { first, words, spellings })
     }
 }
 

@@ -12,9 +12,33 @@ pub(crate) const ELSEWHERE: u32 = 1 << 31;
 /// One way to fold texts, and the patterns to be found in texts folded so: folded characters without runs, each with a number.
 pub(crate) struct Way<'a> {
     pub(crate) fold: &'a dyn Fn(char) -> Folding,
-    pub(crate) patterns: Vec<(Vec<char>, u32)>,
+    pub(crate) patterns: &'a Patterns,
     /// Where letters may become syllables: whether those of a text do.
     pub(crate) spells: Option<fn(&str) -> bool>,
+}
+
+/// Patterns behind each other.
+#[derive(Default)]
+pub(crate) struct Patterns {
+    chars: Vec<char>,
+    /// Where each ends, and its number.
+    ends: Vec<(usize, u32)>,
+}
+
+impl Patterns {
+    pub(crate) fn push(&mut self, pattern: impl Iterator<Item = char>, number: u32) {
+        self.chars.extend(pattern);
+        self.ends.push((self.chars.len(), number));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[char]> + Clone {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|end| end.0));
+        begins.zip(&self.ends).map(|(begin, end)| self.chars.get(begin..end.0).unwrap_or_default())
+    }
 }
 
 /// Tells texts that may hold a pattern from those that hold none.
@@ -69,17 +93,25 @@ impl Sieve {
     /// Builds the tables. Of equal patterns the lowest number counts, and [`ELSEWHERE`] if any has it. Patterns that [`Sieve::holds`] not are never found, but every text that has
     /// their characters is told apart by [`Sieve::json`] and [`Sieve::text`].
     pub(crate) fn build(ways: &[Way<'_>]) -> Self {
-        let mut numbered: Vec<Numbered> = Vec::new();
         let mut tables = Vec::new();
+        let mut classes: Vec<u16> = Vec::new();
+        let mut ends = Vec::new();
         let mut first = FIRST;
         for way in ways {
-            let alphabet = Alphabet::of(way.patterns.iter().map(|pattern| &pattern.0[..]), first);
-            let of_pattern = |pattern: &[char]| pattern.iter().map(|c| alphabet.class(*c)).collect();
-            let patterns = way.patterns.iter().map(|(pattern, number)| (of_pattern(pattern), *number));
-            numbered.extend(patterns.filter(|pattern: &Numbered| holds(&pattern.0)));
+            let alphabet = Alphabet::of(way.patterns.iter(), first);
+            for (pattern, (_, number)) in way.patterns.iter().zip(&way.patterns.ends) {
+                classes.extend(pattern.iter().map(|c| alphabet.class(*c)));
+                ends.push((classes.len(), *number));
+            }
             tables.push(Table { classes: Classes::build(&alphabet, way.fold), spells: way.spells });
             first = alphabet.next;
         }
+        let begins = std::iter::once(0).chain(ends.iter().map(|end| end.0));
+        let mut numbered: Vec<Numbered<'_>> = begins
+            .zip(&ends)
+            .filter_map(|(begin, (end, number))| Some((classes.get(begin..*end)?, *number)))
+            .filter(|(pattern, _)| holds(pattern.iter().copied()))
+            .collect();
         numbered.sort_unstable();
         numbered.dedup_by(|next, first| {
             let same = next.0 == first.0;
@@ -88,7 +120,7 @@ impl Sieve {
         });
         let mut gate = Gate::new(numbered.len());
         for (pattern, _) in &numbered {
-            if let [first, second, rest @ ..] = &**pattern {
+            if let [first, second, rest @ ..] = pattern {
                 gate.open(*first, *second, rest.first().copied());
             }
         }
@@ -97,9 +129,7 @@ impl Sieve {
 
     /// Whether a pattern of the first way stands in the tables.
     pub(crate) fn holds(&self, pattern: &str) -> bool {
-        let classes: Vec<u16> =
-            self.ways.first().into_iter().flat_map(|way| pattern.chars().map(|c| way.classes.of(c))).collect();
-        holds(&classes)
+        holds(self.ways.first().into_iter().flat_map(|way| pattern.chars().map(|c| way.classes.of(c))))
     }
 
     /// Adds the classes of a text in JSON, which begins at `at`, behind its quote, and says where its closing quote is. `None` when the string is
@@ -171,6 +201,6 @@ impl Sieve {
 }
 
 /// Patterns of one character are told by their runs, and those of characters without a class are never told.
-fn holds(pattern: &[u16]) -> bool {
-    pattern.len() > 1 && pattern.iter().all(|class| class & LOOK == 0)
+fn holds(pattern: impl Iterator<Item = u16> + Clone) -> bool {
+    pattern.clone().nth(1).is_some() && pattern.into_iter().all(|class| class & LOOK == 0)
 }

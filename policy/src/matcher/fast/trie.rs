@@ -22,11 +22,11 @@ pub(crate) struct Trie {
 }
 
 /// A pattern of at least two classes, and its number.
-pub(crate) type Numbered = (Box<[u16]>, u32);
+pub(crate) type Numbered<'a> = (&'a [u16], u32);
 
 impl Trie {
     /// Builds the tree of patterns sorted by their classes and without doubles.
-    pub(crate) fn build(patterns: &[Numbered]) -> Self {
+    pub(crate) fn build(patterns: &[Numbered<'_>]) -> Self {
         let levels = Levels::of(patterns);
         let pairs = levels.roots.len().max(4) * 2;
         let bits = pairs.next_power_of_two().trailing_zeros();
@@ -131,7 +131,7 @@ struct Stretch {
 }
 
 impl Levels {
-    fn of(patterns: &[Numbered]) -> Self {
+    fn of(patterns: &[Numbered<'_>]) -> Self {
         let mut levels = Self::default();
         let mut level = Vec::new();
         let pair = |pattern: &[u16]| pattern.first_chunk::<2>().copied();
@@ -150,7 +150,7 @@ impl Levels {
     }
 
     /// Closes the nodes of one level, and opens their children.
-    fn below(&mut self, patterns: &[Numbered], level: &[Stretch], depth: usize) -> Vec<Stretch> {
+    fn below(&mut self, patterns: &[Numbered<'_>], level: &[Stretch], depth: usize) -> Vec<Stretch> {
         let mut next = Vec::new();
         for stretch in level {
             let (mut begin, end) = (stretch.begin as usize, stretch.end as usize);
@@ -176,7 +176,7 @@ impl Levels {
 
 /// Cuts `begin..end` where the key of the patterns changes.
 fn split<K: PartialEq>(
-    patterns: &[Numbered],
+    patterns: &[Numbered<'_>],
     begin: usize,
     end: usize,
     key: impl Fn(&[u16]) -> Option<K>,
@@ -184,9 +184,9 @@ fn split<K: PartialEq>(
 ) {
     let patterns = patterns.get(begin..end).unwrap_or_default();
     let mut begin = begin as u32;
-    for same in patterns.chunk_by(|a, b| key(&a.0) == key(&b.0)) {
+    for same in patterns.chunk_by(|a, b| key(a.0) == key(b.0)) {
         let end = begin + same.len() as u32;
-        if let Some(key) = same.first().and_then(|pattern| key(&pattern.0)) {
+        if let Some(key) = same.first().and_then(|pattern| key(pattern.0)) {
             each(key, Stretch { begin, end });
         }
         begin = end;
@@ -201,7 +201,7 @@ mod tests {
 
     /// Numbered from 0, in order.
     fn trie<'a>(patterns: impl IntoIterator<Item = &'a [u16]>) -> Trie {
-        let patterns: Vec<Numbered> = patterns.into_iter().map(Box::from).zip(0..).collect();
+        let patterns: Vec<Numbered<'_>> = patterns.into_iter().zip(0..).collect();
         Trie::build(&patterns)
     }
 
