@@ -73,6 +73,15 @@ pub enum Spelling {
     Irregular,
 }
 
+/// What people write, and to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// Nearly all short texts, most of them from one to one.
+    Chat,
+    /// As in an office: four in ten to groups of up to 24, one in five a picture, a voice or a file with the long ids the archive gives those.
+    Office,
+}
+
 /// What a corpus is made of.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -93,6 +102,8 @@ pub struct Settings {
     pub customers: u64,
     /// How lines are spelled; the messages are the same.
     pub spelling: Spelling,
+    /// What people write.
+    pub mix: Mix,
 }
 
 impl Default for Settings {
@@ -106,6 +117,7 @@ impl Default for Settings {
             employees: 50,
             customers: 400,
             spelling: Spelling::Regular,
+            mix: Mix::Chat,
         }
     }
 }
@@ -242,6 +254,9 @@ impl Corpus {
     fn parties(&self, random: &mut Random, planted: bool) -> (String, String, String) {
         let employee = employee(random.below(self.settings.employees.max(1)));
         let customer = customer(random.below(self.settings.customers.max(1)));
+        if self.settings.mix == Mix::Office && !planted && random.below(10) < 4 {
+            return self.group(random);
+        }
         match random.below(100) {
             _ if planted => (employee, format!("\"{customer}\""), String::new()),
             0..50 => (employee, format!("\"{customer}\""), String::new()),
@@ -254,8 +269,24 @@ impl Corpus {
         }
     }
 
+    /// Somebody to everybody else of a group.
+    fn group(&self, random: &mut Random) -> (String, String, String) {
+        let number = random.below(200);
+        let people = 3 + number % 22;
+        let receivers = (0..people).map(|at| match at % 3 {
+            0 => customer(number * 7 + at),
+            _ => employee(number + at),
+        });
+        let receivers: Vec<String> = receivers.map(|id| format!("\"{id}\"")).collect();
+        let from = employee(random.below(self.settings.employees.max(1)));
+        (from, receivers.join(","), format!("wrInVeNtEd{number:04}groupAAAAAAAAAAAAAA"))
+    }
+
     /// Message type and its object.
     fn body(&self, random: &mut Random, planted: Option<&Plant>) -> (&'static str, String) {
+        if self.settings.mix == Mix::Office && planted.is_none() && random.below(100) < 20 {
+            return self.large(random);
+        }
         let text = self.sentence(random, planted);
         match random.below(100) {
             0..4 if planted.is_none() => ("image", image(random)),
@@ -270,6 +301,31 @@ impl Corpus {
                 ("mixed", items)
             }
             _ => ("text", format!("{{\"content\":{}}}", quoted(&text))),
+        }
+    }
+
+    /// A picture, a voice or a file with a long id.
+    fn large(&self, random: &mut Random) -> (&'static str, String) {
+        let digits = |random: &mut Random| format!("{:016x}{:016x}", random.next(), random.next());
+        let md5sum = digits(random);
+        let id: String = (0..14).map(|_| digits(random)).collect();
+        let size = random.below(1 << 24);
+        match random.below(10) {
+            0..6 => ("image", format!(r#"{{"md5sum":"{md5sum}","filesize":{size},"sdkfileid":"{id}"}}"#)),
+            6..8 => {
+                let seconds = 1 + random.below(60);
+                let voice = format!(
+                    r#"{{"md5sum":"{md5sum}","voice_size":{size},"play_length":{seconds},"sdkfileid":"{id}"}}"#
+                );
+                ("voice", voice)
+            }
+            _ => {
+                let name: String = (0..8).map(|_| self.character(random)).collect();
+                let file = format!(
+                    r#"{{"md5sum":"{md5sum}","filename":"{name}.pdf","fileext":"pdf","filesize":{size},"sdkfileid":"{id}"}}"#
+                );
+                ("file", file)
+            }
         }
     }
 

@@ -6,12 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::io::Write as _;
+use std::process::Command;
 use std::time::Instant;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use anyhow::{Context as _, anyhow};
 use daachorse::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
 use serde::Deserialize;
+use tempfile::NamedTempFile;
 use watchpost_policy::engine::{Engine, Finding, Scratch};
 use watchpost_policy::matcher::{FastMatcher, WordList, WordOptions};
 use watchpost_policy::message::{Corp, Message};
@@ -20,7 +23,7 @@ use watchpost_policy::parse::{Parsed, parse_line};
 use watchpost_policy::rules::Pack;
 use watchpost_policy::skim::{Skim, Skimmed};
 
-use crate::corpus::{Corpus, Settings, Spelling};
+use crate::corpus::{Corpus, Mix, Settings, Spelling};
 
 /// Rounds of which the best counts.
 const ROUNDS: usize = 5;
@@ -69,17 +72,29 @@ impl Took {
 /// # Errors
 /// Words that make no automaton.
 pub fn report(messages: u64) -> anyhow::Result<()> {
-    let corpus = |spelling| Corpus::new(Settings { messages, spelling, ..Settings::default() });
-    let regular = Lines::new("regular", corpus(Spelling::Regular).text(0..messages).into_bytes());
-    let irregular = Lines::new("irregular", corpus(Spelling::Irregular).text(0..messages).into_bytes());
-    println!("in one process, best of {ROUNDS}; the rows of one table take turns");
+    let corpus = |spelling, mix| Corpus::new(Settings { messages, spelling, mix, ..Settings::default() });
+    let chat = corpus(Spelling::Regular, Mix::Chat);
+    let lines = |name, corpus: &Corpus| Lines::new(name, corpus.text(0..messages).into_bytes());
+    let regular = lines("chat", &chat);
+    println!("in one process but for grep, best of {ROUNDS}; the rows of one table take turns");
     for count in [100, 1_000, 10_000, 65_000] {
-        let words = corpus(Spelling::Regular).words(count);
+        let words = chat.words(count);
         compiled(&words)?;
         table(&regular, &words, true)?;
     }
-    let words = corpus(Spelling::Regular).words(10_000);
-    table(&irregular, &words, false)?;
+    // Words as long as those of real lists: the short ones of a drawn list stand in every third message of a drawn text.
+    let long: Vec<String> =
+        chat.words(110_000).into_iter().filter(|word| word.chars().count() > 2).take(65_000).collect();
+    println!("\nof three characters and more:");
+    table(&regular, &long, true)?;
+    drop(regular);
+    let office = lines("office", &corpus(Spelling::Regular, Mix::Office));
+    println!();
+    table(&office, &chat.words(10_000), true)?;
+    table(&office, &long, true)?;
+    drop(office);
+    let words = chat.words(10_000);
+    table(&lines("irregular", &corpus(Spelling::Irregular, Mix::Chat)), &words, false)?;
     table(&all_hits(&words, messages / 10), &words, false)
 }
 
@@ -137,9 +152,12 @@ fn table(lines: &Lines, words: &[String], automata: bool) -> anyhow::Result<()> 
         ("whole job, every line parsed", &mut parse, None),
         ("serde typed + fold + daachorse", &mut typed, None),
     ];
+    let grepped = Grepped::new(lines, words)?;
+    let mut grep = || grepped.run().unwrap_or_default();
     if automata {
         rows.push(("daachorse charwise, raw bytes", &mut da, None));
         rows.push(("aho-corasick, raw bytes", &mut ac, None));
+        rows.push(("grep -F -c -f, raw file", &mut grep, None));
     }
     for _ in 0..ROUNDS {
         for (_, run, best) in &mut rows {
@@ -168,6 +186,28 @@ fn table(lines: &Lines, words: &[String], automata: bool) -> anyhow::Result<()> 
         );
     }
     Ok(())
+}
+
+/// The same lines and words as files.
+struct Grepped {
+    words: NamedTempFile,
+    lines: NamedTempFile,
+}
+
+impl Grepped {
+    fn new(lines: &Lines, words: &[String]) -> anyhow::Result<Self> {
+        let (mut file, mut list) = (NamedTempFile::new()?, NamedTempFile::new()?);
+        file.write_all(&lines.bytes)?;
+        list.write_all((words.join("\n") + "\n").as_bytes())?;
+        Ok(Self { words: list, lines: file })
+    }
+
+    /// The lines with a word.
+    fn run(&self) -> anyhow::Result<usize> {
+        let mut grep = Command::new("grep");
+        grep.args(["-F", "-c", "-f"]).arg(self.words.path()).arg(self.lines.path()).env("LC_ALL", "C.UTF-8");
+        Ok(String::from_utf8(grep.output()?.stdout)?.trim().parse()?)
+    }
 }
 
 fn engine(words: &[String]) -> anyhow::Result<Engine> {
