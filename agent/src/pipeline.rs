@@ -102,12 +102,12 @@ impl Pipeline {
             now.offset = lines.offset();
             now.prefix = lines.digest().map_or(now.prefix, |digest| digest.0);
             now.state = if batch.ended { FileState::Done } else { FileState::Reading };
-            self.commit(&mut now, &batch, lost.as_ref())?;
+            let more = self.commit(&mut now, &batch, lost.as_ref())?;
             lost = None;
             *row = now.clone();
             committed();
             if batch.ended {
-                return Ok(Outcome::Done);
+                return if more { self.look_again(row, &batch, stop, committed) } else { Ok(Outcome::Done) };
             }
             if !self.has_room()? {
                 return Ok(Outcome::OutboxFull);
@@ -164,23 +164,58 @@ impl Pipeline {
         batch.take(taken);
     }
 
-    fn commit(&self, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) -> Result<(), StoreError> {
-        let (corp, key) = (Corp::new(row.corp.as_str()), TenantKey(self.device.tenant_key));
+    /// Looks again at more windows that the end of an export made due. What is left when there is no room, or the process stops, waits for the
+    /// next end of an export.
+    fn look_again(
+        &mut self,
+        row: &mut FileRow,
+        batch: &Batch,
+        stop: &AtomicBool,
+        committed: impl Fn(),
+    ) -> Result<Outcome, StoreError> {
+        let corp = Corp::new(row.corp.as_str());
+        while !stop.load(Ordering::Relaxed) && self.has_room()? {
+            let mut now = row.clone();
+            let more = self.under_windows(&corp, batch, |under| {
+                self.store.transaction(|tx| {
+                    let applied = windows::apply_due(tx, under, &now)?;
+                    now.counts.findings += applied.new;
+                    tx.put_file(&now)?;
+                    Ok(applied.more)
+                })
+            })?;
+            *row = now;
+            committed();
+            if !more {
+                break;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Commits a batch. Says whether more windows are due than it looked at.
+    fn commit(&self, row: &mut FileRow, batch: &Batch, lost: Option<&Kind>) -> Result<bool, StoreError> {
+        let corp = Corp::new(row.corp.as_str());
+        self.under_windows(&corp, batch, |windows| self.store.transaction(|tx| commit(tx, row, batch, lost, windows)))
+    }
+
+    /// What windows of a batch are judged and told under.
+    fn under_windows<T>(&self, corp: &Corp, batch: &Batch, act: impl FnOnce(&WindowsUnder<'_>) -> T) -> T {
+        let key = TenantKey(self.device.tenant_key);
         let context = SummaryContext {
             tenant: &self.device.tenant,
-            corp: &corp,
+            corp,
             key: &key,
             ceiling: self.ceiling,
             accounts: self.engine.accounts(),
         };
-        let windows = WindowsUnder {
+        act(&WindowsUnder {
             engine: &self.engine,
             context,
             made: batch.made,
             now_ms: batch.now_ms,
             horizon_ms: horizon_ms(batch.now_ms, self.config.horizon_days),
-        };
-        self.store.transaction(|tx| commit(tx, row, batch, lost, &windows))
+        })
     }
 
     fn set_aside(&self, row: &mut FileRow, mut now: FileRow, aside: Aside) -> Result<Outcome, StoreError> {
@@ -221,7 +256,7 @@ fn commit(
     batch: &Batch,
     lost: Option<&Kind>,
     windows: &WindowsUnder<'_>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     if let Some(lost) = lost {
         tx.append(Lane::Urgent, &batch.made.record(lost.clone())?)?;
     }
@@ -248,6 +283,8 @@ fn commit(
     }
     tallies.write(tx)?;
     batch.add_counts(&mut row.counts);
-    row.counts.findings += windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
-    tx.put_file(row)
+    let applied = windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
+    row.counts.findings += applied.new;
+    tx.put_file(row)?;
+    Ok(applied.more)
 }

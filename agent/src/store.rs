@@ -177,6 +177,8 @@ fn prepare(db: &mut Connection) -> Result<(), StoreError> {
         ("trusted_schema", "0"),
         ("mmap_size", "0"),
         ("cache_size", "-2048"),
+        // What is forgotten must not stay readable in free pages.
+        ("secure_delete", "1"),
     ] {
         db.pragma_update(None, name, value)?;
     }

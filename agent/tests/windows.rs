@@ -180,7 +180,7 @@ fn scanned(engine: &Engine, said: &[Said]) -> BTreeMap<Vec<u8>, Finding> {
         let members: Vec<MessageFacts> = found.held.members.iter().map(|mid| facts[mid].clone()).collect();
         let told = summarise_window(
             &FoundWindow {
-                finding: &engine.finding_of(found.rule, found.held.last_ms).unwrap(),
+                finding: &engine.finding_of(found.rule, &found.held).unwrap(),
                 window: engine.window(found.rule).unwrap(),
                 group: found.group,
                 bucket: found.bucket,
@@ -318,6 +318,50 @@ fn a_changed_rule_starts_afresh_and_says_so() {
     assert_eq!((lost[0].reason.as_str(), lost[0].count, lost.len()), ("window_restarted", 3, 1));
     agent.read("/a", &[transfer(5, 0), transfer(6, 0), transfer(7, 0)], 99);
     assert_eq!(agent.holds().values().map(|finding| window(finding).value).max(), Some(4));
+}
+
+const OTHER: &str = "pack: other
+version: 1
+title: { zh: 例, en: e }
+rules:
+  - id: r
+    title: { zh: 例, en: e }
+    category: c
+    level: low
+    status: live
+    detection: { a: { words: [飞单] }, condition: a }
+    disclose: none
+    sla: 24h
+";
+
+/// While a rule was gone nobody counted: what it knew of before would look like silence.
+#[test]
+fn a_rule_that_comes_back_remembers_nothing() {
+    let mut agent = Agent::new(RULES);
+    let ask = |id, minute| Said { id, minute, own: false, to: 0, text: "转账" };
+    agent.read("/a", &[ask(1, 0)], 99);
+    agent.engine = engine_of(OTHER);
+    // Answered, but with nobody looking.
+    agent.read("/a", &[transfer(2, 3)], 99);
+    agent.engine = engine_of(RULES);
+    agent.read("/a", &[Said { id: 3, minute: 40, to: 1, ..last() }], 99);
+    assert!(agent.findings().iter().all(|finding| finding.rule != "slow"), "{:#?}", agent.findings());
+    let lost = |kind: &Kind| matches!(kind, Kind::Loss(loss) if loss.reason == "window_restarted");
+    assert!(agent.records().iter().any(lost));
+}
+
+/// An ask that was answered and one that is not yet: the folder has not come to where the second is late.
+#[test]
+fn silence_is_told_by_the_folder_that_has_come_so_far() {
+    let mut agent = Agent::new(RULES);
+    let ask = |id, minute| Said { id, minute, own: false, to: 0, text: "转账" };
+    agent.read("/b", &[Said { id: 1, minute: 100, to: 1, ..last() }], 99);
+    agent.read("/a", &[ask(2, 0)], 99);
+    agent.read("/a", &[Said { id: 3, minute: 2, own: true, to: 0, text: "您好" }, ask(4, 4)], 99);
+    agent.read("/a", &[Said { id: 5, minute: 6, to: 1, ..last() }], 99);
+    assert!(agent.findings().iter().all(|finding| finding.rule != "slow"), "{:#?}", agent.findings());
+    agent.read("/a", &[Said { id: 6, minute: 60, to: 1, ..last() }], 99);
+    assert!(agent.findings().iter().any(|finding| finding.rule == "slow"));
 }
 
 #[test]

@@ -45,6 +45,18 @@ pub struct Contribution {
     pub text: String,
 }
 
+impl Contribution {
+    /// Whether a finding may name the message: what only stands between others, or answers, is never a member of a window.
+    #[must_use]
+    pub fn may_be_member(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Join => !self.text.is_empty(),
+            Kind::Reply { .. } => self.key != ANSWER,
+            _ => true,
+        }
+    }
+}
+
 /// [`Contribution::key`] of a message that waits for an answer.
 pub const ASK: u64 = 0;
 /// [`Contribution::key`] of a message that answers.

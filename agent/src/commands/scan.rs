@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::policy_files::load_engine;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::message::Corp;
@@ -118,7 +119,7 @@ pub(super) fn run(args: &ScanArgs) -> anyhow::Result<ExitCode> {
 
 fn scan(args: &ScanArgs, engine: &Engine, walk: Walk, progress: &ProgressBar) -> anyhow::Result<Totals> {
     let corp = Corp::new(args.whose.corp.as_str());
-    let reader = Reader { corp: &corp, engine, progress };
+    let reader = Reader { corp: &corp, engine, progress, now_ms: SystemClock::default().wall_ms() };
     let mut totals = Totals::new(walk.aside);
     let mut teller = Teller::new(args, engine, progress, BufWriter::with_capacity(64 * 1024, io::stdout().lock()));
     let mut windows = Windows::default();

@@ -6,8 +6,8 @@ use super::{AllowHits, Engine, Finding, HITS_MAX, Hit, Parties, RawHit, RuleAt, 
 use super::{finding_of, of_rule, plan};
 use crate::identity::{Parts, TenantKey, mid, value_digest};
 use crate::message::{Account, Action, Corp, Extras, FileInfo, Message, Side, Text, lower};
-use crate::rules::{Pack, Rule};
-use crate::windows::{ANSWER, ASK, By, Contribution, Distinct, GroupKey, JOINED_FIELD, Kind, ShortMid, Window};
+use crate::rules::{Chat, Pack, Rule};
+use crate::windows::{ANSWER, ASK, By, Contribution, Distinct, GroupKey, Held, JOINED_FIELD, Kind, ShortMid, Window};
 
 /// What a message adds to one group of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +82,20 @@ impl Engine {
         self.rule(at)?.window.as_ref()
     }
 
-    /// What a rule's findings say, without a message; with the level and status that filters give it at this time.
+    /// What a rule's findings say of a window that holds: without a message, with the level of the hits in what messages make together, and with what
+    /// filters set at this time.
     #[must_use]
-    pub fn finding_of(&self, at: RuleAt, ms: i64) -> Option<Finding> {
-        let finding = finding_of(self.packs.get(at.pack as usize)?, self.rule(at)?, at);
-        Some(self.tuning.set_at(at, Some(ms)).applied(finding))
+    pub fn finding_of(&self, at: RuleAt, held: &Held) -> Option<Finding> {
+        let rule = self.rule(at)?;
+        let hits = held.joined.as_ref().map(|joined| joined.hits.clone()).unwrap_or_default();
+        let level = rule.level_by(hits.iter().map(|hit| hit.channel));
+        let finding = Finding { level, hits, ..finding_of(self.packs.get(at.pack as usize)?, rule, at) };
+        Some(self.tuning.set_at(at, Some(held.last_ms)).applied(finding))
     }
 
-    /// The hits a rule reports for a text, whoever wrote it; none when it does not hold.
+    /// The hits a rule reports for a text, whoever wrote it; none when it does not hold. Filters count as they do at this time.
     #[must_use]
-    pub fn joined_hits(&self, at: RuleAt, text: &str) -> Vec<Hit> {
+    pub fn joined_hits(&self, at: RuleAt, text: &str, at_ms: i64) -> Vec<Hit> {
         let (Some(pack), Some(rule)) = (self.packs.get(at.pack as usize), self.rule(at)) else { return Vec::new() };
         let corp = Corp::new("");
         let message = text_message(text);
@@ -102,7 +106,8 @@ impl Engine {
         let view = View::new(&message, &parties);
         let allowed = AllowHits::new(&self.allow, &message);
         let hits = of_rule(&scratch.hits, at);
-        let verdict = judge(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] });
+        let phrases = self.tuning.phrases_for_all(at, at_ms);
+        let verdict = judge(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &phrases });
         let hits = verdict.map(|verdict| verdict.reported).unwrap_or_default();
         let hits = hits.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, &message));
         hits.map(|hit| Hit { field: JOINED_FIELD.into(), ..hit }).collect()
@@ -195,7 +200,7 @@ impl Contributing<'_> {
     }
 
     fn different(&self, what: Distinct, finding: &Finding) -> Vec<u64> {
-        let digest = |value: &str| value_digest(&lower(value));
+        let digest = |value: &str| value_digest(self.key, &lower(value));
         match what {
             Distinct::To => self.message.to.iter().map(|id| digest(id)).collect(),
             Distinct::Room => self.message.room.iter().map(|id| digest(id)).collect(),
@@ -218,11 +223,16 @@ impl Contributing<'_> {
             }
             Kind::Reply { closing, .. } => match self.parties.from {
                 Side::External => {
-                    let asks = holds && !closing.is_some_and(|closing| self.only_closes(at, closing));
+                    let asks = holds
+                        && says_something(&self.message.msgtype)
+                        && !closing.is_some_and(|closing| self.only_closes(at, closing));
                     asks.then(|| Contribution { key: ASK, ..blank.clone() })
                 }
+                // An answer goes where questions may come from.
                 Side::Employee if self.parties.to.contains(&Side::External) => {
-                    Some(Contribution { key: ANSWER, ..blank.clone() })
+                    let where_asked = rule.scope.chat.is_none_or(|chat| chat == Chat::of(self.message));
+                    (where_asked && says_something(&self.message.msgtype))
+                        .then(|| Contribution { key: ANSWER, ..blank.clone() })
                 }
                 _ => None,
             },
@@ -290,6 +300,11 @@ impl Contributing<'_> {
         all.dedup();
         all.iter().fold(parts.str("parties"), |parts, id| parts.str(id))
     }
+}
+
+/// Whether a message of this type asks or answers: to take one back, or to agree to being archived, does neither.
+fn says_something(msgtype: &str) -> bool {
+    !matches!(msgtype, "revoke" | "agree" | "disagree")
 }
 
 fn short(digest: &[u8; 32]) -> ShortMid {

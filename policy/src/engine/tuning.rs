@@ -62,6 +62,16 @@ impl Tuning {
         tuned
     }
 
+    /// The filters whose phrases count in any message of this time.
+    pub(super) fn phrases_for_all(&self, rule: RuleAt, at_ms: i64) -> Vec<u32> {
+        let for_all = |except: &Except| {
+            let Except { words, labels, from, rooms, hosts } = except;
+            !words.is_empty() && labels.is_empty() && from.is_empty() && rooms.is_empty() && hosts.is_empty()
+        };
+        let counting = self.counting(rule, Some(at_ms));
+        counting.filter(|(_, filter)| filter.except.as_ref().is_some_and(for_all)).map(|(number, _)| number).collect()
+    }
+
     /// What the filters that count at this time change, whatever the message.
     pub(super) fn set_at(&self, rule: RuleAt, msgtime: Option<i64>) -> Tuned {
         let mut tuned = Tuned::default();

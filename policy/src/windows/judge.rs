@@ -10,8 +10,8 @@ use crate::engine::Hit;
 pub struct Seen<'a> {
     /// Up to where all messages have been seen.
     pub watermark_ms: i64,
-    /// The hits a rule reports for a text; none when it does not hold.
-    pub hits: &'a mut dyn FnMut(&str) -> Vec<Hit>,
+    /// The hits a rule reports for a text of this time; none when it does not hold.
+    pub hits: &'a mut dyn FnMut(&str, i64) -> Vec<Hit>,
 }
 
 /// Which of the buckets hold. The contributions are sorted, all of one group, and all that decide these buckets: for a `reply` from the
@@ -147,7 +147,7 @@ fn join(pieces: &[&Contribution], seen: &mut Seen<'_>) -> Option<Held> {
     if pieces.len() < 2 {
         return None;
     }
-    let mut hits = (seen.hits)(&text);
+    let mut hits = (seen.hits)(&text, pieces.first()?.at_ms);
     hits.retain(|hit| hit.start < first_chars && hit.end > first_chars);
     let reach = hits.iter().map(|hit| hit.end).max()?;
     let mut begins = 0;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Contribution, Kind, Window};
+use super::{ANSWER, Contribution, Kind, Window};
 
 /// Contributions of one group and bucket that are kept, but for different values: a threshold may be as high.
 pub(super) const KEPT_MAX: usize = 1_024;
@@ -16,14 +16,17 @@ pub(super) const VALUES_MAX: usize = KEPT_MAX / 2;
 /// * the first ones where messages are counted or stand in a row: a bucket is no longer than the duration, so that those from its first
 ///   contribution on lie in one interval, and of the next bucket an interval reaches the first ones first;
 /// * the first and the last of each value where values are told apart;
-/// * the largest where they are added up. A sum of more than 1,024 payments in one bucket is a lower bound.
+/// * the largest where they are added up. A sum of more than 1,024 payments in one bucket is a lower bound;
+/// * the first and the last answer, and the first questions after that: a wait that is too long outlasts its bucket, so that a question
+///   answered in its own bucket waits never too long.
 pub fn keep(window: &Window, bucket: &mut BTreeSet<Contribution>) {
     match window.kind {
-        Kind::Count { .. } | Kind::Join | Kind::Reply { .. } => {
+        Kind::Count { .. } | Kind::Join => {
             while bucket.len() > KEPT_MAX {
                 bucket.pop_last();
             }
         }
+        Kind::Reply { .. } => turns(bucket),
         Kind::Distinct { .. } | Kind::All(_) => ends_of_values(bucket),
         Kind::Sum { .. } => largest(bucket),
     }
@@ -38,6 +41,16 @@ fn ends_of_values(bucket: &mut BTreeSet<Contribution>) {
         }
     }
     bucket.extend(ends.into_values().take(VALUES_MAX).flat_map(|(first, last)| [first, last]));
+}
+
+fn turns(bucket: &mut BTreeSet<Contribution>) {
+    if bucket.len() <= KEPT_MAX {
+        return;
+    }
+    let answers = || bucket.iter().filter(|turn| turn.key == ANSWER);
+    let (first, last) = (answers().next().cloned(), answers().next_back().cloned());
+    let unanswered = bucket.iter().filter(|turn| turn.key != ANSWER && last.as_ref().is_none_or(|last| *turn > last));
+    *bucket = unanswered.take(KEPT_MAX - 2).cloned().chain(first).chain(last.clone()).collect();
 }
 
 fn largest(bucket: &mut BTreeSet<Contribution>) {

@@ -22,7 +22,8 @@ pub struct Memory<F> {
 
 #[derive(Debug)]
 struct Group<F> {
-    contributions: BTreeMap<Contribution, Arc<F>>,
+    /// With what the caller knows of each that may be named.
+    contributions: BTreeMap<Contribution, Option<Arc<F>>>,
     sweep_at: usize,
 }
 
@@ -62,7 +63,8 @@ impl<F> Memory<F> {
             self.left_out += 1;
             return;
         }
-        let facts = Arc::new(facts());
+        let mut facts = Some(facts);
+        let mut made = None;
         for Contributed { rule, group, contribution } in contributed {
             let Some(window) = engine.window(rule) else { continue };
             let group = self
@@ -70,7 +72,11 @@ impl<F> Memory<F> {
                 .entry((rule, group))
                 .or_insert_with(|| Group { contributions: BTreeMap::new(), sweep_at: SWEEP_FROM });
             let before = group.contributions.len();
-            group.contributions.entry(contribution).or_insert_with(|| facts.clone());
+            let named = contribution.may_be_member(&window.kind);
+            group.contributions.entry(contribution).or_insert_with(|| {
+                made = made.take().or_else(|| Some(Arc::new(facts.take().filter(|_| named)?())));
+                made.clone().filter(|_| named)
+            });
             if group.contributions.len() > group.sweep_at {
                 group.sweep(window);
             }
@@ -91,13 +97,14 @@ impl<F> Memory<F> {
         for ((rule, key), mut group) in self.groups {
             let Some(window) = engine.window(rule) else { continue };
             group.sweep(window);
-            let (contributions, facts): (Vec<Contribution>, Vec<Arc<F>>) = group.contributions.into_iter().unzip();
-            let mut hits = |text: &str| engine.joined_hits(rule, text);
+            let (contributions, facts): (Vec<Contribution>, Vec<Option<Arc<F>>>) =
+                group.contributions.into_iter().unzip();
+            let mut hits = |text: &str, at_ms: i64| engine.joined_hits(rule, text, at_ms);
             let mut seen = Seen { watermark_ms: self.newest_ms, hits: &mut hits };
             let held = judge(window, &contributions, i64::MIN..=i64::MAX, &mut seen);
             found.extend(held.into_iter().filter_map(|(bucket, held)| {
                 let first = place(&contributions, held.first_ms, *held.members.first()?);
-                Some(WindowFinding { rule, group: key, bucket, held, first: facts.get(first)?.clone() })
+                Some(WindowFinding { rule, group: key, bucket, held, first: facts.get(first)?.clone()? })
             }));
         }
         found.sort_by_key(|finding| (finding.rule, finding.held.first_ms, finding.group));

@@ -26,7 +26,7 @@ fn reply() -> Window {
 }
 
 /// Hits of the one word `abc`.
-fn abc(text: &str) -> Vec<Hit> {
+fn abc(text: &str, _: i64) -> Vec<Hit> {
     let hit = |start: usize| Hit {
         word: "abc".into(),
         word_index: 0,
@@ -244,14 +244,30 @@ proptest! {
     }
 }
 
+/// Two more places are for answers.
+const KEPT_OF_QUESTIONS: usize = keep::KEPT_MAX - 2;
+
+/// Whoever asks a thousand times and is answered was answered; whoever asks once more was not.
+#[test]
+fn a_flood_of_questions_hides_no_answer() {
+    let turn = |at_ms: i64, key| Contribution { key, ..at(at_ms, at_ms as u8) };
+    let flood: Vec<Contribution> = (0..5_000).map(|n| turn(n * D / 10_000, ASK)).collect();
+    let answered = kept(&reply(), flood.iter().cloned().chain([turn(D / 2 + 1, ANSWER)]));
+    assert!(answered.len() <= keep::KEPT_MAX);
+    assert!(judged(&reply(), &answered, 9 * D).is_empty());
+    let asked_again = kept(&reply(), flood.into_iter().chain([turn(D / 2 + 1, ANSWER), turn(D / 2 + 2, ASK)]));
+    assert_eq!(judged(&reply(), &asked_again, 9 * D)[&0].first_ms, D / 2 + 2);
+}
+
 #[test]
 fn what_is_kept_of_a_flood_is_bounded_and_still_holds() {
     let flood = |n: i64| Contribution { mid: ShortMid(u128::from(n as u64).to_be_bytes()), ..at(n % D, 0) };
     for (window, key) in [(count(500), 0), (window(Kind::Sum { at_least: 500 }), 0), (reply(), 0)] {
         let all = (0..5_000).map(|n| Contribution { key, value: 1, ..flood(n) });
         let left = kept(&window, all);
-        assert_eq!(left.len(), keep::KEPT_MAX);
-        assert!(matches!(window.kind, Kind::Reply { .. }) || judged(&window, &left, 0).contains_key(&0));
+        let wanted = if matches!(window.kind, Kind::Reply { .. }) { KEPT_OF_QUESTIONS } else { keep::KEPT_MAX };
+        assert_eq!(left.len(), wanted);
+        assert!(judged(&window, &left, 9 * D).contains_key(&0));
     }
     let distinct = window(Kind::Distinct { what: Distinct::To, at_least: 500 });
     let left = kept(&distinct, (0..5_000).map(|n| Contribution { key: n as u64, ..flood(n) }));

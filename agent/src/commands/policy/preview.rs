@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
+use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_policy::engine::{Engine, Finding};
 use watchpost_policy::hint::did_you_mean;
 use watchpost_policy::identity::Mid;
@@ -103,7 +104,7 @@ impl PreviewArgs {
     fn read(&self, engine: &Engine, walk: &Walk, before: Option<&Preview>) -> anyhow::Result<Preview> {
         let corp = Corp::new(self.whose.corp.as_str());
         let bar = progress(walk.bytes);
-        let reader = Reader { corp: &corp, engine, progress: &bar };
+        let reader = Reader { corp: &corp, engine, progress: &bar, now_ms: SystemClock::default().wall_ms() };
         let mut preview = Preview::of(engine, self.rule.as_deref());
         read::in_order(&reader, &walk.exports, self.threads.number(), |export, piece| {
             match piece {

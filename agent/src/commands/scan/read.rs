@@ -31,6 +31,8 @@ pub(in crate::commands) struct Reader<'a> {
     pub(in crate::commands) corp: &'a Corp,
     pub(in crate::commands) engine: &'a Engine,
     pub(in crate::commands) progress: &'a ProgressBar,
+    /// The present moment.
+    pub(in crate::commands) now_ms: i64,
 }
 
 /// What the reading of an export gives, in order of its lines; the end comes last.
@@ -198,7 +200,9 @@ impl Sight<'_> {
         // Out of scope there are none.
         let watchpost_policy::engine::Evaluated { findings, contributions, .. } =
             engine.look(corp, &message, &NO_KEY, &mut self.scratch);
-        self.end.newest_ms = self.end.newest_ms.max(message.msgtime);
+        // A message of tomorrow says nothing of how far the export has come.
+        let msgtime = message.msgtime.filter(|msgtime| *msgtime <= self.reader.now_ms);
+        self.end.newest_ms = self.end.newest_ms.max(msgtime);
         if findings.is_empty() && contributions.is_empty() {
             return Ok(());
         }

@@ -1,9 +1,12 @@
 //! Windows over one run: kept in memory, told when everything is read.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Write;
 
 use anyhow::Context;
 use watchpost_policy::engine::Engine;
+use watchpost_policy::identity::{BodyDigest, Mid, body_digest};
 use watchpost_policy::message::{Extras, Message, Text};
 use watchpost_policy::scan::ScanRow;
 use watchpost_policy::windows::{Held, JOINED_FIELD, Memory, WindowFinding};
@@ -25,13 +28,26 @@ pub(super) struct First {
 
 /// The windows of a run.
 #[derive(Default)]
-pub(super) struct Windows(Memory<First>);
+pub(super) struct Windows {
+    memory: Memory<First>,
+    /// The bodies of messages that contributed: the same message in another export adds nothing, whoever else it names.
+    bodies: HashMap<Mid, BodyDigest>,
+}
 
 impl Windows {
     /// Takes what a message adds.
     pub(super) fn add(&mut self, engine: &Engine, export: &Export, seen: &mut Evaluated) {
         let contributions = std::mem::take(&mut seen.contributions);
-        self.0.add(engine, contributions, || First {
+        if contributions.is_empty() {
+            return;
+        }
+        let body = body_digest(&seen.message);
+        match self.bodies.entry(seen.mid) {
+            Entry::Occupied(known) if *known.get() == body => return,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(new) => _ = new.insert(body),
+        }
+        self.memory.add(engine, contributions, || First {
             export: export.name.clone(),
             line: seen.line,
             message: Message { texts: Vec::new(), body: None, extras: Extras::default(), ..seen.message.clone() },
@@ -40,7 +56,7 @@ impl Windows {
 
     /// Notes how far an export has come.
     pub(super) fn read(&mut self, newest_ms: Option<i64>) {
-        self.0.read(newest_ms);
+        self.memory.read(newest_ms);
     }
 
     /// Tells every window that holds.
@@ -50,21 +66,20 @@ impl Windows {
         teller: &mut Teller<'_, W>,
         totals: &mut Totals,
     ) -> anyhow::Result<()> {
-        totals.left_out = self.0.left_out();
-        self.0.finish(engine).iter().try_for_each(|found| teller.window(found, totals))
+        totals.left_out = self.memory.left_out();
+        self.memory.finish(engine).iter().try_for_each(|found| teller.window(found, totals))
     }
 }
 
 impl<W: Write> Teller<'_, W> {
     fn window(&mut self, found: &WindowFinding<First>, totals: &mut Totals) -> anyhow::Result<()> {
-        let Some((mut finding, window)) =
-            self.engine.finding_of(found.rule, found.held.last_ms).zip(self.engine.window(found.rule))
+        let Some((finding, window)) =
+            self.engine.finding_of(found.rule, &found.held).zip(self.engine.window(found.rule))
         else {
             return Ok(());
         };
         let First { export, line, message } = &*found.first;
         let joined = found.held.joined.as_ref();
-        finding.hits = joined.map(|joined| joined.hits.clone()).unwrap_or_default();
         totals.finding(&finding);
         if self.format == Format::Jsonl {
             let row = ScanRow::new(&finding, message, export, *line);

@@ -152,3 +152,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn phrases_count_in_what_messages_say_together() {
+    let engine = filtered(vec![filter("except: { words: [保本升级] }")], None);
+    let at = RuleAt { pack: 0, rule: 0 };
+    assert_eq!(engine.joined_hits(at, "保本升级", LAST_MS).len(), 0);
+    assert_eq!(engine.joined_hits(at, "保本吧", LAST_MS).len(), 1);
+    assert_eq!(engine.joined_hits(at, "保本升级", LAST_MS + 1).len(), 1, "expired");
+    let engine = filtered(vec![filter("except: { from: [li.na], words: [保本升级] }")], None);
+    assert_eq!(engine.joined_hits(at, "保本升级", LAST_MS).len(), 1, "of one sender only");
+}

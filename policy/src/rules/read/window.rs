@@ -90,7 +90,13 @@ impl Reader<'_> {
             None => Some(vec![By::From]),
             Some(node) => self.by(node),
         };
-        Some(Window { kind: kind?, within_ms: within_ms?, by: by? })
+        let (kind, by) = (kind?, by?);
+        if matches!(kind, Kind::Distinct { what: Distinct::To, .. }) && by.contains(&By::To) {
+            let at = fields.get("by").map_or(fields.at, |node| node.at);
+            self.wrong(at, "each receiver has one receiver: `distinct: to` cannot be grouped `by: to`");
+            return None;
+        }
+        Some(Window { kind, within_ms: within_ms?, by })
     }
 
     fn by(&mut self, node: &Node) -> Option<Vec<By>> {
