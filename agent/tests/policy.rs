@@ -176,6 +176,19 @@ fn explain_takes_a_line_of_an_export_and_helps_on() {
     }
 }
 
+#[test]
+fn explain_says_what_a_filter_leaves_out() {
+    let filter = "filter: known\npack: p\nrules: [r]\nowner: compliance\nreason: 固定素材\nexpires: 2099-12-31\nexcept: { words: [保本升级] }\n";
+    let dir = folder(&[("p.yaml", &pack(DENIED, SOUND_TESTS)), ("f.yaml", filter)]);
+    let said = |text: &str| {
+        let output = policy(dir.path(), &["explain", "--policy", "p.yaml", "--policy", "f.yaml", "--text", text]);
+        self::text(&output.stdout)
+    };
+    let filtered = said("保本升级");
+    assert!(filtered.contains("left out by the filter known") && !filtered.contains("  holds"), "{filtered}");
+    assert!(!said("保本").contains("left out"));
+}
+
 /// 2,000 messages, of which one in a hundred says 保本 and one in five hundred 稳赚不赔; the first of them stands in both files.
 fn exports() -> [(String, String); 2] {
     let line = |at: usize| {
@@ -230,6 +243,21 @@ fn preview_counts_and_compares_before_a_word_goes_live() {
     ] {
         assert!(shown.contains(part), "{part:?} is not in\n{shown}");
     }
+}
+
+#[test]
+fn preview_counts_windows() {
+    let windowed = |count: u32| {
+        let detection = "      a: { words: [稳赚不赔] }\n      condition: a\n    window: { count: COUNT, within: 1h }";
+        pack(&detection.replace("COUNT", &count.to_string()), SOUND_TESTS)
+    };
+    let dir = folder(&[("new.yaml", &windowed(4)), ("old.yaml", &windowed(5))]);
+    exports().iter().for_each(|(name, content)| std::fs::write(dir.path().join(name), content).unwrap());
+    let preview = ["preview", "a.jsonl", "b.jsonl", "--policy", "new.yaml", "--against", "old.yaml"];
+    let json = rows(&policy(dir.path(), &[&preview[..], &["--json"]].concat())).remove(0);
+    assert_eq!((&json["window"], &json["messages"], &json["new"]), (&"count".into(), &1.into(), &1.into()));
+    let shown = text(&policy(dir.path(), &preview).stdout);
+    assert!(shown.contains("1 windows (0.050 %), new 1, gone 0"), "{shown}");
 }
 
 #[test]

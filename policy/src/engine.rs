@@ -317,7 +317,7 @@ impl Engine {
             return None;
         }
         let tuned = self.tuning.tuned(at, view);
-        if tuned.left_out {
+        if !tuned.left_out.is_empty() {
             return None;
         }
         let case = judge::Case { pack, rule, at, view, hits, allowed, phrases: &[] };

@@ -39,15 +39,17 @@ pub struct ExplainedRule {
     pub rule: String,
     /// Title.
     pub title: Title,
-    /// Level, as weak channels leave it.
+    /// Level, as weak channels and filters leave it.
     pub level: Level,
-    /// Whether it holds: the message is in scope and the condition holds. A rule with a window then still needs other messages.
+    /// Whether it holds: the message is in scope, no filter leaves it out and the condition holds. A rule with a window then still needs other messages.
     pub holds: bool,
     /// Whether the rule has a window, so that a message that holds only contributes to a finding.
     pub windowed: bool,
     /// What of its scope the message does not meet.
     pub outside: Vec<Outside>,
-    /// Whether the condition holds, scope aside.
+    /// Ids of the filters that leave the message out, or inside phrases of which hits do not count, so that the rule does not hold.
+    pub filtered: Vec<String>,
+    /// Whether the condition holds, scope and filters aside.
     pub condition_holds: bool,
     /// The condition in pieces, each selection with its truth where it stands.
     pub condition: Vec<ConditionPart>,

@@ -7,7 +7,7 @@ pub(super) mod read;
 mod tell;
 mod totals;
 pub(super) mod walk;
-mod windows;
+pub(super) mod windows;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -27,7 +27,7 @@ use read::{Piece, Reader};
 use tell::Teller;
 use totals::Totals;
 use walk::Walk;
-use windows::Windows;
+use windows::{First, Windows};
 
 /// Show what would be found in exports; nothing is kept or sent.
 ///
@@ -125,7 +125,7 @@ fn scan(args: &ScanArgs, engine: &Engine, walk: Walk, progress: &ProgressBar) ->
     let mut windows = Windows::default();
     read::in_order(&reader, &walk.exports, args.threads.number(), |export, piece| match piece {
         Piece::Evaluated(mut evaluated) => {
-            windows.add(engine, export, &mut evaluated);
+            windows.add(engine, &mut evaluated, |seen| First::of(export, seen));
             teller.tell(export, evaluated, &mut totals)
         }
         Piece::End(end) => {

@@ -242,7 +242,7 @@ impl Contributing<'_> {
 
     /// Whether a filter leaves the message out for a rule.
     fn left_out(&self, at: RuleAt) -> bool {
-        self.engine.tuning.tuned(at, &View::new(self.message, self.parties)).left_out
+        !self.engine.tuning.tuned(at, &View::new(self.message, self.parties)).left_out.is_empty()
     }
 
     /// The text of a message that may be a part of a word, or nothing.

@@ -25,11 +25,32 @@ impl Engine {
             for (rule, rule_at) in pack.rules.iter().zip(0..).filter(|(rule, _)| wanted(pack, rule)) {
                 let at = RuleAt { pack: pack_at, rule: rule_at };
                 let hits = of_rule(&scratch.hits, at);
-                rules.push(explained(&Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] }));
+                let case = Case { pack, rule, at, view: &view, hits, allowed: &allowed, phrases: &[] };
+                rules.push(self.tuned(explained(&case), &case));
             }
         }
         let evaluated = self.standing(corp, message) == Standing::Evaluate;
         Explanation { evaluated, texts: message.all_texts().map(explained_text).collect(), rules }
+    }
+
+    /// What filters leave of it.
+    fn tuned(&self, explained: ExplainedRule, case: &Case<'_>) -> ExplainedRule {
+        let tuned = self.tuning.tuned(case.at, case.view);
+        let within = |phrases: &[u32]| judge::judge(&Case { phrases, ..*case }).is_some();
+        let filters = if !tuned.left_out.is_empty() {
+            tuned.left_out.as_slice()
+        } else if !tuned.phrases.is_empty() && explained.condition_holds && !within(&tuned.phrases) {
+            tuned.phrases.as_slice()
+        } else {
+            &[]
+        };
+        let id = |number: &u32| Some(self.filters().get(*number as usize)?.id.to_string());
+        ExplainedRule {
+            level: tuned.level(explained.level),
+            holds: explained.holds && filters.is_empty(),
+            filtered: filters.iter().filter_map(id).collect(),
+            ..explained
+        }
     }
 }
 
@@ -77,6 +98,7 @@ fn explained(case: &Case<'_>) -> ExplainedRule {
         holds: trace.holds && outside.is_empty(),
         windowed: rule.window.is_some(),
         outside,
+        filtered: Vec::new(),
         condition_holds: trace.holds,
         condition: parts(&rule.condition, &names, &holds),
         because: because(&rule.condition, &names, &holds),

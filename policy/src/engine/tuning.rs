@@ -7,7 +7,7 @@ use super::{CompileError, Finding, RuleAt};
 use crate::filters::{Except, Filter, Set};
 use crate::hint::did_you_mean;
 use crate::message::lower;
-use crate::rules::Pack;
+use crate::rules::{Level, Pack};
 use crate::validators::host_suffixes;
 
 /// The filters of a policy and the rules they tune.
@@ -21,8 +21,8 @@ pub(super) struct Tuning {
 /// What is changed for one rule and one message.
 #[derive(Debug, Default)]
 pub(super) struct Tuned {
-    /// The rule does not count for the message.
-    pub(super) left_out: bool,
+    /// Filters for which the rule does not count for the message.
+    pub(super) left_out: Vec<u32>,
     /// Filters inside the phrases of which hits do not count.
     pub(super) phrases: Vec<u32>,
     set: Set,
@@ -54,7 +54,7 @@ impl Tuning {
         for (number, filter) in self.counting(rule, view.message.msgtime) {
             let fits = filter.except.as_ref().filter(|except| fits(except, view));
             match fits.map(|except| except.words.is_empty()) {
-                Some(true) => tuned.left_out = true,
+                Some(true) => tuned.left_out.push(number),
                 Some(false) => tuned.phrases.push(number),
                 None => {}
             }
@@ -75,8 +75,8 @@ impl Tuning {
     /// What the filters that count at this time change, whatever the message.
     pub(super) fn set_at(&self, rule: RuleAt, msgtime: Option<i64>) -> Tuned {
         let mut tuned = Tuned::default();
-        for (_, filter) in self.counting(rule, msgtime) {
-            tuned.left_out |= filter.set.disable;
+        for (number, filter) in self.counting(rule, msgtime) {
+            tuned.left_out.extend(filter.set.disable.then_some(number));
             tuned.set.level = filter.set.level.or(tuned.set.level);
             tuned.set.status = filter.set.status.or(tuned.set.status);
         }
@@ -91,13 +91,13 @@ impl Tuning {
 }
 
 impl Tuned {
+    pub(super) fn level(&self, level: Level) -> Level {
+        self.set.level.unwrap_or(level)
+    }
+
     /// The finding with the level and status the filters give it.
     pub(super) fn applied(&self, finding: Finding) -> Finding {
-        Finding {
-            level: self.set.level.unwrap_or(finding.level),
-            status: self.set.status.unwrap_or(finding.status),
-            ..finding
-        }
+        Finding { level: self.level(finding.level), status: self.set.status.unwrap_or(finding.status), ..finding }
     }
 }
 

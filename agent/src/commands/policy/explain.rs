@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::lines::{Line, Lines};
 use watchpost_policy::explain::{ExplainedRule, Explanation, Fate};
 use watchpost_policy::message::{Corp, Message};
@@ -114,7 +115,7 @@ impl ExplainArgs {
         parsed.message.ok_or_else(|| anyhow!("this line is no message: {}", defects.join("; ")))
     }
 
-    /// The text as an export would hold it.
+    /// The text as an export would hold it, sent now: filters and work calendars ask for the time.
     fn written(&self, text: &str) -> Value {
         let (msgtype, body) = match self.msgtype {
             Type::Text => ("text", json!({ "content": text })),
@@ -124,7 +125,7 @@ impl ExplainArgs {
         };
         json!({
             "msgid": "explain", "action": "send", "from": self.from.id("sender"), "tolist": [self.to.id("receiver")],
-            "roomid": "", "msgtype": msgtype, msgtype: body,
+            "roomid": "", "msgtime": SystemClock::default().wall_ms(), "msgtype": msgtype, msgtype: body,
         })
     }
 

@@ -20,9 +20,11 @@ use watchpost_policy::hint::did_you_mean;
 use watchpost_policy::identity::Mid;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::{Level, Title};
+use watchpost_policy::windows::Held;
 
 use super::super::scan::read::{self, Evaluated, Piece, Reader};
 use super::super::scan::walk::{Export, SetAside, Walk};
+use super::super::scan::windows::Windows;
 use super::super::scan::{ThreadsArg, WhoseArgs, progress};
 use super::super::terminal::LookArgs;
 use show::Shown;
@@ -106,16 +108,27 @@ impl PreviewArgs {
         let bar = progress(walk.bytes);
         let reader = Reader { corp: &corp, engine, progress: &bar, now_ms: SystemClock::default().wall_ms() };
         let mut preview = Preview::of(engine, self.rule.as_deref());
+        let mut windows = Windows::default();
         read::in_order(&reader, &walk.exports, self.threads.number(), |export, piece| {
             match piece {
-                Piece::Evaluated(seen) => preview.add(export, &seen, before, self),
+                Piece::Evaluated(mut seen) => {
+                    preview.add(export, &seen, before, self);
+                    windows.add(engine, &mut seen, |seen| (seen.mid, Sample::at(export, seen)));
+                }
                 Piece::End(end) => {
+                    windows.read(end.newest_ms);
                     preview.messages += end.messages;
                     preview.aside.extend(end.aside);
                 }
             }
             Ok(())
         })?;
+        for found in windows.finish(engine) {
+            let (mid, sample) = &*found.first;
+            let sample = sample.clone().of_window(&found.held);
+            let finding = engine.finding_of(found.rule, &found.held);
+            finding.into_iter().for_each(|finding| preview.found(*mid, sample.clone(), &finding, before, self));
+        }
         bar.finish_and_clear();
         Ok(preview)
     }
@@ -141,6 +154,8 @@ type RuleId = (Arc<str>, Arc<str>);
 struct RulePreview {
     title: Option<Title>,
     level: Option<Level>,
+    /// What its window measures, where it has one: then windows are counted, each as its first message.
+    window: Option<&'static str>,
     /// Messages it holds for, and where each stands.
     found: BTreeMap<Mid, Sample>,
     /// Messages it holds for beyond what is remembered.
@@ -184,13 +199,21 @@ impl Sample {
         let until = hit.map_or(0, |hit| (hit.end as usize).saturating_add(SIDE_CHARS));
         let piece: String =
             text.map_or(String::new(), |text| text.text.chars().skip(from).take(until - from).collect());
-        Self {
-            file: export.name.as_str().into(),
-            line: seen.line,
-            msgid: seen.message.msgid.clone(),
-            text: piece.into(),
-            hit: hit.map(|hit| hit.start as usize - from..hit.end as usize - from),
-        }
+        let hit = hit.map(|hit| hit.start as usize - from..hit.end as usize - from);
+        Self { text: piece.into(), hit, ..Self::at(export, seen) }
+    }
+
+    /// Where a message stands, without what it says.
+    fn at(export: &Export, seen: &Evaluated) -> Self {
+        let (file, msgid) = (export.name.as_str().into(), seen.message.msgid.clone());
+        Self { file, line: seen.line, msgid, text: "".into(), hit: None }
+    }
+
+    /// With what several messages say together.
+    fn of_window(self, held: &Held) -> Self {
+        let Some(joined) = &held.joined else { return self };
+        let hit = joined.hits.first().map(|hit| hit.start as usize..hit.end as usize);
+        Self { text: joined.text.as_str().into(), hit, ..self }
     }
 }
 
@@ -200,8 +223,12 @@ impl Preview {
         let mut rules = BTreeMap::new();
         for pack in engine.packs() {
             for rule in pack.rules.iter().filter(|rule| only.is_none_or(|only| *rule.id == *only)) {
-                let preview =
-                    RulePreview { title: Some(rule.title.clone()), level: Some(rule.level), ..RulePreview::default() };
+                let preview = RulePreview {
+                    title: Some(rule.title.clone()),
+                    level: Some(rule.level),
+                    window: rule.window.as_ref().map(|window| window.kind.as_str()),
+                    ..RulePreview::default()
+                };
                 rules.insert((pack.id.clone(), rule.id.clone()), preview);
             }
         }
@@ -210,15 +237,19 @@ impl Preview {
 
     fn add(&mut self, export: &Export, seen: &Evaluated, before: Option<&Self>, args: &PreviewArgs) {
         for finding in &seen.findings {
-            let id = (finding.pack.clone(), finding.rule.clone());
-            let Some(rule) = self.rules.get_mut(&id) else { continue };
-            self.hit.insert(seen.mid);
-            let found_before = before.and_then(|before| before.rules.get(&id));
-            let known = found_before.is_some_and(|rule| rule.found.contains_key(&seen.mid));
-            let change = if before.is_some() && !known { Change::New } else { Change::Same };
-            self.overflow |= rule.found.len() >= REMEMBERED_MAX;
-            rule.add(Sample::of(export, seen, finding), seen.mid, finding, change, args);
+            self.found(seen.mid, Sample::of(export, seen, finding), finding, before, args);
         }
+    }
+
+    fn found(&mut self, mid: Mid, sample: Sample, finding: &Finding, before: Option<&Self>, args: &PreviewArgs) {
+        let id = (finding.pack.clone(), finding.rule.clone());
+        let Some(rule) = self.rules.get_mut(&id) else { return };
+        self.hit.insert(mid);
+        let found_before = before.and_then(|before| before.rules.get(&id));
+        let known = found_before.is_some_and(|rule| rule.found.contains_key(&mid));
+        let change = if before.is_some() && !known { Change::New } else { Change::Same };
+        self.overflow |= rule.found.len() >= REMEMBERED_MAX;
+        rule.add(sample, mid, finding, change, args);
     }
 
     /// What the present policy finds and the new one does not.
@@ -229,6 +260,7 @@ impl Preview {
             let now = self.rules.entry(id.clone()).or_insert_with(|| RulePreview {
                 title: rule.title.clone(),
                 level: rule.level,
+                window: rule.window,
                 ..RulePreview::default()
             });
             let gone: Vec<_> = rule.found.iter().filter(|(mid, _)| !now.found.contains_key(*mid)).collect();

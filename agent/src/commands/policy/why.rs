@@ -64,6 +64,10 @@ impl Why {
                 Lang::En => format!("out of scope: {part} must be {asked} and is {found}"),
             });
         }
+        if !rule.filtered.is_empty() {
+            let filters = rule.filtered.iter().map(|id| clean(id)).collect::<Vec<_>>().join(", ");
+            lines.push(format!("{} {filters}", lang.of("被过滤器放行：", "left out by the filter")));
+        }
         if !rule.condition_holds {
             let reasons: Vec<String> = rule.because.iter().map(|reason| self.reason(reason)).collect();
             let head = lang.of("条件不成立，因为", "the condition does not hold, because");

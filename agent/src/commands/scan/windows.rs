@@ -26,17 +26,34 @@ pub(super) struct First {
     message: Message,
 }
 
-/// The windows of a run.
-#[derive(Default)]
-pub(super) struct Windows {
-    memory: Memory<First>,
+impl First {
+    pub(super) fn of(export: &Export, seen: &Evaluated) -> Self {
+        let message = Message { texts: Vec::new(), body: None, extras: Extras::default(), ..seen.message.clone() };
+        Self { export: export.name.clone(), line: seen.line, message }
+    }
+}
+
+/// The windows of a run, each with what `F` says of its first message.
+pub(in crate::commands) struct Windows<F> {
+    memory: Memory<F>,
     /// The bodies of messages that contributed: the same message in another export adds nothing, whoever else it names.
     bodies: HashMap<Mid, BodyDigest>,
 }
 
-impl Windows {
+impl<F> Default for Windows<F> {
+    fn default() -> Self {
+        Self { memory: Memory::default(), bodies: HashMap::new() }
+    }
+}
+
+impl<F> Windows<F> {
     /// Takes what a message adds.
-    pub(super) fn add(&mut self, engine: &Engine, export: &Export, seen: &mut Evaluated) {
+    pub(in crate::commands) fn add(
+        &mut self,
+        engine: &Engine,
+        seen: &mut Evaluated,
+        first: impl FnOnce(&Evaluated) -> F,
+    ) {
         let contributions = std::mem::take(&mut seen.contributions);
         if contributions.is_empty() {
             return;
@@ -47,18 +64,21 @@ impl Windows {
             Entry::Occupied(_) => {}
             Entry::Vacant(new) => _ = new.insert(body),
         }
-        self.memory.add(engine, contributions, || First {
-            export: export.name.clone(),
-            line: seen.line,
-            message: Message { texts: Vec::new(), body: None, extras: Extras::default(), ..seen.message.clone() },
-        });
+        self.memory.add(engine, contributions, || first(seen));
     }
 
     /// Notes how far an export has come.
-    pub(super) fn read(&mut self, newest_ms: Option<i64>) {
+    pub(in crate::commands) fn read(&mut self, newest_ms: Option<i64>) {
         self.memory.read(newest_ms);
     }
 
+    /// The windows that hold.
+    pub(in crate::commands) fn finish(self, engine: &Engine) -> Vec<WindowFinding<F>> {
+        self.memory.finish(engine)
+    }
+}
+
+impl Windows<First> {
     /// Tells every window that holds.
     pub(super) fn tell<W: Write>(
         self,
@@ -67,7 +87,7 @@ impl Windows {
         totals: &mut Totals,
     ) -> anyhow::Result<()> {
         totals.left_out = self.memory.left_out();
-        self.memory.finish(engine).iter().try_for_each(|found| teller.window(found, totals))
+        self.finish(engine).iter().try_for_each(|found| teller.window(found, totals))
     }
 }
 

@@ -66,8 +66,12 @@ fn exceptions_leave_messages_out() {
         ),
         ("no time", "set: { disable: true }", None, Message { msgtime: None, ..sent("保本") }, 1),
     ] {
-        let findings = evaluate(&filtered(vec![filter(lines)], rows), &message);
+        let engine = filtered(vec![filter(lines)], rows);
+        let findings = evaluate(&engine, &message);
         assert_eq!(findings.len(), expected, "{name}");
+        let explained = engine.explain(&Corp::new("ww1"), &message, &|_, _| true).rules.remove(0);
+        let blamed = explained.condition_holds && expected == 0;
+        assert_eq!((explained.holds, explained.filtered == ["f"]), (expected == 1, blamed), "{name}");
     }
 }
 

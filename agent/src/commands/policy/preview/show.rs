@@ -36,7 +36,7 @@ impl Shown<'_> {
                 json!({ "change": change.as_str(), "file": &*sample.file, "line": sample.line, "msgid": sample.msgid })
             });
             let row = json!({
-                "pack": &**pack, "rule": &**rule, "level": seen.level, "messages": seen.messages(),
+                "pack": &**pack, "rule": &**rule, "level": seen.level, "window": seen.window, "messages": seen.messages(),
                 "share": self.preview.share(seen.messages()), "of": self.preview.messages,
                 "new": self.compared.then_some(seen.new), "gone": self.compared.then_some(seen.gone),
                 "words": words.collect::<Vec<_>>(), "samples": samples.collect::<Vec<_>>(),
@@ -95,7 +95,11 @@ impl Shown<'_> {
         } else {
             String::new()
         };
-        writeln!(out, "  {messages} {} ({share}){change}", lang.of("条消息", "messages"))?;
+        let what = match rule.window {
+            Some(_) => lang.of("个时间窗口", "windows"),
+            None => lang.of("条消息", "messages"),
+        };
+        writeln!(out, "  {messages} {what} ({share}){change}")?;
         self.words(out, rule, paint, lang)?;
         for ((_, change), sample) in &rule.samples {
             self.sample(out, *change, sample, paint)?;
