@@ -19,6 +19,12 @@ const REGULAR: &str = concat!(
     "\n",
     r#"{"msgid": "2", "action": "send", "from": "a", "tolist": ["b", "c"], "roomid": "", "msgtime": 1772416861007, "msgtype": "text", "text": {"content": "好"}}"#,
     "\n",
+    r#"{"msgid":"3","action":"send","from":"a","tolist":["b"],"roomid":"","msgtime":1772416861007,"msgtype":"link","link":{"title":"好","description":"看","link_url":"https://example.com/"}}"#,
+    "\n",
+    r#"{"msgid":"4","action":"send","from":"a","tolist":["b"],"roomid":"","msgtime":1772416861007,"msgtype":"mixed","mixed":{"item":[{"type":"text","content":"{\"content\":\"好\"}"},{"type":"image","content":"{}"}]}}"#,
+    "\n",
+    r#"{"msgid":"5","action":"send","from":"a","tolist":["b"],"roomid":"","msgtime":1772416861007,"msgtype":"file","file":{"filename":"好.txt","fileext":"txt","filesize":9}}"#,
+    "\n",
 );
 
 fuzz_target!(|bytes: &[u8]| {
@@ -29,7 +35,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(()) = Skim::new(&ENGINE, &corp).lines(&export, &mut |skimmed| {
         let line = lines.next().unwrap();
         match skimmed {
-            Skimmed::Look(looked) => assert_eq!(looked, line),
+            Skimmed::Look(looked) => {
+                assert_eq!(looked.bytes(), line);
+                assert_eq!(looked.parse(), parse_line(line));
+            }
             Skimmed::Clean(clean) => {
                 let parsed = parse_line(line);
                 let message = parsed.message.unwrap();

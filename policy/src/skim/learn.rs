@@ -14,6 +14,8 @@ use crate::parse::{flat_texts, parse_line};
 const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Types whose texts lie in items, each a JSON string with JSON in it.
 const ITEM_TYPES: [&str; 2] = ["mixed", "chatrecord"];
+/// Keys of an object; real ones have a dozen.
+const KEYS_MAX: usize = 64;
 /// Items of a shape. There are as many shapes as orders of items, and together their texts must not be more than parsing reads.
 const ITEMS_MAX: usize = 8;
 
@@ -37,9 +39,12 @@ pub(super) fn learn(shapes: &mut Shapes, line: &[u8]) {
 
 /// The message without its values, where those of the envelope and the texts read are all it has.
 fn model(message: Message, read: &[String]) -> Option<Message> {
-    let only_texts = message.body.is_none() && message.extras == Extras::default();
+    // What else a file carries depends on its values.
+    let only_texts = message.body.is_none() && message.extras == Extras::default() && message.msgtype != "file";
+    // Equal texts do not say which is which.
+    let distinct = read.iter().enumerate().all(|(at, text)| !read.iter().take(at).any(|other| other == text));
     let in_order = message.texts.iter().map(|text| &text.text).eq(read);
-    (only_texts && in_order).then(|| Message {
+    (only_texts && distinct && in_order).then(|| Message {
         msgid: None,
         from: String::new(),
         to: Vec::new(),
@@ -178,7 +183,7 @@ impl<'a> Cursor<'a> {
             let end = plain_end(self.line, self.at)?;
             let key = self.line.get(self.at..end)?;
             self.at = end + 1;
-            if keys.contains(&key) {
+            if keys.len() >= KEYS_MAX || keys.contains(&key) {
                 return None;
             }
             keys.push(key);

@@ -169,10 +169,16 @@ impl Shapes {
 
     fn append(&mut self, parent: Option<usize>, step: Step) -> usize {
         let node = self.nodes.len();
+        let length = |nodes: &[Node], node: usize| nodes.get(node).map_or(0, |node| node.step.literal.len());
+        let long = step.literal.len();
         self.nodes.push(Node { step, next: Vec::new() });
+        // Longer ones first: a literal may be the front of another.
+        let mut siblings = self.next(parent).to_vec();
+        let at = siblings.partition_point(|sibling| length(&self.nodes, *sibling) >= long);
+        siblings.insert(at, node);
         match parent.and_then(|parent| self.nodes.get_mut(parent)) {
-            Some(parent) => parent.next.push(node),
-            None => self.first.push(node),
+            Some(parent) => parent.next = siblings,
+            None => self.first = siblings,
         }
         node
     }

@@ -288,6 +288,43 @@ fn texts_in_items_are_read() {
     }
 }
 
+/// What is learned from a line whose texts are alike must not mix them up later, whatever their order.
+#[test]
+fn texts_keep_their_fields() {
+    let engine = usual();
+    let link = |title: &str, description: &str, url: &str| {
+        let body = format!("{{\"description\":\"{description}\",\"title\":\"{title}\",\"link_url\":\"{url}\"}}");
+        SPELLINGS[0].line(&message(1, "link", json!("BODY"))).replace("\"BODY\"", &body)
+    };
+    let file = |name: &str, ext: &str, size: &str| {
+        let body = format!("{{\"filename\":\"{name}\",\"fileext\":\"{ext}\",\"filesize\":\"{size}\"}}");
+        SPELLINGS[0].line(&message(1, "file", json!("BODY"))).replace("\"BODY\"", &body)
+    };
+    let alike = link("看", "看", "看");
+    let export = alike.repeat(2)
+        + &link("做飞单", "看", "https://example.com/")
+        + &link("看", "做飞单", "x")
+        + &link("a", "b", "飞单");
+    assert_eq!(skim(&engine, export.as_bytes(), 1 << 20), (1, 5));
+    let export = file(" ", "", "").repeat(2) + &file("飞单.xlsx", "xlsx", "9");
+    assert_eq!(skim(&engine, export.as_bytes(), 1 << 20).1, 3);
+}
+
+/// A buffer that is full to the last place hides nothing that waits in it.
+#[test]
+fn a_full_buffer_hides_nothing() {
+    let engine = usual();
+    let link = |title: &str, description: &str| {
+        SPELLINGS[0].line(&message(1, "link", json!({ "title": title, "description": description, "link_url": "" })))
+    };
+    let learned = SPELLINGS[0].line(&message(1, "link", json!({ "title": "a", "description": "b", "link_url": "" })));
+    for more in [27_339, 27_340, 27_341, 27_342, 27_343] {
+        let full = link(&"9".repeat(30_000), &format!("飞单{}", "9".repeat(more - 2)));
+        // Each in a chunk of its own.
+        assert_eq!(skim(&engine, (learned.repeat(2) + &full).as_bytes(), 0).0, 1, "{more}");
+    }
+}
+
 /// Each of these differs from a clean line in one thing that the envelope may not have.
 #[test]
 fn what_is_not_as_it_should_be_is_looked_at() {

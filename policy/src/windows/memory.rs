@@ -73,10 +73,10 @@ impl<F> Memory<F> {
                 .or_insert_with(|| Group { contributions: BTreeMap::new(), sweep_at: SWEEP_FROM });
             let before = group.contributions.len();
             let named = contribution.may_be_member(&window.kind);
-            group.contributions.entry(contribution).or_insert_with(|| {
-                made = made.take().or_else(|| Some(Arc::new(facts.take().filter(|_| named)?())));
-                made.clone().filter(|_| named)
-            });
+            if named && made.is_none() {
+                made = facts.take().map(|facts| Arc::new(facts()));
+            }
+            group.contributions.entry(contribution).or_insert_with(|| made.clone().filter(|_| named));
             if group.contributions.len() > group.sweep_at {
                 group.sweep(window);
             }

@@ -64,9 +64,12 @@ impl Buffer {
         self.len = self.len.min(len);
     }
 
-    /// Adds one text already in classes.
+    /// Adds one text already in classes. Folding may have made it longer than anything foresaw, so that room is made for it.
     pub(crate) fn extend(&mut self, text: impl Iterator<Item = u16>) {
         for class in text.chain([OTHER]) {
+            if self.len + PADDING >= self.classes.len() {
+                self.grow(2 * self.classes.len());
+            }
             if let Some(place) = self.classes.get_mut(self.len) {
                 *place = class;
                 self.len += 1;
@@ -74,8 +77,17 @@ impl Buffer {
         }
     }
 
+    fn grow(&mut self, room: usize) {
+        let mut classes = std::mem::take(&mut self.classes).into_vec();
+        classes.resize(room + PADDING, SKIP);
+        self.classes = classes.into();
+    }
+
     /// The classes, with [`PADDING`] classes behind them.
     pub(crate) fn padded(&mut self) -> &[u16] {
+        if self.classes.len() < self.len + PADDING {
+            self.grow(self.len);
+        }
         if let Some(behind) = self.classes.get_mut(self.len..self.len + PADDING) {
             behind.fill(SKIP);
         }
@@ -124,7 +136,8 @@ pub(crate) fn text<const WRITTEN: u8>(classes: &Classes, bytes: &[u8], at: usize
     let begin = out.len;
     let room = out.classes.len() - PADDING;
     let (pen, end) = decode::<WRITTEN>(classes, bytes, at, out.classes.get_mut(..room)?, Pen { len: begin, seen: 0 })?;
-    if pen.seen & LOOK != 0 {
+    // One more place is for what closes the text.
+    if pen.seen & LOOK != 0 || pen.len >= room {
         return None;
     }
     let written = out.classes.get_mut(begin..pen.len)?;
@@ -446,6 +459,10 @@ mod tests {
         assert_eq!(buffer.len(), 0);
         assert_eq!(text::<PLAIN>(&classes, "飞单".as_bytes(), 0, &mut buffer), Some(Decoded { end: 6, runs: false }));
         assert_eq!(buffer.len(), 3);
+        let mut exact = Buffer::new(2);
+        assert_eq!(text::<PLAIN>(&classes, "飞单".as_bytes(), 0, &mut exact), None, "no place is left to close it");
+        exact.extend([9; 200].into_iter());
+        assert_eq!((exact.len(), exact.padded().len()), (201, 201 + PADDING));
     }
 
     /// Text like the real one: mostly Han, runs, noise, escapes, emoji.
