@@ -72,6 +72,9 @@ fn run(seed: u64) -> anyhow::Result<()> {
         ..Settings::default()
     });
     let mut files = corpus.write_overlapping(&master, FILES, 30)?;
+    // What is measured last is told once nothing more can belong to it.
+    let end = master.join("zzz-end.jsonl");
+    fs::write(&end, later_line(now))?;
     let scanned = lab.agents[0].command(&[
         "scan",
         &master.display().to_string(),
@@ -91,8 +94,6 @@ fn run(seed: u64) -> anyhow::Result<()> {
         format!("[source]\nbatch_bytes = \"64KiB\"\nrescan = \"200ms\"\n[policy]\npacks = [\"{}\"]\n", pack.display());
     lab.agents[0].configure(collector, &extra)?;
     lab.agents[0].start()?;
-    // The last one last: silence is told once the folder has come so far, in whatever order.
-    let last = files.pop().context("no files")?;
     while !files.is_empty() {
         let file = files.swap_remove(random.below(files.len() as u64) as usize);
         drop_in(&lab, &file)?;
@@ -100,7 +101,7 @@ fn run(seed: u64) -> anyhow::Result<()> {
         lab.agents[0].kill()?;
         lab.agents[0].start()?;
     }
-    drop_in(&lab, &last)?;
+    drop_in(&lab, &end)?;
     outcome::wait_until_drained(&lab, TIMEOUT)?;
     let mut found = BTreeSet::new();
     let waited = lab.wait_until("the collector shows the windows of a scan", TIMEOUT, || {
@@ -115,6 +116,14 @@ fn run(seed: u64) -> anyhow::Result<()> {
     })?;
     outcome::check_chains(&lab)?;
     outcome::check_nobody_quarantined(&lab.collector)
+}
+
+/// A message between two others, long after all.
+fn later_line(now: u64) -> String {
+    format!(
+        r#"{{"msgid":"end","action":"send","from":"staff9998","tolist":["staff9999"],"roomid":"","msgtime":{},"msgtype":"voice","voice":{{"md5sum":"0f1e","voice_size":9,"play_length":1,"sdkfileid":"R"}}}}"#,
+        now - HOUR_MS / 60
+    ) + "\n"
 }
 
 fn drop_in(lab: &Lab, file: &std::path::Path) -> anyhow::Result<()> {
