@@ -87,6 +87,8 @@ pub enum Standing {
 pub struct Scratch {
     matcher: MatchScratch,
     hits: Vec<RawHit>,
+    /// By list: how many hits.
+    counts: Vec<u32>,
     rules: Vec<RuleAt>,
 }
 
@@ -114,8 +116,13 @@ pub enum CompileError {
 
 /// Hits listed in one finding.
 pub const HITS_MAX: usize = 64;
-/// Hits of all words looked at in one message. A message beyond this is judged by what was found so far, and its findings say `hits_capped`.
+/// Hits of all words kept of one message. Beyond this only the first ones of each list are kept, so that a flood of one word hides no other; findings
+/// then say `hits_capped`.
 pub const MESSAGE_HITS_MAX: usize = 50_000;
+/// Hits of one list that are kept whatever the others do.
+const LIST_HITS_MIN: u32 = 64;
+/// Hits of all words looked at in one message: a bound on the work.
+const MESSAGE_HITS_SEEN_MAX: usize = 2_000_000;
 
 /// Compiled packs and accounts. Shared between threads; each thread has its own [`Scratch`].
 pub struct Engine {
@@ -269,21 +276,46 @@ impl Engine {
         side(self.accounts.as_ref(), corp, id)
     }
 
-    /// Finds all words in all texts. Returns whether the cap was reached.
+    /// Finds all words in all texts. Returns whether hits were left out.
     fn collect(&self, message: &Message, scratch: &mut Scratch) -> bool {
-        let Scratch { matcher: buffers, hits, .. } = scratch;
+        let Scratch { matcher: buffers, hits, counts, .. } = scratch;
         hits.clear();
+        let (mut seen, mut capped) = (0, false);
         for (text, index) in message.all_texts().zip(0_u32..) {
             self.matcher.find(&text.text, buffers, &mut |hit| {
                 let Some(list) = self.lists.get(hit.list as usize) else { return ControlFlow::Continue(()) };
-                hits.push(RawHit::new(*list, index, hit));
-                if hits.len() < MESSAGE_HITS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                seen += 1;
+                if hits.len() < MESSAGE_HITS_MAX {
+                    hits.push(RawHit::new(*list, index, hit));
+                    return ControlFlow::Continue(());
+                }
+                if !capped {
+                    capped = true;
+                    self.count(hits, counts);
+                }
+                if let Some(count) = counts.get_mut(hit.list as usize).filter(|count| **count < LIST_HITS_MIN) {
+                    *count += 1;
+                    hits.push(RawHit::new(*list, index, hit));
+                }
+                if seen < MESSAGE_HITS_SEEN_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
-            if hits.len() >= MESSAGE_HITS_MAX {
-                return true;
+        }
+        capped
+    }
+
+    /// How many hits each list has.
+    #[cold]
+    fn count(&self, hits: &[RawHit], counts: &mut Vec<u32>) {
+        counts.clear();
+        counts.resize(self.lists.len(), 0);
+        let of = |hit: &RawHit| ListRef { pack: hit.pack, rule: hit.rule, selection: hit.selection };
+        for hit in hits {
+            // Lists are numbered in order of pack, rule and selection.
+            let list = self.lists.binary_search_by_key(&of(hit), |list| *list);
+            if let Some(count) = list.ok().and_then(|list| counts.get_mut(list)) {
+                *count += 1;
             }
         }
-        false
     }
 
     /// The rules to judge, in order: those a trigger of which hit, and those that need none.
@@ -353,9 +385,9 @@ fn finding_of(pack: &Pack, rule: &Rule, at: RuleAt) -> Finding {
 
 /// The rule holds for the message with these hits.
 fn held(finding: Finding, rule: &Rule, verdict: judge::Verdict, view: &View<'_>) -> Finding {
-    let judge::Verdict { reported, holding } = verdict;
+    let judge::Verdict { reported, level, holding } = verdict;
     Finding {
-        level: rule.level_by(reported.iter().map(|hit| hit.channel)),
+        level,
         person: view.parties.person.clone(),
         hits_capped: view.capped.get() || reported.len() > HITS_MAX,
         hits: reported.into_iter().take(HITS_MAX).filter_map(|hit| hit.describe(rule, view.message)).collect(),
@@ -419,7 +451,7 @@ pub struct RuleAt {
 }
 
 /// Which selection a list of the matcher belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ListRef {
     pack: u32,
     rule: u32,

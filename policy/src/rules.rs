@@ -46,6 +46,7 @@ mod selection;
 
 pub(crate) use read::filter as read_filter;
 
+pub(crate) use selection::is_name_field;
 pub use selection::{
     Bounds, CalendarOf, Chat, Fact, FileFact, HostFact, Kind, Near, Order, Pattern, Selection, TimeFact, Validated,
     When, Words,

@@ -15,6 +15,8 @@
 
 use std::fmt;
 
+use crate::normalise::is_zero_width;
+
 mod addresses;
 mod digits;
 mod glyphs;
@@ -51,8 +53,8 @@ pub struct Found {
     pub end: u32,
 }
 
-/// Places one validator reports in one text. A longer list of numbers is a list of numbers.
-pub const FOUND_MAX: usize = 1_000;
+/// Places one validator reports in one text: a bound on the memory, far beyond what anybody writes.
+pub const FOUND_MAX: usize = 100_000;
 
 /// A number of any kind here has at least so many digits.
 const DIGITS_MIN: usize = 11;
@@ -88,7 +90,7 @@ impl Validator {
         match self {
             Self::ResidentId | Self::BankCard | Self::Mobile => (DIGITS_MIN, |c| glyphs::digit(c).is_some()),
             Self::Uscc => (18, |c| glyphs::plain(c).is_ascii_alphanumeric()),
-            Self::WechatId => (6, |c| glyphs::plain(c).is_ascii_alphanumeric()),
+            Self::WechatId => (6, |c| wechat::is_id(glyphs::plain(c))),
             Self::Email => (1, |c| glyphs::plain(c) == '@'),
             Self::Url => (1, |c| glyphs::plain(c) == '.'),
         }
@@ -137,19 +139,35 @@ pub fn value(text: &str) -> String {
     glyphs.iter().map(|glyph| glyph.c).filter(|c| !c.is_whitespace()).collect()
 }
 
-/// Whether a value is on a list of exceptions, which is sorted and in the form of [`value`]. `@example.com` stands for every address there,
+/// Whether what is written is on a list of exceptions, which is sorted and in the form of [`value`]. `@example.com` stands for every address there,
 /// a bare host for every web address on it.
 #[must_use]
-pub fn is_excepted(validator: Validator, value: &str, except: &[Box<str>]) -> bool {
+pub fn is_excepted(validator: Validator, written: &str, except: &[Box<str>]) -> bool {
     let listed = |value: &str| except.binary_search_by(|entry| (**entry).cmp(value)).is_ok();
     if except.is_empty() {
         return false;
     }
     match validator {
-        Validator::Email => listed(value) || value.find('@').is_some_and(|at| listed(&value[at..])),
-        Validator::Url => listed(value) || host_of(value).is_some_and(|host| host_suffixes(&host).any(listed)),
-        _ => listed(value),
+        // Of addresses only the width is folded: what looks like a known one belongs to somebody else.
+        Validator::Email => {
+            let address = narrow(written);
+            listed(&address) || address.find('@').is_some_and(|at| listed(&address[at..]))
+        }
+        Validator::Url => {
+            listed(&narrow(written)) || host_of(written).is_some_and(|host| host_suffixes(&host).any(listed))
+        }
+        _ => listed(&value(written)),
     }
+}
+
+/// An address in lower case and narrow letters, without what nobody sees.
+pub(crate) fn narrow(address: &str) -> String {
+    let narrow = |c: char| match c {
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+        other => other,
+    };
+    let seen = address.chars().filter(|c| !is_zero_width(*c) && !c.is_whitespace());
+    seen.map(narrow).flat_map(char::to_lowercase).collect()
 }
 
 /// A host and the domains it is in: `a.b.com`, `b.com`, `com`.

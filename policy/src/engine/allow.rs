@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::judge::Places;
 use super::{RawHit, RuleAt, plan};
 use crate::filters::Filter;
 use crate::matcher::{MatchScratch, Matcher, MatcherError, PlainMatcher, WordList};
@@ -90,11 +91,9 @@ impl<'a> AllowHits<'a> {
         let own = |allowed: &&AllowHit| {
             self.allow.lists.get(allowed.list as usize).is_some_and(|owner| owners.contains(owner))
         };
-        let allowed: Vec<&AllowHit> = self.hits.get_or_init(|| self.find()).iter().filter(own).collect();
-        let inside = |hit: &RawHit, phrase: &AllowHit| {
-            phrase.text == hit.text && phrase.start <= hit.start && hit.end <= phrase.end
-        };
-        hits.retain(|hit| !allowed.iter().any(|phrase| inside(hit, phrase)));
+        let allowed = self.hits.get_or_init(|| self.find()).iter().filter(own);
+        let allowed = Places::of(allowed.map(|phrase| (phrase.text, phrase.start, phrase.end)));
+        hits.retain(|hit| !allowed.cover(hit));
     }
 
     fn find(&self) -> Vec<AllowHit> {

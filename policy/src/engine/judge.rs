@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::view::View;
 use super::{AllowHits, RawHit, RuleAt};
-use crate::rules::{Kind, Near, Order, Pack, Rule, Selection};
+use crate::rules::{Kind, Level, Near, Order, Pack, Rule, Selection};
 use crate::validators::value;
 
 /// One rule and one message.
@@ -24,16 +24,19 @@ pub(super) struct Case<'a> {
 pub(super) struct Verdict {
     /// The hits to report, in order.
     pub(super) reported: Vec<RawHit>,
+    /// The rule's level, by how all hits that count were recognised.
+    pub(super) level: Level,
     /// The selections that hold, of those the rule's window asks for.
     pub(super) holding: Vec<usize>,
 }
 
 /// Whether the rule holds, and by what.
 pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
-    let weighed = Weighed::of(case.rule, look(case, false)?);
+    let weighed = Weighed::of(case, look(case, false)?);
     let asked = case.rule.windowed_selections().iter().copied();
     weighed.condition_holds(case).then(|| Verdict {
         reported: reported(case.rule, weighed.left()),
+        level: weighed.level(case.rule),
         holding: asked.filter(|selection| weighed.holds(case, *selection, false)).collect(),
     })
 }
@@ -41,7 +44,7 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
 /// The same judgement without stopping early, with what became of every hit.
 pub(super) fn trace(case: &Case<'_>) -> Trace {
     let sights = look(case, true).unwrap_or_default();
-    let weighed = Weighed::of(case.rule, sights.clone());
+    let weighed = Weighed::of(case, sights.clone());
     let numbers = 0..case.rule.selections.len();
     Trace {
         holds: weighed.condition_holds(case),
@@ -52,7 +55,7 @@ pub(super) fn trace(case: &Case<'_>) -> Trace {
                 hits: weighed.fates(case, selection, &sights),
             })
             .collect(),
-        reported: reported(case.rule, weighed.left()),
+        level: weighed.level(case.rule),
     }
 }
 
@@ -61,8 +64,8 @@ pub(super) struct Trace {
     pub(super) holds: bool,
     /// By selection.
     pub(super) selections: Vec<Seen>,
-    /// What is reported when the rule holds.
-    pub(super) reported: Vec<RawHit>,
+    /// The rule's level when it holds.
+    pub(super) level: Level,
 }
 
 /// What was seen of a selection.
@@ -81,14 +84,22 @@ struct Weighed {
 }
 
 impl Weighed {
-    fn of(rule: &Rule, sights: Vec<Sight>) -> Self {
-        let counted = Counted::of(rule, sights);
-        let left = counted.undenied(rule);
+    fn of(case: &Case<'_>, sights: Vec<Sight>) -> Self {
+        let counted = Counted::of(case.rule, sights);
+        let left = counted.undenied(case);
         Self { counted, left }
     }
 
     fn left(&self) -> &Counted {
         self.left.as_ref().unwrap_or(&self.counted)
+    }
+
+    /// A strong hit inside a weak one is not reported, but it is there.
+    fn level(&self, rule: &Rule) -> Level {
+        let selections = rule.condition.selections(false);
+        rule.level_by(
+            selections.iter().flat_map(|selection| self.left().of_selection(*selection)).map(|hit| hit.channel),
+        )
     }
 
     fn condition_holds(&self, case: &Case<'_>) -> bool {
@@ -127,7 +138,7 @@ impl Weighed {
         rule.condition.selections(true).into_iter().find(|denier| {
             let near = near_of(rule, *denier).filter(|near| near.selection == selection);
             near.is_some_and(|near| {
-                Places::of(self.counted.of_selection(*denier)).has_near(hit, near.within, near.order.turned())
+                Places::of_hits(self.counted.of_selection(*denier)).has_near(hit, near.within, near.order.turned())
             })
         })
     }
@@ -241,7 +252,7 @@ impl Counted {
         }
         for selection in near_last(rule) {
             let Some(near) = rule.selections.get(selection).and_then(|selection| selection.near) else { continue };
-            let places = Places::of(counted.of_selection(near.selection));
+            let places = Places::of_hits(counted.of_selection(near.selection));
             counted.retain(selection, |hit| places.has_near(hit, near.within, near.order));
         }
         counted
@@ -285,15 +296,16 @@ impl Counted {
 
     /// Without the hits that a negated selection denies, and those inside them: a short word in a denied phrase is denied with it. `None` when
     /// there is no such selection.
-    fn undenied(&self, rule: &Rule) -> Option<Self> {
+    fn undenied(&self, case: &Case<'_>) -> Option<Self> {
         let mut left: Option<Self> = None;
-        for denier in rule.condition.selections(true) {
-            let Some(near) = near_of(rule, denier) else { continue };
+        for denier in case.rule.condition.selections(true) {
+            // One that asks for more than there is denies nothing.
+            let Some(near) = near_of(case.rule, denier).filter(|_| self.has_enough(case, denier)) else { continue };
             let left = left.get_or_insert_with(|| self.clone());
-            let places = Places::of(self.of_selection(denier));
+            let places = Places::of_hits(self.of_selection(denier));
             let is_denied = |hit: &&RawHit| places.has_near(hit, near.within, near.order.turned());
             let denied: Vec<RawHit> = left.of_selection(near.selection).iter().filter(is_denied).copied().collect();
-            let denied = Places::of(&denied);
+            let denied = Places::of_hits(&denied);
             left.retain(near.selection, |hit| !denied.cover(hit));
         }
         left
@@ -305,7 +317,7 @@ fn near_of(rule: &Rule, selection: usize) -> Option<Near> {
 }
 
 /// Places of hits, sorted so that the nearest to a given one is found without looking at all of them.
-struct Places {
+pub(super) struct Places {
     /// (text, start, end), sorted.
     by_start: Vec<(u32, u32, u32)>,
     /// (text, the furthest end among this and all earlier places of the text).
@@ -315,8 +327,9 @@ struct Places {
 }
 
 impl Places {
-    fn of(hits: &[RawHit]) -> Self {
-        let mut by_start: Vec<_> = hits.iter().map(|hit| (hit.text, hit.start, hit.end)).collect();
+    /// Of text, start and end.
+    pub(super) fn of(places: impl Iterator<Item = (u32, u32, u32)>) -> Self {
+        let mut by_start: Vec<_> = places.collect();
         by_start.sort_unstable();
         let mut reach = Vec::with_capacity(by_start.len());
         let mut last = None;
@@ -326,7 +339,7 @@ impl Places {
             reach.push(furthest);
             last = Some((text, furthest));
         }
-        let mut by_end: Vec<_> = hits.iter().map(|hit| (hit.text, hit.end)).collect();
+        let mut by_end: Vec<_> = by_start.iter().map(|(text, _, end)| (*text, *end)).collect();
         by_end.sort_unstable();
         Self { by_start, reach, by_end }
     }
@@ -349,8 +362,12 @@ impl Places {
         }
     }
 
+    fn of_hits(hits: &[RawHit]) -> Self {
+        Self::of(hits.iter().map(|hit| (hit.text, hit.start, hit.end)))
+    }
+
     /// Whether the hit lies inside a place.
-    fn cover(&self, hit: &RawHit) -> bool {
+    pub(super) fn cover(&self, hit: &RawHit) -> bool {
         let upto = self.by_start.partition_point(|place| (place.0, place.1) <= (hit.text, hit.start));
         let Some(last) = upto.checked_sub(1) else { return false };
         let same_text = self.by_start.get(last).is_some_and(|place| place.0 == hit.text);

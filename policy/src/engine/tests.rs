@@ -161,6 +161,15 @@ fn hits_are_capped_and_say_so() {
 }
 
 #[test]
+fn a_flood_of_one_word_hides_no_other() {
+    let engine = engine(
+        "detection:\n  a: { words: [飞单] }\n  b: { words: [哈啊], near: a, within: 4 }\n  condition: a and not b",
+    );
+    let findings = evaluate(&engine, &message(&[&format!("{}，再说一次，飞单", "哈啊".repeat(MESSAGE_HITS_MAX + 10))]));
+    assert_eq!((findings.len(), findings[0].hits.len(), findings[0].hits_capped), (1, 1, true));
+}
+
+#[test]
 fn scope_decides_by_sides_and_types() {
     let rule = |scope: &str| format!("scope: {scope}\ndetection:\n  a: {{ words: [保本] }}\n  condition: a");
     let other = |from: &str, to: &[&str]| Message {

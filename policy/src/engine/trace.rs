@@ -94,7 +94,7 @@ fn explained(case: &Case<'_>) -> ExplainedRule {
         pack: pack.id.to_string(),
         rule: rule.id.to_string(),
         title: rule.title.clone(),
-        level: rule.level_by(trace.reported.iter().map(|hit| hit.channel)),
+        level: trace.level,
         holds: trace.holds && outside.is_empty(),
         windowed: rule.window.is_some(),
         outside,

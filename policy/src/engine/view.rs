@@ -8,8 +8,10 @@ use crate::calendar::Calendar;
 use crate::matcher::Channel;
 use crate::message::{Message, Text};
 use crate::quotes::{may_quote, quoted_chars};
-use crate::rules::{CalendarOf, Chat, Fact, HostFact, Pack, Pattern, Selection, TimeFact, Validated, When};
-use crate::validators::{Found, Validator, host_of, host_suffixes, is_excepted, value};
+use crate::rules::{
+    CalendarOf, Chat, Fact, HostFact, Pack, Pattern, Selection, TimeFact, Validated, When, is_name_field,
+};
+use crate::validators::{Found, Validator, host_of, host_suffixes, is_excepted};
 
 /// Bytes of one text a regular expression looks at; a chat message has some thousand.
 const REGEX_TEXT_BYTES_MAX: usize = 256 << 10;
@@ -93,12 +95,13 @@ impl<'a> View<'a> {
         validated: &Validated,
     ) -> Vec<RawHit> {
         let mut hits = Vec::new();
-        for (index, _) in self.looked_in(selection) {
+        for (index, text) in self.looked_in(selection) {
             for (word, validator) in (0..).zip(&validated.validators) {
+                let mut slices = Slices::new(&text.text);
                 for found in self.found(*validator, index) {
                     let mut hit = RawHit::found(at, number, word, index, *found, Channel::Exact);
-                    let written = self.slice(&hit);
-                    if !self.looks_at(selection, &hit) || is_excepted(*validator, &value(&written), &validated.except) {
+                    let written = slices.next(*found);
+                    if !self.looks_at(selection, &hit) || is_excepted(*validator, written, &validated.except) {
                         continue;
                     }
                     hit.channel = if written.is_ascii() { Channel::Exact } else { Channel::Folded };
@@ -156,14 +159,17 @@ impl<'a> View<'a> {
         self.hosts.get_or_init(|| {
             let mut hosts = Vec::new();
             for (index, text) in (0..).zip(&self.texts) {
+                if is_name_field(&text.field) {
+                    continue;
+                }
                 if text.field.ends_with(".link_url") || text.field.ends_with(".url") {
                     hosts.extend(host_of(&text.text));
                     continue;
                 }
-                for found in self.found(Validator::Url, index) {
-                    let url = text.text.chars().skip(found.start as usize).take((found.end - found.start) as usize);
-                    hosts.extend(host_of(&url.collect::<String>()));
-                }
+                let mut slices = Slices::new(&text.text);
+                // What is quoted somebody else has said.
+                let own = self.found(Validator::Url, index).iter().filter(|found| found.start >= self.quoted(index));
+                hosts.extend(own.filter_map(|found| host_of(slices.next(*found))));
             }
             hosts.sort_unstable();
             hosts.dedup();
@@ -191,6 +197,33 @@ impl<'a> View<'a> {
                 names.into_iter().find_map(|name| pack.calendar(name)).unwrap_or_else(|| otherwise.clone())
             }
         }
+    }
+}
+
+/// Cuts places out of a text, each behind the one before, going through the text once.
+struct Slices<'t> {
+    rest: &'t str,
+    chars: u32,
+}
+
+impl<'t> Slices<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { rest: text, chars: 0 }
+    }
+
+    fn next(&mut self, place: Found) -> &'t str {
+        self.skip(place.start);
+        let begin = self.rest;
+        self.skip(place.end);
+        &begin[..begin.len() - self.rest.len()]
+    }
+
+    fn skip(&mut self, to: u32) {
+        let mut chars = self.rest.chars();
+        while self.chars < to && chars.next().is_some() {
+            self.chars += 1;
+        }
+        self.rest = chars.as_str();
     }
 }
 

@@ -1,7 +1,7 @@
 //! E-mail and web addresses.
 
-use super::Found;
 use super::glyphs::Glyphs;
+use super::{Found, narrow};
 
 /// Longest part before the `@`, and longest domain, of RFC 5321.
 const LOCAL_MAX: usize = 64;
@@ -67,7 +67,12 @@ fn url_at(glyphs: &Glyphs, at: usize) -> Option<usize> {
         .iter()
         .find(|scheme| glyphs.text(at, at + scheme.len()) == **scheme)
         .map_or(at, |scheme| at + scheme.len());
-    let host_end = forth(glyphs, host, DOMAIN_MAX, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    // Behind a scheme stands whatever is no path: who may come in, and the host behind an `@`.
+    let is_host = |c: char| {
+        let also = matches!(c, '@' | '_' | '%' | '~' | '!' | '$' | '&' | '+' | '=') && host > at;
+        c.is_ascii_alphanumeric() || matches!(c, '.' | '-') || also
+    };
+    let host_end = forth(glyphs, host, DOMAIN_MAX, is_host);
     let name = glyphs.text(host, host_end);
     let named = if host > at { name.contains('.') } else { name.starts_with("www.") || is_usual(&name) };
     // What looks like a host before an `@` is the beginning of an e-mail address.
@@ -95,8 +100,7 @@ fn is_usual(name: &str) -> bool {
 /// The host of a web address, in lower case.
 #[must_use]
 pub fn host_of(url: &str) -> Option<String> {
-    let glyphs = Glyphs::of(url.trim());
-    let text = glyphs.text(0, glyphs.len());
+    let text = narrow(url.trim());
     let rest = text.split_once("://").map_or(text.as_str(), |parts| parts.1);
     let authority = rest.split(['/', '?', '#', '\\']).next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?.trim_end_matches('.');

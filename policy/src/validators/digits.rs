@@ -58,11 +58,10 @@ pub(super) fn resident_ids(glyphs: &Glyphs) -> Vec<Found> {
         if digits.len() == 17 {
             // The check character X is a letter, so it stands behind the digits.
             let end = number.groups.last()?.end;
-            if !matches!(glyphs.c(end), 'x' | '×' | 'Ⅹ' | 'ⅹ') {
-                return None;
-            }
+            let is_x = |gap: &usize| matches!(glyphs.c(end + gap), 'x' | '×' | 'Ⅹ' | 'ⅹ');
+            let gap = (0..=SEPARATORS_MAX).find(is_x).filter(|gap| parted(glyphs, end, end + gap).is_some())?;
             digits.push('x');
-            tail = 1;
+            tail = gap + 1;
         }
         let end = number.groups.last()?.end + tail;
         let alone = !glyphs.c(end).is_ascii_alphanumeric() && !number.begins_at_letter();
@@ -92,7 +91,24 @@ fn numbers(
     max: usize,
     accept: impl Fn(&Number<'_>) -> Option<(usize, usize)>,
 ) -> Vec<Found> {
-    let groups = groups(glyphs);
+    let mut found = numbers_of(glyphs, &groups(glyphs, false), min, max, &accept);
+    // 打13800001234一下: a numeral beside a number need not belong to it.
+    for apart in numbers_of(glyphs, &groups(glyphs, true), min, max, &accept) {
+        let at = found.partition_point(|place| place.end <= apart.start);
+        if found.get(at).is_none_or(|next| apart.end <= next.start) {
+            found.insert(at, apart);
+        }
+    }
+    found
+}
+
+fn numbers_of(
+    glyphs: &Glyphs,
+    groups: &[Group],
+    min: usize,
+    max: usize,
+    accept: &impl Fn(&Number<'_>) -> Option<(usize, usize)>,
+) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for (first, rest) in (0..groups.len()).filter_map(|first| Some((first, groups.get(first..)?))) {
         let mut digits = String::new();
@@ -117,19 +133,26 @@ fn numbers(
     found
 }
 
-fn groups(glyphs: &Glyphs) -> Vec<Group> {
+/// Digits that touch; `apart` without the Chinese numerals at the edges of one that has other digits.
+fn groups(glyphs: &Glyphs, apart: bool) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut at = 0;
     while at < glyphs.len() {
-        let digits: String = (at..glyphs.len()).map_while(|index| glyphs.get(index)?.digit()).collect();
+        let mut digits: String = (at..glyphs.len()).map_while(|index| glyphs.get(index)?.digit()).collect();
         if digits.is_empty() {
             at += 1;
             continue;
         }
+        let is_plain = |index: &usize| glyphs.c(*index).is_ascii_digit();
+        let all = at..at + digits.len();
+        if apart && let (Some(first), Some(last)) = (all.clone().find(is_plain), all.clone().rfind(is_plain)) {
+            digits = digits.get(first - all.start..=last - all.start).unwrap_or_default().to_owned();
+            at = first;
+        }
         let end = at + digits.len();
         let spaced = groups.last().and_then(|last| parted(glyphs, last.end, at));
         groups.push(Group { first: at, end, digits, spaced });
-        at = end;
+        at = end.max(all.end);
     }
     groups
 }

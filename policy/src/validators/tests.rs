@@ -141,8 +141,12 @@ fn exceptions_stand_for_values_domains_and_hosts() {
         (Email, "anybody@example.org", false),
         (Url, "https://shop.example.com/x", true),
         (Url, "https://notexample.com/x", false),
+        (Url, "https://\u{435}xample.com/x", false),
+        (Url, "https://example.com@evil.org/", false),
+        (Url, "https://ＥＸＡＭＰＬＥ.com/", true),
+        (Email, "anybody@\u{435}xample.com", false),
     ] {
-        assert_eq!(is_excepted(validator, &value(written), &except), expected, "{written}");
+        assert_eq!(is_excepted(validator, written, &except), expected, "{written}");
     }
     assert!(!is_excepted(Mobile, "13800001234", &[]));
 }
@@ -155,6 +159,7 @@ fn hosts_of_addresses() {
         ("example.com.", Some("example.com")),
         ("www.example.com/a", Some("www.example.com")),
         ("https://example．com/a", Some("example.com")),
+        ("https://\u{435}xample.com/", Some("\u{435}xample.com")),
         ("localhost", None),
         ("", None),
         ("http://", None),
@@ -209,5 +214,25 @@ proptest::proptest! {
         let found = slices(Mobile, &format!("打{written}，"));
         proptest::prop_assert_eq!(found.len(), 1, "{}", written);
         proptest::prop_assert_eq!(value(&found[0]), digits);
+    }
+}
+
+#[test]
+fn numerals_beside_a_number_do_not_hide_it() {
+    for (validator, text, expected) in [
+        (Mobile, "打13800001234一下", Some((1, 12))),
+        (Mobile, "周一13800001234", Some((2, 13))),
+        (ResidentId, "110101199003071233一共", Some((0, 18))),
+        (ResidentId, "1 1 0 1 0 1 1 9 9 0 0 3 0 7 0 0 2 X", Some((0, 35))),
+        (ResidentId, "11010119900307002-X", Some((0, 19))),
+        (ResidentId, "11010119900307002。X", None),
+        (Mobile, "1三8零0001234", Some((0, 11))),
+        (Mobile, "一三八零零零零一二三四", Some((0, 11))),
+        (Mobile, "138000012345一", None),
+        (WechatId, "加我微信 abc_12", Some((5, 11))),
+        (Url, "看 https://example.com@evil.org/x 吧", Some((2, 32))),
+    ] {
+        let found = validator.find(text).first().map(|found| (found.start, found.end));
+        assert_eq!(found, expected, "{text}");
     }
 }

@@ -65,6 +65,6 @@ fn is_shaped(id: &str) -> bool {
     (6..=20).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-fn is_id(c: char) -> bool {
+pub(super) fn is_id(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }

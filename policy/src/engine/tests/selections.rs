@@ -385,6 +385,12 @@ fn weak_channels_lower_the_level() {
         Level::High,
         "one is strong"
     );
+    let nested = self::engine(
+        "weak: { channels: [pinyin], level: low }\ndetection:\n  a: { words: [加我私人微信], pinyin: true }\n  b: { words: [私人微信] }\n  \
+         condition: a or b",
+    );
+    let found = evaluate(&nested, &message(&["jia我私人微信"]));
+    assert_eq!(found[0].level, Level::High, "a strong one stands in a weak one");
     let fact =
         self::engine("weak: { channels: [exact], level: low }\ndetection:\n  a: { side: employee }\n  condition: a");
     assert_eq!(evaluate(&fact, &message(&["在"]))[0].level, Level::High, "no hits are not weak hits");
@@ -463,4 +469,32 @@ fn costly_selections_wait_for_the_cheap_ones() {
     assert!(!findings.is_empty());
     let engine = detection("a: { words: [甲甲] }\nb: { regex: '乙' }\ncondition: a and b");
     assert!(!holds(&engine, &message(&[&"乙".repeat(5_000)])));
+}
+
+#[test]
+fn what_asks_for_more_denies_nothing_with_less() {
+    let engine = engine(
+        "detection:\n  a: { words: [保本] }\n  no: { words: [不是, 并非], near: a, within: 4, min: 2 }\n  condition: a and not no",
+    );
+    assert_eq!(evaluate(&engine, &message(&["并非保本"]))[0].hits.len(), 1);
+    assert!(evaluate(&engine, &message(&["不是，并非保本"])).is_empty());
+}
+
+#[test]
+fn exceptions_do_not_use_up_what_is_looked_for() {
+    let engine = engine("detection:\n  a: { validator: mobile, except: ['13800001234'] }\n  condition: a");
+    let own = "13800001234 ".repeat(3_000);
+    assert!(evaluate(&engine, &message(&[&own])).is_empty());
+    assert_eq!(evaluate(&engine, &message(&[&(own + "，13900001234")])).len(), 1);
+}
+
+#[test]
+fn hosts_are_those_of_what_is_said_oneself() {
+    let engine = engine("detection:\n  a: { not_host: [example.com] }\n  condition: a");
+    let quoted = "这是一条引用/回复消息：\n\"王芳：https://evil.org\"\n------\n";
+    assert!(evaluate(&engine, &message(&[&format!("{quoted}收到")])).is_empty());
+    assert_eq!(evaluate(&engine, &message(&[&format!("{quoted}看 https://evil.org")])).len(), 1);
+    assert_eq!(evaluate(&engine, &message(&["https://example.com@evil.org/"])).len(), 1);
+    assert_eq!(evaluate(&engine, &message(&["https://\u{435}xample.com/"])).len(), 1, "another letter e");
+    assert!(evaluate(&engine, &message(&["https://user@example.com/"])).is_empty());
 }

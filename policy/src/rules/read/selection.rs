@@ -240,7 +240,10 @@ impl Reader<'_> {
             let lines = self.lines_of_file(node, "`except_file`");
             values.extend(lines.into_iter().map(|(line, _)| line.to_owned()));
         }
-        let mut except: Vec<Box<str>> = values.iter().map(|value| validators::value(value).into()).collect();
+        let mut except: Vec<Box<str>> = values
+            .iter()
+            .flat_map(|value| [validators::value(value).into(), validators::narrow(value).into()])
+            .collect();
         except.sort_unstable();
         except.dedup();
         Some(Validated { validators: chosen.into_iter().collect::<Option<_>>()?, except })
