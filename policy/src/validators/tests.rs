@@ -230,6 +230,8 @@ fn numerals_beside_a_number_do_not_hide_it() {
         (Mobile, "一三八零零零零一二三四", Some((0, 11))),
         (Mobile, "138000012345一", None),
         (WechatId, "加我微信 abc_12", Some((5, 11))),
+        (WechatId, "微信：wx_zhang88", Some((3, 13))),
+        (WechatId, "微信：wxyz88", Some((3, 9))),
         (Url, "看 https://example.com@evil.org/x 吧", Some((2, 32))),
     ] {
         let found = validator.find(text).first().map(|found| (found.start, found.end));

@@ -39,21 +39,29 @@ fn first_of_id(glyphs: &Glyphs, at: usize, end: usize) -> Option<usize> {
     if token.starts_with("wxid_") && is_shaped(&token) {
         return Some(at);
     }
+    let marked = |id: &str| id.bytes().any(|b| b.is_ascii_digit() || b == b'_' || b == b'-');
+    let gap = gap_to_word(glyphs, at);
     let fused = FUSED.iter().find(|word| token.starts_with(**word)).map_or(0, |word| word.len());
     let (first, id) = (at + fused, token.get(fused..)?);
     let id = id.trim_start_matches(['-', '_']);
     let first = first + (end - first - id.len());
-    let marked = id.bytes().any(|b| b.is_ascii_digit() || b == b'_' || b == b'-');
     if fused > 0 {
-        return (is_shaped(id) && marked).then_some(first);
+        // Behind another word for it an id may begin like one: 微信：wx_zhang88.
+        let whole = gap.is_some_and(|gap| gap <= CONTEXT_CHARS) && is_shaped(&token) && marked(&token);
+        let rest = is_shaped(id) && marked(id);
+        return if whole { Some(at) } else { rest.then_some(first) };
     }
-    let before = glyphs.text(at.saturating_sub(CONTEXT_CHARS + 6), at);
-    let before = before.rsplit('\n').next()?;
-    let gap =
-        WORDS.iter().filter_map(|word| Some(before.get(before.rfind(word)? + word.len()..)?.chars().count())).min()?;
+    let (gap, marked) = (gap?, marked(id));
     let sentence = glyphs.c(end) == ' ' && glyphs.c(end + 1).is_ascii_alphabetic();
     let near = if marked { gap <= CONTEXT_CHARS } else { gap <= CLOSE_CHARS && !sentence };
     (near && is_shaped(id) && !FUSED.contains(&id)).then_some(first)
+}
+
+/// Characters between the nearest word for WeChat and the id, in one line.
+fn gap_to_word(glyphs: &Glyphs, at: usize) -> Option<usize> {
+    let before = glyphs.text(at.saturating_sub(CONTEXT_CHARS + 6), at);
+    let before = before.rsplit('\n').next()?;
+    WORDS.iter().filter_map(|word| Some(before.get(before.rfind(word)? + word.len()..)?.chars().count())).min()
 }
 
 fn is_dotted(glyphs: &Glyphs, end: usize) -> bool {
