@@ -5,15 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::accounts::{Accounts, Entry};
-use crate::explain::ScopePart;
+use crate::accounts::Accounts;
 use crate::filters::Filter;
 use crate::identity::{PackDigest, Parts, PolicyDigest};
-use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordHit, WordList};
-use crate::message::{Account, Corp, Message, Side, userid_shaped};
-use crate::rules::{Chat, Disclose, Kind, Level, Pack, Rule, Scope, Status};
+use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordList};
+use crate::message::{Account, Corp, Message, Side};
+use crate::rules::{Disclose, Kind, Level, Pack, Rule, Status};
 use crate::skim::Watch;
-use crate::validators::{Found, Validator};
+use crate::validators::Validator;
 
 /// A rule that holds for a message. One message with many words of one rule is one finding.
 #[derive(Clone, Debug)]
@@ -396,16 +395,11 @@ fn held(finding: Finding, rule: &Rule, verdict: judge::Verdict, view: &View<'_>)
     }
 }
 
-/// The hits of one rule, of all hits in order.
-fn of_rule(hits: &[RawHit], at: RuleAt) -> &[RawHit] {
-    let first = hits.partition_point(|hit| hit.rule() < at);
-    let rest = hits.get(first..).unwrap_or_default();
-    rest.get(..rest.partition_point(|hit| hit.rule() == at)).unwrap_or_default()
-}
-
 mod allow;
 mod contribute;
+mod hits;
 mod judge;
+mod parties;
 mod plan;
 mod self_test;
 mod trace;
@@ -414,6 +408,9 @@ mod view;
 
 use allow::{Allow, AllowHits};
 pub use contribute::{Contributed, Evaluated};
+use hits::{ListRef, RawHit, of_rule};
+use parties::Parties;
+pub(crate) use parties::{is_own, side};
 use plan::Plan;
 pub use plan::{Interest, Look};
 use tuning::Tuning;
@@ -448,155 +445,6 @@ pub struct RuleAt {
     pub pack: u32,
     /// Number of the rule in the pack.
     pub rule: u32,
-}
-
-/// Which selection a list of the matcher belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ListRef {
-    pack: u32,
-    rule: u32,
-    selection: u32,
-}
-
-impl ListRef {
-    fn rule(self) -> RuleAt {
-        RuleAt { pack: self.pack, rule: self.rule }
-    }
-}
-
-/// A hit with numbers only. The order of the fields is the order hits are reported in, within a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct RawHit {
-    pack: u32,
-    rule: u32,
-    text: u32,
-    start: u32,
-    end: u32,
-    selection: u32,
-    word: u32,
-    channel: Channel,
-    obfuscated: bool,
-}
-
-impl RawHit {
-    fn new(list: ListRef, text: u32, hit: WordHit) -> Self {
-        Self {
-            pack: list.pack,
-            rule: list.rule,
-            text,
-            start: hit.start,
-            end: hit.end,
-            selection: list.selection,
-            word: hit.word,
-            channel: hit.channel,
-            obfuscated: hit.obfuscated,
-        }
-    }
-
-    /// Everything but how the word was recognised.
-    fn place(&self) -> (ListRef, u32, u32, u32, u32) {
-        let list = ListRef { pack: self.pack, rule: self.rule, selection: self.selection };
-        (list, self.text, self.start, self.end, self.word)
-    }
-
-    /// A hit of a pattern or validator.
-    fn found(at: RuleAt, selection: u32, word: u32, text: u32, found: Found, channel: Channel) -> Self {
-        let Found { start, end } = found;
-        Self { pack: at.pack, rule: at.rule, text, start, end, selection, word, channel, obfuscated: false }
-    }
-
-    fn rule(&self) -> RuleAt {
-        RuleAt { pack: self.pack, rule: self.rule }
-    }
-
-    fn describe(&self, rule: &Rule, message: &Message) -> Option<Hit> {
-        let selection = rule.selections.get(self.selection as usize)?;
-        Some(Hit {
-            word: selection.label(self.word)?,
-            word_index: self.word,
-            selection: selection.name.clone(),
-            field: message.all_texts().nth(self.text as usize)?.field.clone(),
-            start: self.start,
-            end: self.end,
-            channel: self.channel,
-            obfuscated: self.obfuscated,
-        })
-    }
-}
-
-/// Who takes part in a message, worked out once.
-struct Parties<'a> {
-    from: Side,
-    to: Vec<Side>,
-    person: Option<Account>,
-    labels: Option<&'a Entry>,
-    /// Without an accounts file labels are not checked.
-    labelled: bool,
-}
-
-impl<'a> Parties<'a> {
-    fn of(engine: &'a Engine, corp: &Corp, message: &Message) -> Self {
-        let accounts = engine.accounts.as_ref();
-        let entry = |id: &str| accounts.and_then(|accounts| accounts.get(corp, id));
-        let from = side(accounts, corp, &message.from);
-        let mut to: Vec<Side> = message.to.iter().map(|id| side(accounts, corp, id)).collect();
-        // Exports may lose the receivers; the archive's own msgid still says that outsiders take part.
-        if to.is_empty()
-            && from == Side::Employee
-            && message.msgid.as_deref().is_some_and(|id| id.ends_with("_external"))
-        {
-            to.push(Side::External);
-        }
-        let receivers = || message.to.iter().map(String::as_str);
-        // With a roster only its accounts are anybody's of the company.
-        let own = |id: &&str| is_own(accounts, corp, id);
-        let person = Some(message.from.as_str()).filter(own).or_else(|| receivers().find(own));
-        Self {
-            from,
-            to,
-            labels: person.and_then(entry),
-            person: person.map(|id| Account::new(corp, id)),
-            labelled: accounts.is_some(),
-        }
-    }
-
-    /// Labels of the person concerned.
-    fn labels(&self) -> &[String] {
-        self.labels.map(|entry| entry.labels.as_slice()).unwrap_or_default()
-    }
-
-    fn within(&self, scope: &Scope, message: &Message) -> bool {
-        ScopePart::ALL.into_iter().all(|part| self.meets(part, scope, message))
-    }
-
-    fn meets(&self, part: ScopePart, scope: &Scope, message: &Message) -> bool {
-        match part {
-            ScopePart::From => scope.from.is_empty() || scope.from.contains(&self.from),
-            ScopePart::To => scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)),
-            ScopePart::Types => scope.types.is_empty() || scope.types.contains(&message.msgtype),
-            ScopePart::Labels => {
-                let listed = || self.labels().iter().any(|label| scope.labels.contains(label));
-                !self.labelled || scope.labels.is_empty() || listed()
-            }
-            ScopePart::Chat => scope.chat.is_none_or(|chat| chat == Chat::of(message)),
-        }
-    }
-}
-
-/// An account of the roster is an employee, else the shape of the id decides.
-pub(crate) fn side(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> Side {
-    match accounts.and_then(|accounts| accounts.get(corp, id)) {
-        Some(_) => Side::Employee,
-        None => Side::of_id(id),
-    }
-}
-
-/// Whether an id may leave in clear as an account of the company: by the roster where there is one, else by its shape.
-pub(crate) fn is_own(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> bool {
-    match accounts {
-        Some(accounts) => accounts.get(corp, id).is_some(),
-        None => Side::of_id(id) == Side::Employee && userid_shaped(id),
-    }
 }
 
 fn list_refs(packs: &[Pack]) -> Vec<ListRef> {

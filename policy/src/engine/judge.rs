@@ -159,9 +159,10 @@ pub(super) enum Fate {
 }
 
 impl Case<'_> {
-    /// Drops hits that lie inside allowed phrases. Those of filters leave denials alone.
+    /// Drops hits that lie inside allowed phrases. Those of filters leave alone what does nothing but deny.
     fn drop_allowed(&self, number: u32, hits: &mut Vec<RawHit>) {
-        let denies = self.rule.condition.selections(true).contains(&(number as usize));
+        let stands = |negated: bool| self.rule.condition.selections(negated).contains(&(number as usize));
+        let denies = !self.phrases.is_empty() && stands(true) && !stands(false);
         self.allowed.drop_allowed(self.at, number, if denies { &[] } else { self.phrases }, hits);
     }
 }

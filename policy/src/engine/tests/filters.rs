@@ -167,3 +167,14 @@ fn phrases_count_in_what_messages_say_together() {
     let engine = filtered(vec![filter("except: { from: [li.na], words: [保本升级] }")], None);
     assert_eq!(engine.joined_hits(at, "保本升级", LAST_MS).len(), 1, "of one sender only");
 }
+
+/// A selection may ask in one alternative and deny in another.
+#[test]
+fn phrases_count_for_what_also_denies() {
+    let rule = "detection:\n  a: { words: [保本] }\n  b: { words: [稳赚] }\n  condition: a or b and not a";
+    let filters = vec![filter("except: { words: [保本升级] }")];
+    let engine = Engine::compile_filtered(vec![pack("p", rule)], filters, None).unwrap();
+    for (text, expected) in [("保本升级", 0), ("保本", 1), ("稳赚", 1), ("稳赚，保本升级", 1)] {
+        assert_eq!(evaluate(&engine, &sent(text)).len(), expected, "{text}");
+    }
+}

@@ -96,8 +96,9 @@ impl Shown<'_> {
             String::new()
         };
         let what = match rule.window {
+            // A phrase in one message counts there too.
+            None | Some("join") => lang.of("条消息", "messages"),
             Some(_) => lang.of("个时间窗口", "windows"),
-            None => lang.of("条消息", "messages"),
         };
         writeln!(out, "  {messages} {what} ({share}){change}")?;
         self.words(out, rule, paint, lang)?;

@@ -1,0 +1,82 @@
+//! Who takes part in a message.
+
+use super::Engine;
+use crate::accounts::{Accounts, Entry};
+use crate::explain::ScopePart;
+use crate::message::{Account, Corp, Message, Side, userid_shaped};
+use crate::rules::{Chat, Scope};
+
+/// Who takes part in a message, worked out once.
+pub(super) struct Parties<'a> {
+    pub(super) from: Side,
+    pub(super) to: Vec<Side>,
+    pub(super) person: Option<Account>,
+    pub(super) labels: Option<&'a Entry>,
+    /// Without an accounts file labels are not checked.
+    pub(super) labelled: bool,
+}
+
+impl<'a> Parties<'a> {
+    pub(super) fn of(engine: &'a Engine, corp: &Corp, message: &Message) -> Self {
+        let accounts = engine.accounts.as_ref();
+        let entry = |id: &str| accounts.and_then(|accounts| accounts.get(corp, id));
+        let from = side(accounts, corp, &message.from);
+        let mut to: Vec<Side> = message.to.iter().map(|id| side(accounts, corp, id)).collect();
+        // Exports may lose the receivers; the archive's own msgid still says that outsiders take part.
+        if to.is_empty()
+            && from == Side::Employee
+            && message.msgid.as_deref().is_some_and(|id| id.ends_with("_external"))
+        {
+            to.push(Side::External);
+        }
+        let receivers = || message.to.iter().map(String::as_str);
+        // With a roster only its accounts are anybody's of the company.
+        let own = |id: &&str| is_own(accounts, corp, id);
+        let person = Some(message.from.as_str()).filter(own).or_else(|| receivers().find(own));
+        Self {
+            from,
+            to,
+            labels: person.and_then(entry),
+            person: person.map(|id| Account::new(corp, id)),
+            labelled: accounts.is_some(),
+        }
+    }
+
+    /// Labels of the person concerned.
+    pub(super) fn labels(&self) -> &[String] {
+        self.labels.map(|entry| entry.labels.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn within(&self, scope: &Scope, message: &Message) -> bool {
+        ScopePart::ALL.into_iter().all(|part| self.meets(part, scope, message))
+    }
+
+    pub(super) fn meets(&self, part: ScopePart, scope: &Scope, message: &Message) -> bool {
+        match part {
+            ScopePart::From => scope.from.is_empty() || scope.from.contains(&self.from),
+            ScopePart::To => scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)),
+            ScopePart::Types => scope.types.is_empty() || scope.types.contains(&message.msgtype),
+            ScopePart::Labels => {
+                let listed = || self.labels().iter().any(|label| scope.labels.contains(label));
+                !self.labelled || scope.labels.is_empty() || listed()
+            }
+            ScopePart::Chat => scope.chat.is_none_or(|chat| chat == Chat::of(message)),
+        }
+    }
+}
+
+/// An account of the roster is an employee, else the shape of the id decides.
+pub(crate) fn side(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> Side {
+    match accounts.and_then(|accounts| accounts.get(corp, id)) {
+        Some(_) => Side::Employee,
+        None => Side::of_id(id),
+    }
+}
+
+/// Whether an id may leave in clear as an account of the company: by the roster where there is one, else by its shape.
+pub(crate) fn is_own(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> bool {
+    match accounts {
+        Some(accounts) => accounts.get(corp, id).is_some(),
+        None => Side::of_id(id) == Side::Employee && userid_shaped(id),
+    }
+}
