@@ -358,7 +358,7 @@ fn silence_is_told_by_the_folder_that_has_come_so_far() {
     agent.read("/b", &[Said { id: 1, minute: 100, to: 1, ..last() }], 99);
     agent.read("/a", &[ask(2, 0)], 99);
     agent.read("/a", &[Said { id: 3, minute: 2, own: true, to: 0, text: "您好" }, ask(4, 4)], 99);
-    agent.read("/a", &[Said { id: 5, minute: 6, to: 1, ..last() }], 99);
+    agent.read("/a", &[Said { id: 5, minute: 10, to: 1, ..last() }], 99);
     assert!(agent.findings().iter().all(|finding| finding.rule != "slow"), "{:#?}", agent.findings());
     agent.read("/a", &[Said { id: 6, minute: 60, to: 1, ..last() }], 99);
     assert!(agent.findings().iter().any(|finding| finding.rule == "slow"));
