@@ -16,7 +16,7 @@ use crate::validators::{Found, Validator, host_of, host_suffixes, is_excepted};
 /// Bytes of one text a regular expression looks at; a chat message has some thousand.
 const REGEX_TEXT_BYTES_MAX: usize = 256 << 10;
 /// Hits of one selection of patterns or validators in one message.
-const FOUND_HITS_MAX: usize = 1_000;
+const FOUND_HITS_MAX: usize = 20_000;
 
 pub(super) struct View<'a> {
     pub(super) message: &'a Message,
