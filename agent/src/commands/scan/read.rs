@@ -4,6 +4,7 @@
 //! channel holds little: a worker that is ahead waits. So memory is bounded and the result does not depend on the threads.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -20,7 +21,7 @@ use super::walk::{Export, SetAside};
 
 /// Longest line read, in bytes, as in the daemon.
 pub(in crate::commands) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Pieces of one export that wait to be told; each may hold a message as long as a line.
+/// Stretches of one export whose pieces wait to be told; each may be as long as the longest line.
 const WAITING_MAX: usize = 2;
 
 /// Identities of a run are compared with nobody's.
@@ -92,7 +93,7 @@ pub(in crate::commands) fn in_order<'e>(
         for export in exports {
             // A worker that fails closes its channel, and the scope passes the failure on.
             let Ok(pieces) = receivers.recv() else { break };
-            pieces.into_iter().try_for_each(|piece| told(export, piece))?;
+            pieces.into_iter().flatten().try_for_each(|piece| told(export, piece))?;
         }
         Ok(())
     })
@@ -101,10 +102,10 @@ pub(in crate::commands) fn in_order<'e>(
 /// Which export is next. Taking it and handing over its channel is one step, so that channels arrive in order.
 struct Queue {
     next: usize,
-    receivers: Sender<Receiver<Piece>>,
+    receivers: Sender<Receiver<Vec<Piece>>>,
 }
 
-fn take<'e>(queue: &Mutex<Queue>, exports: &'e [Export]) -> Option<(&'e Export, SyncSender<Piece>)> {
+fn take<'e>(queue: &Mutex<Queue>, exports: &'e [Export]) -> Option<(&'e Export, SyncSender<Vec<Piece>>)> {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let export = exports.get(queue.next)?;
     let (sender, receiver) = sync_channel(WAITING_MAX);
@@ -117,8 +118,9 @@ fn take<'e>(queue: &Mutex<Queue>, exports: &'e [Export]) -> Option<(&'e Export, 
 struct Unheard;
 
 impl Reader<'_> {
-    fn export(&self, export: &Export, sender: &SyncSender<Piece>) {
-        let mut sight = Sight { reader: self, scratch: Scratch::default(), end: End::default(), sender };
+    fn export(&self, export: &Export, sender: &SyncSender<Vec<Piece>>) {
+        let (scratch, end, pieces) = (Scratch::default(), End::default(), Vec::new());
+        let mut sight = Sight { reader: self, scratch, end, pieces, sender };
         match export.open() {
             Ok(input) => {
                 if sight.lines(Lines::new(input, LINE_BYTES_MAX, 0, None), &export.name).is_err() {
@@ -129,7 +131,7 @@ impl Reader<'_> {
             Err(aside) => sight.end.aside = Some(aside),
         }
         // Nobody to hear the end is nobody to miss it.
-        drop(sender.send(Piece::End(sight.end)));
+        drop(sender.send(vec![Piece::End(sight.end)]));
     }
 }
 
@@ -138,7 +140,9 @@ struct Sight<'a> {
     reader: &'a Reader<'a>,
     scratch: Scratch,
     end: End,
-    sender: &'a SyncSender<Piece>,
+    /// Of one stretch of lines, handed over together: each by itself would take longer than to find it.
+    pieces: Vec<Piece>,
+    sender: &'a SyncSender<Vec<Piece>>,
 }
 
 impl Sight<'_> {
@@ -148,8 +152,8 @@ impl Sight<'_> {
         loop {
             let last = match lines.bulk() {
                 Ok(None) => break,
-                Ok(Some(Line::Whole(lines))) => skim.lines(lines, &mut |line| self.line(line)).map(|()| false)?,
-                Ok(Some(Line::Unended(line))) => skim.lines(line, &mut |line| self.line(line)).map(|()| true)?,
+                Ok(Some(Line::Whole(lines))) => self.stretch(&mut skim, lines).map(|()| false)?,
+                Ok(Some(Line::Unended(line))) => self.stretch(&mut skim, line).map(|()| true)?,
                 Ok(Some(Line::TooLong)) => {
                     self.end.lines += 1;
                     self.end.defect("line_too_long");
@@ -172,17 +176,26 @@ impl Sight<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: Skimmed<'_>) -> Result<(), Unheard> {
+    /// Goes over some lines and hands over what came of them.
+    fn stretch(&mut self, skim: &mut Skim<'_>, lines: &[u8]) -> Result<(), Unheard> {
+        let Ok(()) = skim.lines(lines, &mut |line| {
+            self.line(line);
+            Ok::<(), Infallible>(())
+        });
+        if self.pieces.is_empty() {
+            return Ok(());
+        }
+        self.sender.send(std::mem::take(&mut self.pieces)).map_err(|_| Unheard)
+    }
+
+    fn line(&mut self, line: Skimmed<'_>) {
         self.end.lines += 1;
         match line {
-            Skimmed::Clean(clean) => {
-                self.count(clean.standing());
-                Ok(())
-            }
+            Skimmed::Clean(clean) => self.count(clean.standing()),
             Skimmed::Look(line) => {
                 let parsed = line.parse();
                 parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
-                parsed.message.map_or(Ok(()), |message| self.message(message))
+                parsed.message.into_iter().for_each(|message| self.message(message));
             }
         }
     }
@@ -194,7 +207,7 @@ impl Sight<'_> {
         }
     }
 
-    fn message(&mut self, message: Message) -> Result<(), Unheard> {
+    fn message(&mut self, message: Message) {
         let Reader { corp, engine, .. } = self.reader;
         self.count(engine.standing(corp, &message));
         // Out of scope there are none.
@@ -204,11 +217,11 @@ impl Sight<'_> {
         let msgtime = message.msgtime.filter(|msgtime| *msgtime <= self.reader.now_ms);
         self.end.newest_ms = self.end.newest_ms.max(msgtime);
         if findings.is_empty() && contributions.is_empty() {
-            return Ok(());
+            return;
         }
         let mid = mid(&NO_KEY, corp, &message);
         let evaluated = Evaluated { line: self.end.lines, mid, message, findings, contributions };
-        self.sender.send(Piece::Evaluated(Box::new(evaluated))).map_err(|_| Unheard)
+        self.pieces.push(Piece::Evaluated(Box::new(evaluated)));
     }
 }
 
