@@ -145,14 +145,8 @@ impl Pipeline {
             return;
         }
         let key = TenantKey(self.device.tenant_key);
-        let context = SummaryContext {
-            tenant: &self.device.tenant,
-            corp,
-            key: &key,
-            ceiling: self.ceiling,
-            accounts: self.engine.accounts(),
-        };
         let evaluated = self.engine.look(corp, &message, &key, &mut self.scratch);
+        let context = self.context(corp, &key);
         let summaries = evaluated.findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
         let added = (!evaluated.contributions.is_empty()).then(|| Added {
             facts: MessageFacts::of(&message, evaluated.person.as_ref(), &context),
@@ -202,20 +196,18 @@ impl Pipeline {
     /// What windows of a batch are judged and told under.
     fn under_windows<T>(&self, corp: &Corp, batch: &Batch, act: impl FnOnce(&WindowsUnder<'_>) -> T) -> T {
         let key = TenantKey(self.device.tenant_key);
-        let context = SummaryContext {
-            tenant: &self.device.tenant,
-            corp,
-            key: &key,
-            ceiling: self.ceiling,
-            accounts: self.engine.accounts(),
-        };
         act(&WindowsUnder {
             engine: &self.engine,
-            context,
+            context: self.context(corp, &key),
             made: batch.made,
             now_ms: batch.now_ms,
             horizon_ms: horizon_ms(batch.now_ms, self.config.horizon_days),
         })
+    }
+
+    fn context<'a>(&'a self, corp: &'a Corp, key: &'a TenantKey) -> SummaryContext<'a> {
+        let (tenant, accounts) = (&self.device.tenant, self.engine.accounts());
+        SummaryContext { tenant, corp, key, ceiling: self.ceiling, accounts }
     }
 
     fn set_aside(&self, row: &mut FileRow, mut now: FileRow, aside: Aside) -> Result<Outcome, StoreError> {

@@ -307,10 +307,9 @@ impl Engine {
     fn count(&self, hits: &[RawHit], counts: &mut Vec<u32>) {
         counts.clear();
         counts.resize(self.lists.len(), 0);
-        let of = |hit: &RawHit| ListRef { pack: hit.pack, rule: hit.rule, selection: hit.selection };
         for hit in hits {
             // Lists are numbered in order of pack, rule and selection.
-            let list = self.lists.binary_search_by_key(&of(hit), |list| *list);
+            let list = self.lists.binary_search(&hit.list());
             if let Some(count) = list.ok().and_then(|list| counts.get_mut(list)) {
                 *count += 1;
             }

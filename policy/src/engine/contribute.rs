@@ -58,12 +58,6 @@ impl Engine {
         evaluated
     }
 
-    /// Whether a rule has a window.
-    #[must_use]
-    pub fn has_windows(&self) -> bool {
-        self.windowed
-    }
-
     /// The rules that have a window.
     pub fn window_rules(&self) -> impl Iterator<Item = (RuleAt, &Pack, &Rule)> {
         let rules = plan::rules(&self.packs).filter(|(_, rule)| rule.window.is_some());

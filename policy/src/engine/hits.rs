@@ -49,10 +49,13 @@ impl RawHit {
         }
     }
 
+    pub(super) fn list(&self) -> ListRef {
+        ListRef { pack: self.pack, rule: self.rule, selection: self.selection }
+    }
+
     /// Everything but how the word was recognised.
     pub(super) fn place(&self) -> (ListRef, u32, u32, u32, u32) {
-        let list = ListRef { pack: self.pack, rule: self.rule, selection: self.selection };
-        (list, self.text, self.start, self.end, self.word)
+        (self.list(), self.text, self.start, self.end, self.word)
     }
 
     /// A hit of a pattern or validator.

@@ -33,11 +33,14 @@ pub(super) struct Verdict {
 /// Whether the rule holds, and by what.
 pub(super) fn judge(case: &Case<'_>) -> Option<Verdict> {
     let weighed = Weighed::of(case, look(case, false)?);
-    let asked = case.rule.windowed_selections().iter().copied();
-    weighed.condition_holds(case).then(|| Verdict {
-        reported: reported(case.rule, weighed.left()),
-        level: weighed.level(case.rule),
-        holding: asked.filter(|selection| weighed.holds(case, *selection, false)).collect(),
+    let windowed = case.rule.windowed_selections().iter().copied();
+    weighed.condition_holds(case).then(|| {
+        let asked = case.rule.condition.selections(false);
+        Verdict {
+            reported: reported(&asked, weighed.left()),
+            level: weighed.level(case.rule, &asked),
+            holding: windowed.filter(|selection| weighed.holds(case, *selection, false)).collect(),
+        }
     })
 }
 
@@ -55,7 +58,7 @@ pub(super) fn trace(case: &Case<'_>) -> Trace {
                 hits: weighed.fates(case, selection, &sights),
             })
             .collect(),
-        level: weighed.level(case.rule),
+        level: weighed.level(case.rule, &case.rule.condition.selections(false)),
     }
 }
 
@@ -95,11 +98,8 @@ impl Weighed {
     }
 
     /// A strong hit inside a weak one is not reported, but it is there.
-    fn level(&self, rule: &Rule) -> Level {
-        let selections = rule.condition.selections(false);
-        rule.level_by(
-            selections.iter().flat_map(|selection| self.left().of_selection(*selection)).map(|hit| hit.channel),
-        )
+    fn level(&self, rule: &Rule, asked: &[usize]) -> Level {
+        rule.level_by(asked.iter().flat_map(|selection| self.left().of_selection(*selection)).map(|hit| hit.channel))
     }
 
     fn condition_holds(&self, case: &Case<'_>) -> bool {
@@ -405,10 +405,8 @@ fn near_last(rule: &Rule) -> Vec<usize> {
 }
 
 /// Undenied hits of the selections the condition asks for, of nested ones of one selection the longest.
-fn reported(rule: &Rule, left: &Counted) -> Vec<RawHit> {
-    let selections = rule.condition.selections(false);
-    let mut hits: Vec<RawHit> =
-        selections.into_iter().flat_map(|selection| longest(left.of_selection(selection))).collect();
+fn reported(asked: &[usize], left: &Counted) -> Vec<RawHit> {
+    let mut hits: Vec<RawHit> = asked.iter().flat_map(|selection| longest(left.of_selection(*selection))).collect();
     hits.sort_unstable();
     hits
 }

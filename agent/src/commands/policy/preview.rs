@@ -125,9 +125,9 @@ impl PreviewArgs {
         })?;
         for found in windows.finish(engine) {
             let (mid, sample) = &*found.first;
-            let sample = sample.clone().of_window(&found.held);
-            let finding = engine.finding_of(found.rule, &found.held);
-            finding.into_iter().for_each(|finding| preview.found(*mid, sample.clone(), &finding, before, self));
+            if let Some(finding) = engine.finding_of(found.rule, &found.held) {
+                preview.found(*mid, sample.clone().of_window(&found.held), &finding, before, self);
+            }
         }
         bar.finish_and_clear();
         Ok(preview)

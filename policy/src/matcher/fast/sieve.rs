@@ -56,10 +56,10 @@ struct Table {
 }
 
 impl Table {
-    /// Whether letters of a text become syllables.
-    #[cold]
-    fn spells(&self, text: &str) -> bool {
-        self.spells.is_some_and(|spells| spells(text))
+    /// Whether the classes behind `begin` tell all of a text: not where its letters become syllables, or nobody can read them.
+    #[inline(always)]
+    fn tells<'t>(&self, out: &Buffer, begin: usize, text: impl FnOnce() -> Option<&'t str>) -> bool {
+        self.spells.is_none_or(|spells| !out.has_letter(begin) || text().is_some_and(|text| !spells(text)))
     }
 }
 
@@ -90,8 +90,8 @@ impl Found {
 }
 
 impl Sieve {
-    /// Builds the tables. Of equal patterns the lowest number counts, and [`ELSEWHERE`] if any has it. Patterns that [`Sieve::holds`] not are never found, but every text that has
-    /// their characters is told apart by [`Sieve::json`] and [`Sieve::text`].
+    /// Builds the tables. Of equal patterns the lowest number counts, and [`ELSEWHERE`] if any has it. Patterns that [`Sieve::holds`] not are
+    /// never found, but every text that has their characters is told apart by [`Sieve::json`] and [`Sieve::text`].
     pub(crate) fn build(ways: &[Way<'_>]) -> Self {
         let mut tables = Vec::new();
         let mut classes: Vec<u16> = Vec::new();
@@ -141,11 +141,9 @@ impl Sieve {
             let begin = out.len();
             let decoded = decode::text::<WRITTEN>(&table.classes, bytes, at, out)?;
             end = Some(decoded.end);
-            if table.spells.is_some() && out.has_letter(begin) {
-                let text = bytes.get(at..decoded.end).and_then(|text| std::str::from_utf8(text).ok());
-                // Escapes are rare where letters are, and not read here.
-                (!text?.contains('\\') && !table.spells(text?)).then_some(())?;
-            }
+            // Escapes are rare where letters are, and not read here.
+            let written = || std::str::from_utf8(bytes.get(at..decoded.end)?).ok().filter(|text| !text.contains('\\'));
+            table.tells(out, begin, written).then_some(())?;
         }
         end
     }
@@ -157,7 +155,7 @@ impl Sieve {
             let begin = out.len();
             let decoded = decode::text::<PLAIN>(&table.classes, text.as_bytes(), 0, out)?;
             runs |= way == 0 && decoded.runs;
-            (!out.has_letter(begin) || !table.spells(text)).then_some(())?;
+            table.tells(out, begin, || Some(text)).then_some(())?;
         }
         Some(runs)
     }
