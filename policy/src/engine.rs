@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::accounts::Accounts;
 use crate::filters::Filter;
 use crate::identity::{PackDigest, Parts, PolicyDigest};
-use crate::matcher::{Channel, FastMatcher, MatchScratch, Matcher, MatcherError, Sieve, WordList};
+use crate::matcher::{Channel, FastMatcher, MatchScratch, MatcherError, Sieve, Told, WordList};
 use crate::message::{Account, Corp, Message, Side};
 use crate::rules::{Disclose, Kind, Level, Pack, Rule, Status};
 use crate::skim::Watch;
@@ -250,7 +250,10 @@ impl Engine {
 
     /// The rules that hold for a message by itself, in order of pack and rule; none unless its standing is [`Standing::Evaluate`].
     pub fn evaluate(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
-        let mut findings = self.holding(corp, message, scratch);
+        if self.standing(corp, message) != Standing::Evaluate {
+            return Vec::new();
+        }
+        let mut findings = self.holding(corp, message, &mut std::iter::empty(), scratch);
         if self.windowed {
             findings.retain(|finding| self.is_single(finding.at));
         }
@@ -258,13 +261,16 @@ impl Engine {
         findings
     }
 
-    /// The rules whose condition holds for a message, those with a window among them. Its hits stay in `scratch`.
-    pub(crate) fn holding(&self, corp: &Corp, message: &Message, scratch: &mut Scratch) -> Vec<Finding> {
-        scratch.hits.clear();
-        if self.standing(corp, message) != Standing::Evaluate {
-            return Vec::new();
-        }
-        let capped = self.collect(message, scratch);
+    /// The rules whose condition holds for a message, whoever takes part, those with a window among them. Its hits stay in `scratch`. `told` is what
+    /// the sieve has told of its texts, as far as it has.
+    fn holding(
+        &self,
+        corp: &Corp,
+        message: &Message,
+        told: &mut dyn Iterator<Item = Told<'_>>,
+        scratch: &mut Scratch,
+    ) -> Vec<Finding> {
+        let capped = self.collect(message, told, scratch);
         self.choose(message, scratch);
         if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) }
     }
@@ -276,12 +282,12 @@ impl Engine {
     }
 
     /// Finds all words in all texts. Returns whether hits were left out.
-    fn collect(&self, message: &Message, scratch: &mut Scratch) -> bool {
+    fn collect(&self, message: &Message, told: &mut dyn Iterator<Item = Told<'_>>, scratch: &mut Scratch) -> bool {
         let Scratch { matcher: buffers, hits, counts, .. } = scratch;
         hits.clear();
         let (mut seen, mut capped) = (0, false);
         for (text, index) in message.all_texts().zip(0_u32..) {
-            self.matcher.find(&text.text, buffers, &mut |hit| {
+            self.matcher.find_in(&text.text, told.next(), buffers, &mut |hit| {
                 let Some(list) = self.lists.get(hit.list as usize) else { return ControlFlow::Continue(()) };
                 seen += 1;
                 if hits.len() < MESSAGE_HITS_MAX {

@@ -21,8 +21,7 @@ mod splits;
 mod words;
 
 pub use fast::FastMatcher;
-use fast::Found;
-pub(crate) use fast::{Buffer, Reasons, Sieve, escape, written};
+pub(crate) use fast::{Buffer, Decoded, Found, Reasons, Sieve, Told, escape, written};
 pub use plain::PlainMatcher;
 
 /// A list of words that are found the same way. Its number in the slice given to the matcher is its list id.
@@ -91,7 +90,6 @@ pub struct MatchScratch {
     folded: Folded,
     plain: Folded,
     classes: Buffer,
-    found: Vec<Found>,
 }
 
 /// Finds words in texts.
@@ -186,18 +184,12 @@ impl std::fmt::Display for Channel {
     }
 }
 
-/// Places a reused buffer keeps room for.
-const KEPT_PLACES_MAX: usize = 4_096;
-
 impl MatchScratch {
     /// Gives back the memory a very long text took.
     pub(crate) fn release(&mut self) {
         self.folded.release();
         self.plain.release();
         self.classes.release();
-        if self.found.capacity() > KEPT_PLACES_MAX {
-            self.found = Vec::new();
-        }
     }
 }
 

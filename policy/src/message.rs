@@ -254,13 +254,14 @@ impl Side {
         if id.is_empty() {
             return Self::Unknown;
         }
+        let [first, second, ..] = *id.as_bytes() else { return Self::Employee };
         if !generated(id) {
             return Self::Employee;
         }
-        match lower(id).as_bytes() {
-            [b'w', b'm' | b'o', ..] => Self::External,
-            [b'w', b'b', ..] => Self::Robot,
-            [b'w', b'k' | b'r', ..] => Self::Unknown,
+        match [first, second].map(|byte| byte.to_ascii_lowercase()) {
+            [b'w', b'm' | b'o'] => Self::External,
+            [b'w', b'b'] => Self::Robot,
+            [b'w', b'k' | b'r'] => Self::Unknown,
             _ => Self::Employee,
         }
     }

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use character::Usual;
 pub(crate) use character::{Step, fold, is_chinese_numeral};
 
 mod character;
@@ -109,7 +110,12 @@ impl Folded {
     pub fn fold(&mut self, text: &str, normalisation: Normalisation, symbols: &[char]) {
         self.clear();
         let mut seen = Seen::default();
+        let usual = Usual::of(normalisation, symbols);
         for (at, original) in (0..).zip(text.chars()) {
+            if let Some(folded) = usual.as_ref().and_then(|usual| usual.kept(original)) {
+                self.push(folded, seen.at(original, at..at + 1), normalisation.repeats);
+                continue;
+            }
             match fold(original, normalisation, symbols) {
                 Step::Keep(folded) => self.push(folded, seen.at(original, at..at + 1), normalisation.repeats),
                 Step::Several(several) => {

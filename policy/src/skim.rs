@@ -3,7 +3,7 @@
 //! Parsing a line and evaluating its message is right and takes two microseconds. Most lines of an export are written alike, have no defect and no word of
 //! any list in them; for those the answer is known without either. The skim reads such a line by its **shape** (the bytes between its values,
 //! learned from the file), takes its texts through the sieve of the matcher, and says [`Skimmed::Clean`]. Everything else is
-//! [`Skimmed::Look`]: the caller parses and evaluates the line as if there were no skim.
+//! [`Skimmed::Look`]: the line is parsed and evaluated as if there were no skim.
 //!
 //! ```text
 //! chunk ─► shape ─► envelope (byte ranges)
@@ -15,12 +15,14 @@
 //!
 //! ```
 //! use watchpost_policy::engine::{Engine, Scratch, Standing};
+//! use watchpost_policy::identity::TenantKey;
 //! use watchpost_policy::message::Corp;
 //! use watchpost_policy::skim::{Skim, Skimmed};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::compile(watchpost_policy::packs::builtin().unwrap_or_default(), None)?;
 //! let corp = Corp::new("ww1");
+//! let key = TenantKey([0; 32]);
 //! let (mut scratch, mut messages, mut findings) = (Scratch::default(), 0, 0);
 //! let mut skim = Skim::new(&engine, &corp);
 //! let chunk = b"{\"msgid\":\"1\"}\nwhole lines only\n";
@@ -28,10 +30,9 @@
 //!     match line {
 //!         Skimmed::Clean(clean) => messages += usize::from(clean.standing() == Standing::Evaluate),
 //!         Skimmed::Look(line) => {
-//!             if let Some(message) = line.parse().message {
-//!                 messages += usize::from(engine.standing(&corp, &message) == Standing::Evaluate);
-//!                 findings += engine.evaluate(&corp, &message, &mut scratch).len();
-//!             }
+//!             let looked = line.look(&engine, &corp, &key, &mut scratch);
+//!             messages += usize::from(looked.standing == Some(Standing::Evaluate));
+//!             findings += looked.evaluated.findings.len();
 //!         }
 //!     }
 //!     Ok::<(), std::io::Error>(())
@@ -40,8 +41,10 @@
 //! # }
 //! ```
 
+use std::ops::ControlFlow;
+
 use crate::engine::{Engine, Standing};
-use crate::matcher::{Buffer, Sieve, written};
+use crate::matcher::{Buffer, Decoded, Found, Sieve, written};
 use crate::message::Corp;
 
 mod learn;
@@ -50,7 +53,7 @@ mod shape;
 mod values;
 mod watch;
 
-pub use line::{Clean, Look, Skimmed};
+pub use line::{Clean, Look, Looked, Skimmed};
 use line::{Place, Read};
 use shape::{Shapes, Span, Texts, Values};
 pub(crate) use watch::Watch;
@@ -60,6 +63,8 @@ use watch::{Glance, OfType};
 const BATCH: usize = 8 * 1024;
 /// Lines gathered at most: a file of pictures has no classes.
 const LINES: usize = 1024;
+/// Patterns remembered of a batch. Ordinary text has some hundred; beyond these every line is looked at.
+const FOUND_MAX: usize = 16 * 1024;
 /// Bytes of one text; a longer one is looked at. Far less than parsing reads of a message, so that is never too much.
 const TEXT_BYTES_MAX: usize = 48 * 1024;
 /// Lines of no known shape that are learned from before the skim gives up on them…
@@ -87,7 +92,7 @@ struct Batch {
     receivers: Vec<Span>,
     texts: Vec<Place>,
     classes: Buffer,
-    places: Vec<u32>,
+    found: Vec<Found>,
 }
 
 /// A line that waits, in order.
@@ -118,7 +123,7 @@ impl<'e> Skim<'e> {
             receivers: Vec::with_capacity(LINES),
             texts: Vec::with_capacity(LINES),
             classes: Buffer::new(BATCH + TEXT_BYTES_MAX),
-            places: Vec::new(),
+            found: Vec::new(),
         };
         Self {
             engine,
@@ -210,27 +215,27 @@ impl<'e> Skim<'e> {
     /// Lets the gate go over the batch and hands its lines over.
     fn flush<E>(&mut self, chunk: &[u8], sink: &mut impl FnMut(Skimmed<'_>) -> Result<(), E>) -> Result<(), E> {
         let batch = &mut self.batch;
-        self.engine.sieve().places(&mut batch.classes, &mut batch.places, |pattern| self.watch.words.has(pattern));
-        let mut places = batch.places.iter().copied().peekable();
+        let told_end = batch.sieve(self.engine.sieve());
+        let mut rest = &batch.found[..];
         let mut texts_begin = 0;
         let mut result = Ok(());
         for line in &batch.lines {
-            let mut found = false;
-            while places.next_if(|place| *place < line.classes_end).is_some() {
-                found = true;
-            }
+            let found;
+            (found, rest) = rest.split_at(rest.iter().take_while(|found| found.place() < line.classes_end).count());
+            let found = (line.classes_end <= told_end).then_some(found);
+            let has_reason = found.is_none_or(|found| found.iter().any(|found| self.watch.words.has(found.number())));
             let texts = batch.texts.get(texts_begin..line.texts_end as usize).unwrap_or_default();
             texts_begin = line.texts_end as usize;
             let read =
                 line.values.as_ref().and_then(|values| Read::new(chunk, values, &batch.receivers, texts, &self.shapes));
             let standing = read.map(|read| self.engine.standing_among(&self.corp, read.parties()));
             // Out of scope nothing is found, whatever the gate says.
-            let look = line.look || found && standing == Some(Standing::Evaluate);
+            let look = line.look || has_reason && standing == Some(Standing::Evaluate);
             result = match (read, standing) {
                 (Some(read), Some(standing)) if !look => sink(Skimmed::Clean(Clean::new(read, standing))),
                 _ => {
                     let bytes = chunk.get(line.span.0 as usize..line.span.1 as usize).unwrap_or_default();
-                    sink(Skimmed::Look(Look::new(bytes, read)))
+                    sink(Skimmed::Look(Look::new(bytes, read, found)))
                 }
             };
             if result.is_err() {
@@ -242,6 +247,23 @@ impl<'e> Skim<'e> {
         batch.texts.clear();
         batch.classes.truncate(0);
         result
+    }
+}
+
+impl Batch {
+    /// Finds all patterns, and says up to where those are all.
+    fn sieve(&mut self, sieve: &Sieve) -> u32 {
+        self.found.clear();
+        let mut end = u32::MAX;
+        let _ = sieve.patterns(&mut self.classes, |found| {
+            if self.found.len() < FOUND_MAX {
+                self.found.push(found);
+                return ControlFlow::Continue(());
+            }
+            end = found.place();
+            ControlFlow::Break(())
+        });
+        end
     }
 }
 
@@ -259,9 +281,10 @@ impl Sieved<'_> {
     #[inline(always)]
     fn text<const WRITTEN: u8>(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
-        let end = self.sieve.json::<WRITTEN>(bytes, at, self.classes)?;
+        let classes = self.classes.len() as u32;
+        let Decoded { end, runs } = self.sieve.json::<WRITTEN>(bytes, at, self.classes)?;
         let nested = WRITTEN == written::NESTED;
-        self.texts.push(Place { span: (at as u32, end as u32), nested });
+        self.texts.push(Place { span: (at as u32, end as u32), nested, classes, runs });
         // What is escaped twice is not glanced at.
         let stops = |glance: &Glance| {
             nested && bytes.get(at..end).is_none_or(|text| text.contains(&b'\\')) || glance.stops_at(bytes, at, end)

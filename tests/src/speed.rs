@@ -16,10 +16,11 @@ use daachorse::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBu
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 use watchpost_policy::engine::{Engine, Finding, Scratch};
+use watchpost_policy::identity::TenantKey;
 use watchpost_policy::matcher::{FastMatcher, WordList, WordOptions};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::normalise::{Folded, Normalisation};
-use watchpost_policy::parse::{Parsed, parse_line};
+use watchpost_policy::parse::parse_line;
 use watchpost_policy::rules::Pack;
 use watchpost_policy::skim::{Skim, Skimmed};
 
@@ -213,6 +214,9 @@ impl Grepped {
     }
 }
 
+/// Nothing keyed is kept.
+const NO_KEY: TenantKey = TenantKey([0; 32]);
+
 fn engine(words: &[String]) -> anyhow::Result<Engine> {
     let pack = crate::words_pack("words.txt");
     let files = BTreeMap::from([("words.txt".to_owned(), (words.join("\n") + "\n").into_bytes())]);
@@ -225,7 +229,7 @@ fn engine(words: &[String]) -> anyhow::Result<Engine> {
 fn whole_job(engine: &Engine, lines: &Lines) -> usize {
     let corp = Corp::new("ww1");
     let mut skim = Skim::new(engine, &corp);
-    let mut kept = Kept::new(engine, &corp);
+    let (mut kept, mut scratch) = (Kept::default(), Scratch::default());
     let mut rest = &lines.bytes[..];
     while !rest.is_empty() {
         let room = &rest[..rest.len().min(CHUNK_BYTES)];
@@ -235,7 +239,10 @@ fn whole_job(engine: &Engine, lines: &Lines) -> usize {
         let Ok(()) = skim.lines(chunk, &mut |line| {
             match line {
                 Skimmed::Clean(clean) => _ = black_box(clean.standing()),
-                Skimmed::Look(line) => kept.parsed(line.parse()),
+                Skimmed::Look(line) => {
+                    let looked = line.look(engine, &corp, &NO_KEY, &mut scratch);
+                    kept.keep(looked.parsed.message, looked.evaluated.findings);
+                }
             }
             Ok::<(), std::convert::Infallible>(())
         });
@@ -245,31 +252,26 @@ fn whole_job(engine: &Engine, lines: &Lines) -> usize {
 
 fn every_line(engine: &Engine, lines: &Lines) -> usize {
     let corp = Corp::new("ww1");
-    let mut kept = Kept::new(engine, &corp);
-    lines.each().for_each(|line| kept.parsed(parse_line(line)));
+    let (mut kept, mut scratch) = (Kept::default(), Scratch::default());
+    for message in lines.each().filter_map(|line| parse_line(line).message) {
+        let findings = engine.evaluate(&corp, &message, &mut scratch);
+        kept.keep(Some(message), findings);
+    }
     kept.findings
 }
 
-/// Parses, evaluates and keeps what is found.
-struct Kept<'a> {
-    engine: &'a Engine,
-    corp: &'a Corp,
-    scratch: Scratch,
+/// Keeps what is found.
+#[derive(Default)]
+struct Kept {
     last: Option<(Message, Vec<Finding>)>,
     findings: usize,
 }
 
-impl<'a> Kept<'a> {
-    fn new(engine: &'a Engine, corp: &'a Corp) -> Self {
-        Self { engine, corp, scratch: Scratch::default(), last: None, findings: 0 }
-    }
-
-    fn parsed(&mut self, parsed: Parsed) {
-        let Some(message) = parsed.message else { return };
-        let findings = self.engine.evaluate(self.corp, &message, &mut self.scratch);
+impl Kept {
+    fn keep(&mut self, message: Option<Message>, findings: Vec<Finding>) {
         if !findings.is_empty() {
             self.findings += findings.len();
-            self.last = black_box(Some((message, findings)));
+            self.last = black_box(message.map(|message| (message, findings)));
         }
     }
 }

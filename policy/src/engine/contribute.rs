@@ -5,6 +5,7 @@ use super::view::View;
 use super::{AllowHits, Engine, Finding, HITS_MAX, Hit, Parties, RawHit, RuleAt, Scratch, Standing};
 use super::{finding_of, of_rule, plan};
 use crate::identity::{Parts, TenantKey, mid, value_digest};
+use crate::matcher::Told;
 use crate::message::{Account, Action, Corp, Extras, FileInfo, Message, Side, Text, lower};
 use crate::rules::{Chat, Pack, Rule};
 use crate::windows::{ANSWER, ASK, By, Contribution, Distinct, GroupKey, Held, JOINED_FIELD, Kind, ShortMid, Window};
@@ -40,10 +41,22 @@ impl Engine {
     /// The rules that hold for a message by itself, and what it adds to the windows of others. `key` is the tenant's, for the identity of
     /// the message and of its groups.
     pub fn look(&self, corp: &Corp, message: &Message, key: &TenantKey, scratch: &mut Scratch) -> Evaluated {
-        if !self.windowed || self.standing(corp, message) != Standing::Evaluate {
-            return Evaluated { findings: self.evaluate(corp, message, scratch), ..Evaluated::default() };
+        self.look_told(corp, message, key, &mut std::iter::empty(), scratch)
+    }
+
+    /// As [`Engine::look`], where the sieve has told of the message's texts before.
+    pub(crate) fn look_told(
+        &self,
+        corp: &Corp,
+        message: &Message,
+        key: &TenantKey,
+        told: &mut dyn Iterator<Item = Told<'_>>,
+        scratch: &mut Scratch,
+    ) -> Evaluated {
+        if self.standing(corp, message) != Standing::Evaluate {
+            return Evaluated::default();
         }
-        let mut findings = self.holding(corp, message, scratch);
+        let mut findings = self.holding(corp, message, told, scratch);
         let evaluated = if self.every.is_empty() && findings.iter().all(|finding| self.window(finding.at).is_none()) {
             Evaluated { findings, ..Evaluated::default() }
         } else {
@@ -94,7 +107,7 @@ impl Engine {
         let corp = Corp::new("");
         let message = text_message(text);
         let mut scratch = Scratch::default();
-        self.collect(&message, &mut scratch);
+        self.collect(&message, &mut std::iter::empty(), &mut scratch);
         scratch.order();
         let parties = Parties::of(self, &corp, &message);
         let view = View::new(&message, &parties);

@@ -414,6 +414,9 @@ fn reported(asked: &[usize], left: &Counted) -> Vec<RawHit> {
 /// Hits of one selection that lie inside no other of them; of those in the same place the first.
 fn longest(hits: &[RawHit]) -> Vec<RawHit> {
     let mut sorted: Vec<RawHit> = hits.to_vec();
+    if sorted.len() < 2 {
+        return sorted;
+    }
     sorted.sort_by_key(|hit| (hit.text, hit.start, std::cmp::Reverse(hit.end), hit.channel, hit.word));
     let mut reach = None;
     sorted.retain(|hit| {

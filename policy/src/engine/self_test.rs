@@ -45,7 +45,7 @@ pub fn explain_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> Option<Exp
 fn run_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> TestOutcome {
     let message = test_message(test);
     // Of a rule with a window a test says which messages it is about.
-    let findings = engine.holding(&Corp::new("test"), &message, &mut Scratch::default());
+    let findings = engine.holding(&Corp::new("test"), &message, &mut std::iter::empty(), &mut Scratch::default());
     TestOutcome {
         rule: rule.id.clone(),
         test: test.clone(),

@@ -15,7 +15,7 @@ impl Engine {
     #[must_use]
     pub fn explain(&self, corp: &Corp, message: &Message, wanted: &dyn Fn(&Pack, &Rule) -> bool) -> Explanation {
         let mut scratch = Scratch::default();
-        self.collect(message, &mut scratch);
+        self.collect(message, &mut std::iter::empty(), &mut scratch);
         scratch.order();
         let parties = Parties::of(self, corp, message);
         let view = View::new(message, &parties);

@@ -29,7 +29,7 @@ mod sieve;
 mod trie;
 
 pub(crate) use classes::Folding;
-pub(crate) use decode::{Buffer, escape, written};
+pub(crate) use decode::{Buffer, Decoded, escape, written};
 use sieve::ELSEWHERE;
 use sieve::Patterns;
 pub(crate) use sieve::{Found, Sieve};
@@ -108,60 +108,119 @@ impl FastMatcher {
         scratch: &mut MatchScratch,
         sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let MatchScratch { folded, classes, found, .. } = scratch;
+        let MatchScratch { folded, classes, .. } = scratch;
         folded.fold(text, Normalisation::default(), &[]);
         self.rest.find(&self.words, folded, sink)?;
         classes.truncate(0);
         // Folded text without runs has no noise and no repeats left: places in the buffer are numbers of folded characters.
         self.sieve.folded(folded.text(), classes);
-        self.sieve.patterns(classes, found);
-        for found in found {
-            self.words.verify(found.pattern(), folded, found.range(), sink)?;
-        }
-        self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
+        self.sieve.patterns(classes, |found| self.words.verify(found.pattern(), folded, found.range_from(0), sink))?;
+        self.find_elsewhere(text, scratch, sink)
     }
 
-    /// Every hit in a text in which the sieve found patterns, and no character of a word is repeated: places of the first way are numbers of
-    /// occurrences.
-    fn find_where_found(
+    /// Every hit in a text that went through the sieve.
+    fn find_anywhere(
         &self,
         text: &str,
         scratch: &mut MatchScratch,
         sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let MatchScratch { folded, found, .. } = scratch;
-        folded.fold(text, Normalisation::default(), &[]);
-        let mut elsewhere = false;
-        for found in found {
-            elsewhere |= found.elsewhere();
-            let occurrences = found.range();
-            if let Some(first) = folded.char_from(occurrences.start) {
-                self.words.verify(found.pattern(), folded, first..first + occurrences.len(), sink)?;
-            }
+        let MatchScratch { folded, classes, .. } = scratch;
+        classes.clear(text.len());
+        let Some(Decoded { runs, .. }) = self.sieve.text(text, classes) else {
+            return self.find_everywhere(text, scratch, sink);
+        };
+        if runs {
+            let any = self.sieve.patterns(classes, |_| ControlFlow::Break(())).is_break();
+            return if any { self.find_everywhere(text, scratch, sink) } else { ControlFlow::Continue(()) };
         }
-        if !elsewhere {
-            return ControlFlow::Continue(());
-        }
+        let mut verify = Verify::new(&self.words, text, folded);
+        self.sieve.patterns(classes, |found| verify.word(found, 0, sink))?;
+        if verify.elsewhere { self.find_elsewhere(text, scratch, sink) } else { ControlFlow::Continue(()) }
+    }
+
+    fn find_elsewhere(
+        &self,
+        text: &str,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         self.elsewhere.iter().try_for_each(|group| group.find(text, scratch, sink))
+    }
+
+    /// Every hit in a text in which a sieve has found patterns before.
+    fn find_told(
+        &self,
+        text: &str,
+        told: Told<'_>,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if told.runs && !told.found.is_empty() {
+            return self.find_everywhere(text, scratch, sink);
+        }
+        let mut verify = Verify::new(&self.words, text, &mut scratch.folded);
+        told.found.iter().try_for_each(|found| verify.word(*found, told.begin, sink))?;
+        if verify.elsewhere { self.find_elsewhere(text, scratch, sink) } else { ControlFlow::Continue(()) }
+    }
+
+    /// As [`Matcher::find`], for a text that went through the sieve of this matcher before.
+    pub(crate) fn find_in(
+        &self,
+        text: &str,
+        told: Option<Told<'_>>,
+        scratch: &mut MatchScratch,
+        sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>,
+    ) {
+        // A sink that breaks is the caller's own end.
+        let _ = match told {
+            Some(told) => self.find_told(text, told, scratch, sink),
+            None => self.find_anywhere(text, scratch, sink),
+        };
     }
 }
 
 impl Matcher for FastMatcher {
     fn find(&self, text: &str, scratch: &mut MatchScratch, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) {
-        let MatchScratch { classes, found, .. } = scratch;
-        classes.clear(text.len());
-        let told = self.sieve.text(text, classes);
-        if told.is_some() {
-            self.sieve.patterns(classes, found);
-            if found.is_empty() {
-                return;
-            }
+        self.find_in(text, None, scratch, sink);
+    }
+}
+
+/// What the sieve has told of a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// The patterns in it, in order.
+    pub(crate) found: &'a [Found],
+    /// Where its classes begin.
+    pub(crate) begin: u32,
+    /// Whether a character of a word is repeated in it.
+    pub(crate) runs: bool,
+}
+
+/// Looks whether patterns are words, in a text in which no character of a word is repeated: places of the first way are numbers of occurrences.
+struct Verify<'a> {
+    words: &'a Words,
+    text: &'a str,
+    folded: &'a mut Folded,
+    is_folded: bool,
+    /// Whether a pattern is one of another way of folding too.
+    elsewhere: bool,
+}
+
+impl<'a> Verify<'a> {
+    fn new(words: &'a Words, text: &'a str, folded: &'a mut Folded) -> Self {
+        Self { words, text, folded, is_folded: false, elsewhere: false }
+    }
+
+    fn word(&mut self, found: Found, begin: u32, sink: &mut dyn FnMut(WordHit) -> ControlFlow<()>) -> ControlFlow<()> {
+        if !self.is_folded {
+            self.folded.fold(self.text, Normalisation::default(), &[]);
+            self.is_folded = true;
         }
-        // A sink that breaks is the caller's own end.
-        let _ = match told {
-            Some(runs) if !runs => self.find_where_found(text, scratch, sink),
-            _ => self.find_everywhere(text, scratch, sink),
-        };
+        self.elsewhere |= found.elsewhere();
+        let occurrences = found.range_from(begin);
+        let Some(first) = self.folded.char_from(occurrences.start) else { return ControlFlow::Continue(()) };
+        self.words.verify(found.pattern(), self.folded, first..first + occurrences.len(), sink)
     }
 }
 

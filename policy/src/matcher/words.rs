@@ -325,7 +325,9 @@ fn is_one_word(left: &Occurrence, right: &Occurrence) -> bool {
 /// Whether every Chinese numeral of the text may stand for the digit its author wrote: only in a number.
 fn numerals_fit(folded: &Folded, chars: Range<usize>, place: &Place, spelling: &[Spelled]) -> bool {
     let stands_in = |occurrence: &Occurrence, spelled: Spelled| {
-        is_chinese_numeral(occurrence.original) && is_plain_digit(spelled.original())
+        occurrence.folded.is_ascii_digit()
+            && is_chinese_numeral(occurrence.original)
+            && is_plain_digit(spelled.original())
     };
     !pairs(folded, chars, place, spelling).any(|(occurrence, spelled)| stands_in(occurrence, spelled))
         || is_number(folded, place, spelling)

@@ -25,12 +25,32 @@ pub(crate) fn fold(c: char, normalisation: Normalisation, symbols: &[char]) -> S
     if symbols.contains(&c) {
         return Step::Keep(c);
     }
-    // Repeats are no matter of single characters.
-    let by_table = Normalisation { repeats: true, ..normalisation } == Normalisation::default();
-    if by_table { by_default(c) } else { normalisation.step(c) }
+    if is_default(normalisation) { by_default(c) } else { normalisation.step(c) }
 }
 
-/// The folding that is on by default, by table: nearly all text is folded this way.
+/// Repeats are no matter of single characters.
+fn is_default(normalisation: Normalisation) -> bool {
+    Normalisation { repeats: true, ..normalisation } == Normalisation::default()
+}
+
+/// The short way for nearly all characters of nearly all texts: those of which the folding that is on by default keeps one.
+pub(crate) struct Usual(&'static [u16]);
+
+impl Usual {
+    /// For the folding that is on by default, and no other.
+    pub(crate) fn of(normalisation: Normalisation, symbols: &[char]) -> Option<Self> {
+        (is_default(normalisation) && symbols.is_empty()).then(|| Self(DEFAULT.get_or_init(default_table)))
+    }
+
+    /// The one character kept; `None` when it takes [`fold`] to tell.
+    #[inline(always)]
+    pub(crate) fn kept(&self, c: char) -> Option<char> {
+        let folded = self.0.get(u32::from(c) as usize).copied().filter(|folded| *folded > OTHER)?;
+        char::from_u32(u32::from(folded))
+    }
+}
+
+/// The folding that is on by default, by table.
 fn by_default(c: char) -> Step {
     let Ok(unit) = u16::try_from(u32::from(c)) else { return beyond_bmp(c) };
     match DEFAULT.get_or_init(default_table).get(usize::from(unit)).copied() {
@@ -49,7 +69,7 @@ fn beyond_bmp(c: char) -> Step {
 /// Nothing folds to something that folds further more often than twice; a test looks at every character.
 const SPELL_ROUNDS_MAX: usize = 3;
 
-/// By code point of the basic plane: the folded character, or one of these. None of them is the folding of anything.
+/// By code point of the basic plane: the folded character, or one of these. None of them is the folding of anything; [`OTHER`] is the greatest.
 static DEFAULT: OnceLock<Vec<u16>> = OnceLock::new();
 const NOISE: u16 = 0;
 const HIDDEN: u16 = 1;

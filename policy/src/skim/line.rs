@@ -2,8 +2,10 @@
 
 use super::learn;
 use super::shape::{Kind, Shapes, Span, Values};
-use crate::engine::Standing;
-use crate::message::{Extras, Message, Text};
+use crate::engine::{Engine, Evaluated, Scratch, Standing};
+use crate::identity::TenantKey;
+use crate::matcher::{Found, Told};
+use crate::message::{Corp, Extras, Message, Text};
 use crate::parse::{Parsed, parse_line};
 
 /// One line of a chunk.
@@ -20,6 +22,19 @@ pub enum Skimmed<'a> {
 pub struct Look<'a> {
     bytes: &'a [u8],
     read: Option<Read<'a>>,
+    /// The patterns in its texts, where it was read and the sieve has told all of them.
+    found: Option<&'a [Found]>,
+}
+
+/// What a line comes to that was looked at.
+#[derive(Debug)]
+pub struct Looked {
+    /// As [`parse_line`] of its bytes.
+    pub parsed: Parsed,
+    /// The standing of the message, if it is one.
+    pub standing: Option<Standing>,
+    /// As [`Engine::look`] at the message.
+    pub evaluated: Evaluated,
 }
 
 /// The envelope of a message in which nothing is found.
@@ -45,11 +60,15 @@ pub(super) struct Place {
     pub(super) span: Span,
     /// Whether it stands in a string in a string.
     pub(super) nested: bool,
+    /// Where its classes begin.
+    pub(super) classes: u32,
+    /// Whether a character of a word is repeated in it.
+    pub(super) runs: bool,
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(bytes: &'a [u8], read: Option<Read<'a>>) -> Self {
-        Self { bytes, read }
+    pub(super) fn new(bytes: &'a [u8], read: Option<Read<'a>>, found: Option<&'a [Found]>) -> Self {
+        Self { bytes, read, found }
     }
 
     /// The line without its line feed.
@@ -58,13 +77,19 @@ impl<'a> Look<'a> {
         self.bytes
     }
 
-    /// As [`parse_line`] of its bytes, which is spared where the line was read by its shape and that says all.
-    #[must_use]
-    pub fn parse(&self) -> Parsed {
-        match self.read.and_then(|read| read.message()) {
-            Some(message) => Parsed { message: Some(message), defects: Vec::new() },
-            None => parse_line(self.bytes),
-        }
+    /// Parses and evaluates the line with the engine and for the corp of the skim. What the skim has seen of it is not looked for again.
+    pub fn look(&self, engine: &Engine, corp: &Corp, key: &TenantKey, scratch: &mut Scratch) -> Looked {
+        let read = self.read.and_then(|read| Some((read, read.message()?)));
+        let (parsed, mut told) = match read {
+            Some((read, message)) => {
+                let parsed = Parsed { message: Some(message), defects: Vec::new() };
+                (parsed, self.found.map(|found| read.told(found)).into_iter().flatten())
+            }
+            None => (parse_line(self.bytes), None.into_iter().flatten()),
+        };
+        let standing = parsed.message.as_ref().map(|message| engine.standing(corp, message));
+        let evaluated = parsed.message.as_ref().map(|message| engine.look_told(corp, message, key, &mut told, scratch));
+        Looked { parsed, standing, evaluated: evaluated.unwrap_or_default() }
     }
 }
 
@@ -100,6 +125,20 @@ impl<'a> Read<'a> {
             unread_parties: false,
             extras: Extras::default(),
         })
+    }
+
+    /// What patterns found in the texts of the message tell of each.
+    fn told(self, found: &'a [Found]) -> impl Iterator<Item = Told<'a>> {
+        let places = self.texts.iter();
+        let ends = places.clone().skip(1).map(|next| next.classes).chain([u32::MAX]);
+        let mut rest = found;
+        let told = places.zip(ends).map(move |(place, end)| {
+            let found;
+            (found, rest) = rest.split_at(rest.partition_point(|found| found.place() < end));
+            (place, Told { found, begin: place.classes, runs: place.runs })
+        });
+        // The message has no empty texts.
+        told.filter(|(place, _)| place.span.0 < place.span.1).map(|(_, told)| told)
     }
 
     fn text(self, place: Place) -> Option<String> {

@@ -58,7 +58,7 @@ fn skim(engine: &Engine, bytes: &[u8], size: usize) -> (usize, usize) {
             match line {
                 Skimmed::Look(line) => {
                     assert_eq!(line.bytes(), bytes);
-                    assert_eq!(line.parse(), parse_line(bytes), "{}", String::from_utf8_lossy(bytes));
+                    check_look(engine, &corp, &line, &mut scratch);
                 }
                 Skimmed::Clean(clean) => {
                     clean_lines += 1;
@@ -71,6 +71,18 @@ fn skim(engine: &Engine, bytes: &[u8], size: usize) -> (usize, usize) {
     }
     assert_eq!(expected.next(), None);
     (clean_lines, lines.len())
+}
+
+fn check_look(engine: &Engine, corp: &Corp, line: &Look<'_>, scratch: &mut Scratch) {
+    let shown = String::from_utf8_lossy(line.bytes());
+    let key = TenantKey([0; 32]);
+    let looked = line.look(engine, corp, &key, scratch);
+    assert_eq!(looked.parsed, parse_line(line.bytes()), "{shown}");
+    let message = looked.parsed.message.as_ref();
+    assert_eq!(looked.standing, message.map(|message| engine.standing(corp, message)), "{shown}");
+    let expected = message.map(|message| engine.look(corp, message, &key, scratch)).unwrap_or_default();
+    // Findings have no equality, but they show all they are.
+    assert_eq!(format!("{:?}", looked.evaluated), format!("{expected:?}"), "{shown}");
 }
 
 fn check(engine: &Engine, corp: &Corp, clean: &Clean<'_>, line: &[u8], scratch: &mut Scratch) {

@@ -15,7 +15,7 @@ use watchpost_agent::lines::{Line, Lines};
 use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};
-use watchpost_policy::skim::{Skim, Skimmed};
+use watchpost_policy::skim::{Looked, Skim, Skimmed};
 
 use super::walk::{Export, SetAside};
 
@@ -193,9 +193,9 @@ impl Sight<'_> {
         match line {
             Skimmed::Clean(clean) => self.count(clean.standing()),
             Skimmed::Look(line) => {
-                let parsed = line.parse();
-                parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
-                parsed.message.into_iter().for_each(|message| self.message(message));
+                let Reader { corp, engine, .. } = self.reader;
+                let looked = line.look(engine, corp, &NO_KEY, &mut self.scratch);
+                self.looked(looked);
             }
         }
     }
@@ -207,19 +207,20 @@ impl Sight<'_> {
         }
     }
 
-    fn message(&mut self, message: Message) {
-        let Reader { corp, engine, .. } = self.reader;
-        self.count(engine.standing(corp, &message));
-        // Out of scope there are none.
-        let watchpost_policy::engine::Evaluated { findings, contributions, .. } =
-            engine.look(corp, &message, &NO_KEY, &mut self.scratch);
+    fn looked(&mut self, looked: Looked) {
+        let Looked { parsed, standing, evaluated } = looked;
+        parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
+        standing.into_iter().for_each(|standing| self.count(standing));
+        let Some(message) = parsed.message else { return };
         // A message of tomorrow says nothing of how far the export has come.
         let msgtime = message.msgtime.filter(|msgtime| *msgtime <= self.reader.now_ms);
         self.end.newest_ms = self.end.newest_ms.max(msgtime);
+        // Out of scope there are none.
+        let watchpost_policy::engine::Evaluated { findings, contributions, .. } = evaluated;
         if findings.is_empty() && contributions.is_empty() {
             return;
         }
-        let mid = mid(&NO_KEY, corp, &message);
+        let mid = mid(&NO_KEY, self.reader.corp, &message);
         let evaluated = Evaluated { line: self.end.lines, mid, message, findings, contributions };
         self.pieces.push(Piece::Evaluated(Box::new(evaluated)));
     }

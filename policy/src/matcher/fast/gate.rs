@@ -3,6 +3,8 @@
 //! A row of bits for each hashed pair of classes, one bit for the low bits of the third. It says *no* to nearly every place of ordinary text,
 //! from a table that stays in the cache, and has no branch in its loop. What it lets through the trie looks at.
 
+use std::ops::ControlFlow;
+
 /// Rows there is room for: the index is masked with it, which saves a check. Small lists use a part of it only.
 const ROWS_MAX: usize = 1 << 17;
 /// Places looked at together: one bit each.
@@ -36,22 +38,29 @@ impl Gate {
         self.rows[row] |= bits;
     }
 
-    /// Calls `each` with the places among the first `len` of `classes` where a word may begin, in order. `classes` needs [`BLOCK`] + 2 more.
+    /// Calls `each` with the places among the first `len` of `classes` where a word may begin, in order, until it breaks. `classes` needs
+    /// [`BLOCK`] + 2 more.
     #[inline(always)]
-    pub(crate) fn places(&self, classes: &[u16], len: usize, mut each: impl FnMut(u32)) {
+    pub(crate) fn places(
+        &self,
+        classes: &[u16],
+        len: usize,
+        mut each: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut begin = 0;
         while begin < len {
-            let Some(block) = classes.get(begin..).and_then(<[u16]>::first_chunk::<{ BLOCK + 2 }>) else { return };
+            let Some(block) = classes.get(begin..).and_then(<[u16]>::first_chunk::<{ BLOCK + 2 }>) else { break };
             let mut open = self.block(block);
             if len - begin < BLOCK {
                 open &= (1 << (len - begin)) - 1;
             }
             while open != 0 {
-                each(begin as u32 + open.trailing_zeros());
+                each(begin as u32 + open.trailing_zeros())?;
                 open &= open - 1;
             }
             begin += BLOCK;
         }
+        ControlFlow::Continue(())
     }
 
     #[inline(always)]
@@ -93,11 +102,17 @@ mod tests {
         classes[60..63].copy_from_slice(&[7, 8, 9]);
         classes[63..65].copy_from_slice(&[3, 4]);
         classes[100..103].copy_from_slice(&[7, 8, 10]);
-        let mut places = Vec::new();
-        gate.places(&classes, 130, |place| places.push(place));
-        assert_eq!(places, [60, 63]);
-        places.clear();
-        gate.places(&classes, 63, |place| places.push(place));
-        assert_eq!(places, [60], "63 is behind the end");
+        let places = |len, most| {
+            let mut places = Vec::new();
+            let ended = gate.places(&classes, len, |place| {
+                places.push(place);
+                if places.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            assert_eq!(ended.is_break(), places.len() == most);
+            places
+        };
+        assert_eq!(places(130, 9), [60, 63]);
+        assert_eq!(places(63, 9), [60], "63 is behind the end");
+        assert_eq!(places(130, 1), [60], "no more was asked for");
     }
 }

@@ -1,8 +1,10 @@
 //! The sieve: holds back texts in which no pattern stands.
 
+use std::ops::ControlFlow;
+
 use super::classes::{Alphabet, Classes, FIRST, Folding, LOOK};
 use super::decode::written::PLAIN;
-use super::decode::{self, Buffer};
+use super::decode::{self, Buffer, Decoded};
 use super::gate::Gate;
 use super::trie::{Numbered, Trie};
 
@@ -83,9 +85,20 @@ impl Found {
         self.number & ELSEWHERE != 0
     }
 
-    /// The classes it consists of.
-    pub(crate) fn range(self) -> std::ops::Range<usize> {
-        self.place as usize..(self.place + self.length) as usize
+    /// Its number as [`super::Reasons`] know it.
+    pub(crate) fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Its first class.
+    pub(crate) fn place(self) -> u32 {
+        self.place
+    }
+
+    /// The classes it consists of, counted from `begin` on.
+    pub(crate) fn range_from(self, begin: u32) -> std::ops::Range<usize> {
+        let first = self.place.saturating_sub(begin) as usize;
+        first..first + self.length as usize
     }
 }
 
@@ -132,32 +145,37 @@ impl Sieve {
         holds(self.ways.first().into_iter().flat_map(|way| pattern.chars().map(|c| way.classes.of(c))))
     }
 
-    /// Adds the classes of a text in JSON, which begins at `at`, behind its quote, and says where its closing quote is. `None` when the string is
-    /// not well-formed, does not fit, or holds something that tables cannot fold; something of it may have been added then.
+    /// Adds the classes of a text in JSON, which begins at `at`, behind its quote, and says where its closing quote is and whether the first way
+    /// saw runs. `None` when the string is not well-formed, does not fit, or holds something that tables cannot fold; something of it may have
+    /// been added then.
     #[inline(always)]
-    pub(crate) fn json<const WRITTEN: u8>(&self, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
-        let mut end = None;
+    pub(crate) fn json<const WRITTEN: u8>(&self, bytes: &[u8], at: usize, out: &mut Buffer) -> Option<Decoded> {
+        // Escapes are rare where letters are, and not read here.
+        let written = |end: usize| std::str::from_utf8(bytes.get(at..end)?).ok().filter(|text| !text.contains('\\'));
+        self.decode::<WRITTEN>(bytes, at, out, written)
+    }
+
+    /// Adds the classes of a text as [`Sieve::json`] does.
+    pub(crate) fn text(&self, text: &str, out: &mut Buffer) -> Option<Decoded> {
+        self.decode::<PLAIN>(text.as_bytes(), 0, out, |_| Some(text))
+    }
+
+    #[inline(always)]
+    fn decode<'t, const WRITTEN: u8>(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        out: &mut Buffer,
+        written: impl Fn(usize) -> Option<&'t str>,
+    ) -> Option<Decoded> {
+        let mut first = None;
         for table in &self.ways {
             let begin = out.len();
             let decoded = decode::text::<WRITTEN>(&table.classes, bytes, at, out)?;
-            end = Some(decoded.end);
-            // Escapes are rare where letters are, and not read here.
-            let written = || std::str::from_utf8(bytes.get(at..decoded.end)?).ok().filter(|text| !text.contains('\\'));
-            table.tells(out, begin, written).then_some(())?;
+            first.get_or_insert(decoded);
+            table.tells(out, begin, || written(decoded.end)).then_some(())?;
         }
-        end
-    }
-
-    /// Adds the classes of a text, and says whether what the first way made of it had runs. `None` as for [`Sieve::json`].
-    pub(crate) fn text(&self, text: &str, out: &mut Buffer) -> Option<bool> {
-        let mut runs = false;
-        for (table, way) in self.ways.iter().zip(0..) {
-            let begin = out.len();
-            let decoded = decode::text::<PLAIN>(&table.classes, text.as_bytes(), 0, out)?;
-            runs |= way == 0 && decoded.runs;
-            table.tells(out, begin, || Some(text)).then_some(())?;
-        }
-        Some(runs)
+        first
     }
 
     /// Adds the classes of characters folded already, the first way.
@@ -167,29 +185,19 @@ impl Sieve {
         }
     }
 
-    /// The places in the buffer where one of these patterns begins, in order.
-    pub(crate) fn places(&self, buffer: &mut Buffer, places: &mut Vec<u32>, pattern: impl Fn(u32) -> bool) {
+    /// Calls `each` with all patterns in the buffer, in order of place and length, until it breaks.
+    #[inline(always)]
+    pub(crate) fn patterns(
+        &self,
+        buffer: &mut Buffer,
+        mut each: impl FnMut(Found) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let len = buffer.len();
         let classes = buffer.padded();
-        places.clear();
         self.gate.places(classes, len, |place| {
-            if self.trie.find(classes, place as usize, |number, _| pattern(number)) {
-                places.push(place);
-            }
-        });
-    }
-
-    /// All patterns in the buffer, in order of place and length.
-    pub(crate) fn patterns(&self, buffer: &mut Buffer, found: &mut Vec<Found>) {
-        let len = buffer.len();
-        let classes = buffer.padded();
-        found.clear();
-        self.gate.places(classes, len, |place| {
-            self.trie.find(classes, place as usize, |number, length| {
-                found.push(Found { place, length: length as u32, number });
-                false
-            });
-        });
+            self.trie
+                .find(classes, place as usize, |number, length| each(Found { place, length: length as u32, number }))
+        })
     }
 
     /// Bytes in memory.

@@ -3,6 +3,8 @@
 //! Nodes are numbered level by level, so the children of a node stand behind each other: a node needs its label, where its children begin and the
 //! pattern it ends, and nothing points anywhere else.
 
+use std::ops::ControlFlow;
+
 /// The place of no pattern in [`Trie::ends`].
 const NONE: u32 = u32::MAX;
 /// Up to so many labels are compared one by one, which is faster than halving.
@@ -46,17 +48,20 @@ impl Trie {
         trie
     }
 
-    /// Calls `found` with the number and length of every pattern that begins at `at`, shorter ones first, until it says stop. True when stopped.
+    /// Calls `found` with the number and length of every pattern that begins at `at`, shorter ones first, until it breaks.
     #[inline(always)]
-    pub(crate) fn find(&self, classes: &[u16], at: usize, mut found: impl FnMut(u32, usize) -> bool) -> bool {
-        let Some([first, second, rest @ ..]) = classes.get(at..) else { return false };
-        let Some(mut node) = self.root(*first, *second) else { return false };
+    pub(crate) fn find(
+        &self,
+        classes: &[u16],
+        at: usize,
+        mut found: impl FnMut(u32, usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some([first, second, rest @ ..]) = classes.get(at..) else { return ControlFlow::Continue(()) };
+        let Some(mut node) = self.root(*first, *second) else { return ControlFlow::Continue(()) };
         let mut length = 2;
         for class in rest {
-            if self.ends_at(node, length, &mut found) {
-                return true;
-            }
-            let Some(next) = self.child(node, *class) else { return false };
+            self.ends_at(node, length, &mut found)?;
+            let Some(next) = self.child(node, *class) else { return ControlFlow::Continue(()) };
             (node, length) = (next, length + 1);
         }
         self.ends_at(node, length, &mut found)
@@ -71,8 +76,16 @@ impl Trie {
     }
 
     #[inline(always)]
-    fn ends_at(&self, node: usize, length: usize, found: &mut impl FnMut(u32, usize) -> bool) -> bool {
-        self.ends.get(node).is_some_and(|pattern| *pattern != NONE && found(*pattern, length))
+    fn ends_at(
+        &self,
+        node: usize,
+        length: usize,
+        found: &mut impl FnMut(u32, usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match self.ends.get(node) {
+            Some(pattern) if *pattern != NONE => found(*pattern, length),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     #[inline(always)]
@@ -208,9 +221,9 @@ mod tests {
     fn found(trie: &Trie, classes: &[u16]) -> Vec<(usize, u32, usize)> {
         let mut hits = Vec::new();
         for at in 0..classes.len() {
-            trie.find(classes, at, |pattern, length| {
+            let _ = trie.find(classes, at, |pattern, length| {
                 hits.push((at, pattern, length));
-                false
+                ControlFlow::Continue(())
             });
         }
         hits
@@ -221,7 +234,12 @@ mod tests {
         let patterns: [&[u16]; 5] = [&[2, 3], &[2, 3, 4], &[2, 3, 4, 5], &[3, 4], &[9, 9]];
         let trie = trie(patterns);
         assert_eq!(found(&trie, &[2, 3, 4, 5, 9]), [(0, 0, 2), (0, 1, 3), (0, 2, 4), (1, 3, 2)]);
-        assert!(trie.find(&[2, 3, 4], 0, |_, length| length == 2), "stopped");
+        let mut calls = 0;
+        let ended = trie.find(&[2, 3, 4], 0, |_, _| {
+            calls += 1;
+            ControlFlow::Break(())
+        });
+        assert!(ended.is_break() && calls == 1, "stopped");
         assert!(found(&self::trie([]), &[2, 3]).is_empty());
     }
 
