@@ -107,7 +107,7 @@ pub struct Corp(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account {
     corp: Corp,
-    userid: String,
+    userid: Arc<str>,
 }
 
 /// On whose side a party stands.
@@ -218,7 +218,7 @@ impl Account {
     /// Binds a userid to its corp; the userid is ASCII-lowercased.
     #[must_use]
     pub fn new(corp: &Corp, userid: &str) -> Self {
-        Self { corp: corp.clone(), userid: userid.to_ascii_lowercase() }
+        Self { corp: corp.clone(), userid: lower(userid).as_ref().into() }
     }
 
     /// The corp.

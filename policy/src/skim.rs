@@ -104,6 +104,8 @@ struct Line {
     texts_end: u32,
     /// Whether it must be looked at whatever the gate says.
     look: bool,
+    /// Whether the sieve does not tell all of it.
+    untold: bool,
     /// What was read of it.
     values: Option<Values>,
 }
@@ -164,17 +166,19 @@ impl<'e> Skim<'e> {
             classes: &mut batch.classes,
             texts: &mut batch.texts,
             glanced: false,
+            untold: false,
         };
         let read = self.shapes.read(chunk, at, &mut batch.receivers, &mut sieved);
-        let glanced = sieved.glanced;
+        let (glanced, untold) = (sieved.glanced, sieved.untold);
         self.seen += 1;
         let (values, look, end) = match read {
             Some((values, end)) => {
-                let look = match self.of_kinds.get(values.kind) {
+                let of_kind = match self.of_kinds.get(values.kind) {
                     Some(OfType::Never) => false,
                     Some(OfType::Glanced) => glanced,
                     Some(OfType::Always) | None => true,
                 };
+                let look = of_kind || untold;
                 (Some(values), look, end)
             }
             None => {
@@ -190,6 +194,7 @@ impl<'e> Skim<'e> {
             classes_end: batch.classes.len() as u32,
             texts_end: batch.texts.len() as u32,
             look,
+            untold,
             values,
         });
         end
@@ -222,7 +227,7 @@ impl<'e> Skim<'e> {
         for line in &batch.lines {
             let found;
             (found, rest) = rest.split_at(rest.iter().take_while(|found| found.place() < line.classes_end).count());
-            let found = (line.classes_end <= told_end).then_some(found);
+            let found = (line.classes_end <= told_end && !line.untold).then_some(found);
             let has_reason = found.is_none_or(|found| found.iter().any(|found| self.watch.words.has(found.number())));
             let texts = batch.texts.get(texts_begin..line.texts_end as usize).unwrap_or_default();
             texts_begin = line.texts_end as usize;
@@ -275,6 +280,8 @@ struct Sieved<'a> {
     texts: &'a mut Vec<Place>,
     /// Whether the glance stopped at one.
     glanced: bool,
+    /// Whether there is one of which the sieve tells nothing.
+    untold: bool,
 }
 
 impl Sieved<'_> {
@@ -282,7 +289,10 @@ impl Sieved<'_> {
     fn text<const WRITTEN: u8>(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let bytes = bytes.get(..at + TEXT_BYTES_MAX).unwrap_or(bytes);
         let classes = self.classes.len() as u32;
-        let Decoded { end, runs } = self.sieve.json::<WRITTEN>(bytes, at, self.classes)?;
+        let Decoded { end, runs } = match self.sieve.json::<WRITTEN>(bytes, at, self.classes) {
+            Some(decoded) => decoded,
+            None => self.untold::<WRITTEN>(bytes, at, classes)?,
+        };
         let nested = WRITTEN == written::NESTED;
         self.texts.push(Place { span: (at as u32, end as u32), nested, classes, runs });
         // What is escaped twice is not glanced at.
@@ -291,6 +301,17 @@ impl Sieved<'_> {
         };
         self.glanced = self.glanced || self.glance.is_some_and(stops);
         Some(end)
+    }
+}
+
+impl Sieved<'_> {
+    /// A text that the sieve cannot tell may still be well-formed. What it has written of it is taken back.
+    #[cold]
+    fn untold<const WRITTEN: u8>(&mut self, bytes: &[u8], at: usize, classes: u32) -> Option<Decoded> {
+        self.classes.truncate(classes as usize);
+        self.untold = true;
+        let end = if WRITTEN == written::JSON { values::string_end(bytes, at)? } else { return None };
+        Some(Decoded { end, runs: false })
     }
 }
 

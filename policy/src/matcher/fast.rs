@@ -18,7 +18,7 @@ use aho_corasick::AhoCorasick;
 
 use super::plain::{Group, automaton, drafts};
 use super::spelling::Folding as Way;
-use super::words::{Forms, Words};
+use super::words::Words;
 use super::{MatchScratch, Matcher, MatcherError, WordHit, WordList};
 use crate::normalise::{Folded, Normalisation, Step, fold, is_syllable, spells, syllable_of};
 
@@ -70,10 +70,10 @@ impl FastMatcher {
     /// As [`super::PlainMatcher::compile`].
     pub fn compile(lists: &[WordList<'_>]) -> Result<Self, MatcherError> {
         let mut drafts = drafts(lists)?;
-        let (forms, words) = drafts.remove(&Way::Text(Normalisation::default())).unwrap_or_default().build();
+        let (forms, numbers, words) = drafts.remove(&Way::Text(Normalisation::default())).unwrap_or_default().build();
         let mut ways = Ways::default();
-        for (form, number) in forms.iter().zip(0..) {
-            ways.text.push(form.chars(), number);
+        for (form, number) in forms.iter().zip(&numbers) {
+            ways.text.push(form.chars(), *number);
         }
         let mut elsewhere = Vec::new();
         for (way, draft) in drafts {
@@ -81,7 +81,7 @@ impl FastMatcher {
             elsewhere.push(Group::build(way, draft)?);
         }
         let sieve = ways.sieve();
-        let rest = Rest::of(&sieve, &forms)?;
+        let rest = Rest::of(&sieve, forms.iter().zip(numbers))?;
         Ok(Self { sieve, words, rest, elsewhere })
     }
 
@@ -98,7 +98,7 @@ impl FastMatcher {
 
     /// The patterns that are a form of a word of one of these lists. Patterns matched in another way of folding always are.
     pub(crate) fn reasons(&self, list: impl Fn(u32) -> bool) -> Reasons {
-        Reasons((0..self.words.forms()).map(|form| self.words.lists_of(form).any(&list)).collect())
+        Reasons((0..self.words.numbers_end()).map(|form| self.words.lists_of(form).any(&list)).collect())
     }
 
     /// Every hit in a text of which the sieve tells nothing.
@@ -232,9 +232,8 @@ struct Rest {
 }
 
 impl Rest {
-    fn of(sieve: &Sieve, forms: &Forms) -> Result<Self, MatcherError> {
-        let (forms, patterns): (Vec<u32>, Vec<&str>) =
-            (0..).zip(forms.iter()).filter(|(_, form)| !sieve.holds(form)).unzip();
+    fn of<'f>(sieve: &Sieve, forms: impl Iterator<Item = (&'f str, u32)>) -> Result<Self, MatcherError> {
+        let (patterns, forms): (Vec<&str>, Vec<u32>) = forms.filter(|(form, _)| !sieve.holds(form)).unzip();
         Ok(Self { automaton: automaton(patterns)?, forms })
     }
 

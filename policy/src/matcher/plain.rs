@@ -21,6 +21,8 @@ pub struct PlainMatcher {
 pub(super) struct Group {
     folding: Folding,
     automaton: AhoCorasick,
+    /// By pattern: the number of the form.
+    forms: Vec<u32>,
     words: Words,
 }
 
@@ -84,9 +86,9 @@ impl Matcher for PlainMatcher {
 impl Group {
     /// Builds the automaton over the forms.
     pub(super) fn build(folding: Folding, draft: Draft) -> Result<Self, MatcherError> {
-        let (forms, words) = draft.build();
+        let (forms, numbers, words) = draft.build();
         let automaton = automaton(forms.iter())?;
-        Ok(Self { folding, automaton, words })
+        Ok(Self { folding, automaton, forms: numbers, words })
     }
 
     /// Tells of every hit of the group's words.
@@ -102,8 +104,9 @@ impl Group {
         let MatchScratch { folded, plain, .. } = scratch;
         self.folding.fold(text, folded, plain);
         for found in self.automaton.find_overlapping_iter(folded.text()) {
-            if let Some(chars) = folded.chars_of(found.range()) {
-                self.words.verify(found.pattern().as_usize(), folded, chars, sink)?;
+            let form = self.forms.get(found.pattern().as_usize());
+            if let Some((form, chars)) = form.zip(folded.chars_of(found.range())) {
+                self.words.verify(*form as usize, folded, chars, sink)?;
             }
         }
         ControlFlow::Continue(())

@@ -14,12 +14,11 @@ const NUMBER_DIGITS_MIN: usize = 3;
 /// Digits on each side that belong to one number; no card or account number is longer. Bounds the work for each hit.
 const NUMBER_DIGITS_MAX: usize = 20;
 
-/// Words by form. Forms are numbered from 0 in order of their characters.
+/// Words in order of their form. A form's number is that of its first word.
 #[derive(Debug)]
 pub(super) struct Words {
-    /// By form: its first word; one more at the end.
-    first: Vec<u32>,
     words: Vec<Word>,
+    /// Spellings that are longer than [`SHORT`].
     spellings: Vec<Spelled>,
 }
 
@@ -69,23 +68,30 @@ pub(super) enum Origin {
     Sound,
 }
 
+/// Characters of a spelling that stand in the word itself. Nearly all words are as short, and looking elsewhere costs more than anything else here.
+const SHORT: usize = 4;
+
 /// One spelling of one word. Kept small: there may be 65,000.
 #[derive(Clone, Copy, Debug)]
 struct Word {
     list: u32,
     word: u32,
-    /// Its characters in the arena.
-    spelling: u32,
+    /// Its characters, if short.
+    short: [Spelled; SHORT],
+    /// Where they begin in the arena, if not.
+    long: u32,
     len: u8,
     /// Noise its author wrote into it is no inserted noise.
     noise: u8,
     noise_step: u8,
     origin: Origin,
     boundary: bool,
+    /// Whether the next word has another form.
+    is_last: bool,
 }
 
 /// A character of a word as its author wrote it, with a bit that says whether it continues a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Spelled(u32);
 
 /// Where a word stands in a text.
@@ -102,26 +108,34 @@ struct Place {
 impl Draft {
     /// Adds a spelling that folds to `folded`, which has at least two and at most [`super::WORD_CHARS_MAX`] occurrences.
     pub(super) fn add(&mut self, folded: &Folded, (list, word): (usize, usize), origin: Origin, boundary: bool) {
-        let spelling = self.spellings.len() as u32;
+        let long = self.spellings.len();
         for char in 0..folded.chars() {
             let run = folded.run(char).unwrap_or_default();
             let originals = run.clone().filter_map(|at| folded.occurrence(at)).map(|occurrence| occurrence.original);
             self.spellings.extend(originals.enumerate().map(|(at, original)| Spelled::new(original, at > 0)));
         }
         let mut room = [0; WORD_CHARS_MAX];
-        let runs = runs_of(self.spellings.get(spelling as usize..).unwrap_or_default(), &mut room);
-        let own = place(folded, 0..folded.chars(), runs);
+        let spelling = self.spellings.get(long..).unwrap_or_default();
+        let own = place(folded, 0..folded.chars(), runs_of(spelling, &mut room));
+        let len = spelling.len();
+        let mut short = [Spelled::default(); SHORT];
+        if len <= SHORT {
+            short.iter_mut().zip(spelling).for_each(|(place, spelled)| *place = *spelled);
+            self.spellings.truncate(long);
+        }
         let small = |count: u32| u8::try_from(count).unwrap_or(u8::MAX);
         self.forms.push(folded.text());
         self.words.push(Word {
             list: list as u32,
             word: word as u32,
-            spelling,
-            len: small(folded.occurrences() as u32),
+            short,
+            long: long as u32,
+            len: small(len as u32),
             noise: own.as_ref().map_or(0, |own| small(own.noise)),
             noise_step: own.as_ref().map_or(0, |own| small(own.noise_step)),
             origin,
             boundary,
+            is_last: false,
         });
     }
 
@@ -130,22 +144,22 @@ impl Draft {
         self.forms.iter()
     }
 
-    /// The forms in order, each once, and the words behind them.
-    pub(super) fn build(self) -> (Forms, Words) {
+    /// The forms in order, each once, their numbers, and the words behind them.
+    pub(super) fn build(self) -> (Forms, Vec<u32>, Words) {
         let mut order: Vec<usize> = (0..self.words.len()).collect();
         order.sort_by_key(|word| self.forms.get(*word));
         let mut forms = Forms::default();
-        let (mut first, mut words) = (Vec::new(), Vec::with_capacity(order.len()));
+        let (mut numbers, mut words) = (Vec::new(), Vec::with_capacity(order.len()));
         for same in order.chunk_by(|one, next| self.forms.get(*one) == self.forms.get(*next)) {
             forms.push(same.first().map_or("", |word| self.forms.get(*word)));
-            first.push(words.len() as u32);
-            words.extend(same.iter().filter_map(|word| self.words.get(*word)));
+            numbers.push(words.len() as u32);
+            words.extend(same.iter().filter_map(|word| self.words.get(*word)).copied());
+            words.last_mut().into_iter().for_each(|last: &mut Word| last.is_last = true);
         }
-        first.push(words.len() as u32);
-        first.shrink_to_fit();
+        numbers.shrink_to_fit();
         let mut spellings = self.spellings;
         spellings.shrink_to_fit();
-        (forms, Words { first, words, spellings })
+        (forms, numbers, Words { words, spellings })
     }
 }
 
@@ -190,18 +204,20 @@ impl Words {
         ControlFlow::Continue(())
     }
 
-    fn spelling(&self, word: &Word) -> Option<&[Spelled]> {
-        self.spellings.get(word.spelling as usize..)?.get(..usize::from(word.len))
+    fn spelling<'w>(&'w self, word: &'w Word) -> Option<&'w [Spelled]> {
+        let len = usize::from(word.len);
+        let from = if len <= SHORT { &word.short[..] } else { self.spellings.get(word.long as usize..)? };
+        from.get(..len)
     }
 
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&self.first[..]) + size_of_val(&self.words[..]) + size_of_val(&self.spellings[..])
+        size_of_val(&self.words[..]) + size_of_val(&self.spellings[..])
     }
 
-    /// Number of forms.
-    pub(super) fn forms(&self) -> usize {
-        self.first.len().saturating_sub(1)
+    /// Forms have lower numbers.
+    pub(super) fn numbers_end(&self) -> usize {
+        self.words.len()
     }
 
     /// The lists that have a word of this form.
@@ -210,9 +226,9 @@ impl Words {
     }
 
     fn of_form(&self, form: usize) -> &[Word] {
-        let bound = |at: usize| self.first.get(at).map(|first| *first as usize);
-        let range = bound(form).zip(bound(form + 1)).map(|(first, end)| first..end);
-        range.and_then(|range| self.words.get(range)).unwrap_or_default()
+        let from = self.words.get(form..).unwrap_or_default();
+        let end = from.iter().position(|word| word.is_last).map_or(0, |last| last + 1);
+        from.get(..end).unwrap_or_default()
     }
 }
 
