@@ -309,6 +309,7 @@ mod tests {
             ("wrExAmPlEAAA0004groupAAAAAAAAAAA", Side::Unknown),
             // A person whose userid happens to begin like a customer's id.
             ("wmeng", Side::Employee),
+            ("w", Side::Employee),
             ("", Side::Unknown),
         ] {
             assert_eq!(Side::of_id(id), side, "{id}");

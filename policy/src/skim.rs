@@ -173,12 +173,11 @@ impl<'e> Skim<'e> {
         self.seen += 1;
         let (values, look, end) = match read {
             Some((values, end)) => {
-                let of_kind = match self.of_kinds.get(values.kind) {
+                let look = match self.of_kinds.get(values.kind) {
                     Some(OfType::Never) => false,
                     Some(OfType::Glanced) => glanced,
                     Some(OfType::Always) | None => true,
                 };
-                let look = of_kind || untold;
                 (Some(values), look, end)
             }
             None => {

@@ -301,6 +301,46 @@ fn texts_in_items_are_read() {
 }
 
 /// What is learned from a line whose texts are alike must not mix them up later, whatever their order.
+/// What the sieve tells of a text is about that text: places count from its own beginning, and only where nothing is repeated before.
+#[test]
+fn what_is_told_is_told_of_the_right_text() {
+    let link = |title: &str, description: &str| json!({ "title": title, "description": description, "link_url": "https://example.com/", "image_url": "" });
+    let texts = [
+        ("", "做飞单吧"),
+        ("飞单", "飞单"),
+        ("看", "飞单，加我微信"),
+        ("飞飞，私下转账", "加我加我微信"),
+        ("飞一单", ""),
+        ("", ""),
+        ("哈哈哈，飞单", "飞单飞单"),
+        ("转转账，飞单", "私下转账，不要"),
+        ("加我飞", "单飞单"),
+    ];
+    let messages: Vec<_> =
+        texts.iter().map(|(title, description)| message(1, "link", link(title, description))).collect();
+    let mut export = String::new();
+    for _ in 0..3 {
+        messages.iter().for_each(|message| export.push_str(&SPELLINGS[0].line(message)));
+    }
+    let (clean, lines) = skim(&usual(), export.as_bytes(), export.len());
+    assert_eq!(lines, 3 * texts.len());
+    assert!(clean > 0 && clean < lines, "{clean} of {lines}");
+}
+
+/// Beyond the patterns that are remembered lines are looked at as if nothing had been told.
+#[test]
+fn a_flood_of_patterns_hides_nothing() {
+    let flood = "vx".repeat(22_000) + "，私下转账";
+    let mut export = String::new();
+    for (number, text) in ["好的", "做飞单吧", &flood, "私下转账", "好的"].into_iter().enumerate() {
+        export.push_str(&SPELLINGS[0].line(&message(number, "text", json!({ "content": text }))));
+    }
+    let export = export.repeat(2);
+    let (clean, lines) = skim(&usual(), export.as_bytes(), export.len());
+    assert_eq!(lines, 10);
+    assert!(clean >= 2, "{clean}");
+}
+
 #[test]
 fn texts_keep_their_fields() {
     let engine = usual();
