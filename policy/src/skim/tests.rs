@@ -305,10 +305,11 @@ fn texts_in_items_are_read() {
 #[test]
 fn what_is_told_is_told_of_the_right_text() {
     let link = |title: &str, description: &str| json!({ "title": title, "description": description, "link_url": "https://example.com/", "image_url": "" });
+    // What is learned from the first one the others are read by.
     let texts = [
+        ("看", "飞单，加我微信"),
         ("", "做飞单吧"),
         ("飞单", "飞单"),
-        ("看", "飞单，加我微信"),
         ("飞飞，私下转账", "加我加我微信"),
         ("飞一单", ""),
         ("", ""),
