@@ -304,7 +304,8 @@ fn texts_in_items_are_read() {
 /// What the sieve tells of a text is about that text: places count from its own beginning, and only where nothing is repeated before.
 #[test]
 fn what_is_told_is_told_of_the_right_text() {
-    let link = |title: &str, description: &str| json!({ "title": title, "description": description, "link_url": "https://example.com/", "image_url": "" });
+    let item = |text: &str| json!({ "type": "text", "content": json!({ "content": text }).to_string() });
+    let mixed = |one: &str, next: &str| json!({ "item": [item(one), item(next)] });
     // What is learned from the first one the others are read by.
     let texts = [
         ("看", "飞单，加我微信"),
@@ -317,8 +318,7 @@ fn what_is_told_is_told_of_the_right_text() {
         ("转转账，飞单", "私下转账，不要"),
         ("加我飞", "单飞单"),
     ];
-    let messages: Vec<_> =
-        texts.iter().map(|(title, description)| message(1, "link", link(title, description))).collect();
+    let messages: Vec<_> = texts.iter().map(|(one, next)| message(1, "mixed", mixed(one, next))).collect();
     let mut export = String::new();
     for _ in 0..3 {
         messages.iter().for_each(|message| export.push_str(&SPELLINGS[0].line(message)));
