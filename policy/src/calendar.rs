@@ -72,6 +72,22 @@ impl Day {
     }
 }
 
+/// As [`Day::parse`] reads it.
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let days = i64::from(self.0) + 719_468;
+        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let years = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * years + years / 4 - years / 100);
+        // Months are counted from March.
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = years + era * 400 + i64::from(month <= 2);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
 impl Calendar {
     /// The Chinese calendar: 中国大陆的法定节假日与调休.
     #[must_use]
@@ -234,6 +250,13 @@ mod tests {
     /// Beijing time as milliseconds.
     fn beijing(date: &str, hour: i64, minute: i64) -> i64 {
         Day::parse(date).unwrap().start_ms() + ((hour - 8) * 60 + minute) * MINUTE_MS
+    }
+
+    #[test]
+    fn days_are_written_as_they_are_read() {
+        for day in (0..800_000).step_by(13).chain([58, 59, 60, 10_956, 11_016]).map(Day) {
+            assert_eq!(Day::parse(&day.to_string()), Some(day));
+        }
     }
 
     #[test]

@@ -164,10 +164,15 @@ fn leaves(extras: &mut Extras, path: &str, value: &Value, depth: usize) {
             items.iter().enumerate().for_each(|(at, item)| leaves(extras, &format!("{path}[{at}]"), item, depth + 1));
         }
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| leaves(extras, &format!("{path}.{key}"), value, depth + 1));
+            fields.iter().for_each(|(key, value)| leaves(extras, &below(path, key), value, depth + 1));
         }
         _ => {}
     }
+}
+
+/// The path of a key. One that could be taken for a path itself is quoted, so that no two texts have the same.
+fn below(path: &str, key: &str) -> String {
+    if key.contains(['.', '[', '"']) { format!("{path}[{}]", Value::from(key)) } else { format!("{path}.{key}") }
 }
 
 fn push(extras: &mut Extras, field: String, text: &str) {
@@ -199,6 +204,18 @@ mod tests {
 
     fn texts(extras: &Extras) -> Vec<(&str, &str)> {
         extras.texts.iter().map(|text| (&*text.field, text.text.as_str())).collect()
+    }
+
+    #[test]
+    fn no_two_texts_have_the_same_path() {
+        let odd = r#""msgtype":"strange","strange":{"a":{"b":"one","[0]":"six"},"a.b":"two","a[0]":"three","c":["four"],"\"a\"":"five"}"#;
+        let message = message(odd);
+        let mut paths: Vec<&str> = texts(&message.extras).iter().map(|text| text.0).collect();
+        let all = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!((all, paths.len()), (6, 6), "{paths:?}");
+        assert!(paths.contains(&r#"strange["a.b"]"#), "{paths:?}");
     }
 
     #[test]

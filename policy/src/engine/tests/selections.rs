@@ -347,7 +347,7 @@ version: 1
 title: { zh: 包, en: P }
 calendars:
   night: { utc_offset: '+08:00', hours: { mon-sun: '20:00-24:00' } }
-  own: { base: cn, holidays: [2026-03-02], work_days: [2026-03-07] }
+  own: { base: cn, holidays: [2026-03-02], work_days: [2026-03-07, 2026-02-17] }
 rules:
   - id: r
     title: { zh: 则, en: R }
@@ -370,6 +370,28 @@ rules:
         let held = times.map(|ms| holds(&engine, &Message { msgtime: Some(ms), ..message(&["在"]) }));
         assert_eq!(held, expected, "{calendar} {rows:?}");
     }
+}
+
+#[test]
+fn a_day_worked_is_no_holiday() {
+    let yaml = |days: &str| {
+        format!(
+            "pack: p\nversion: 1\ntitle: {{ zh: 包, en: P }}\ncalendars:\n  own: {{ base: cn, {days} }}\nrules:\n  - id: r\n    \
+             title: {{ zh: 则, en: R }}\n    category: c\n    level: high\n    detection: {{ a: {{ time: holiday, calendar: own }}, condition: a }}\n"
+        )
+    };
+    // New Year's Day of 2026 at noon in Beijing.
+    let new_year = Message { msgtime: Some(1_771_300_800_000), ..message(&["在"]) };
+    for (days, expected) in [("utc_offset: '+08:00'", true), ("work_days: [2026-02-17]", false)] {
+        let pack = Pack::parse("p", yaml(days).as_bytes(), &BTreeMap::new()).unwrap();
+        assert_eq!(holds(&Engine::compile(vec![pack], None).unwrap(), &new_year), expected, "{days}");
+    }
+    let both = yaml("holidays: [2026-03-02..2026-03-04], work_days: [2026-03-03]");
+    let mistakes = Pack::parse("p", both.as_bytes(), &BTreeMap::new()).unwrap_err();
+    assert!(
+        mistakes[0].to_string().contains("2026-03-03 is listed under `holidays` and under `work_days`"),
+        "{mistakes:?}"
+    );
 }
 
 #[test]

@@ -78,9 +78,12 @@ impl Reader<'_> {
         }
         let holidays = fields.get("holidays").map_or(Vec::new(), |node| self.days(node, "`holidays`"));
         let work_days = fields.get("work_days").map_or(Vec::new(), |node| self.days(node, "`work_days`"));
-        for day in &holidays {
-            calendar.work_days.remove(day);
+        if let Some((day, node)) = work_days.iter().find(|day| holidays.contains(day)).zip(fields.get("work_days")) {
+            self.wrong(node.at, format!("{day} is listed under `holidays` and under `work_days`; remove it from one"));
         }
+        // What is listed here counts against the base.
+        calendar.holidays.retain(|day| !work_days.contains(day));
+        calendar.work_days.retain(|day| !holidays.contains(day));
         calendar.holidays.extend(holidays);
         calendar.work_days.extend(work_days);
         Some(calendar)
