@@ -1,4 +1,5 @@
-//! Any bytes as an export: what the skim calls clean has no defect and no finding, and the same envelope; nothing is left out.
+//! Any bytes as an export: what the skim calls clean has no defect and no finding, and the same envelope; what is looked at comes to the same as
+//! without a skim; nothing is left out.
 #![no_main]
 
 use std::convert::Infallible;
@@ -6,12 +7,15 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use watchpost_policy::engine::{Engine, Scratch};
+use watchpost_policy::identity::TenantKey;
 use watchpost_policy::message::Corp;
 use watchpost_policy::packs;
 use watchpost_policy::parse::parse_line;
 use watchpost_policy::skim::{Skim, Skimmed};
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::compile(packs::builtin().unwrap(), None).unwrap());
+
+const KEY: TenantKey = TenantKey([7; 32]);
 
 /// Lines the skim learns from, so that what comes next is read by shape.
 const REGULAR: &str = concat!(
@@ -35,9 +39,13 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(()) = Skim::new(&ENGINE, &corp).lines(&export, &mut |skimmed| {
         let line = lines.next().unwrap();
         match skimmed {
-            Skimmed::Look(looked) => {
-                assert_eq!(looked.bytes(), line);
-                assert_eq!(looked.parse(), parse_line(line));
+            Skimmed::Look(look) => {
+                assert_eq!(look.bytes(), line);
+                let looked = look.look(&ENGINE, &corp, &KEY, &mut scratch);
+                let parsed = parse_line(line);
+                assert_eq!(looked.parsed, parsed);
+                let expected = parsed.message.map(|message| ENGINE.look(&corp, &message, &KEY, &mut scratch));
+                assert_eq!(format!("{:?}", looked.evaluated), format!("{:?}", expected.unwrap_or_default()));
             }
             Skimmed::Clean(clean) => {
                 let parsed = parse_line(line);

@@ -7,7 +7,7 @@ use super::{Fields, Reader};
 use crate::calendar::Calendar;
 use crate::hint::did_you_mean;
 use crate::rules::{Bounds, CalendarOf, Fact, FileFact, HostFact, TimeFact, When};
-use crate::yaml::{Node, Yaml};
+use crate::yaml::{Node, Place, Yaml};
 
 /// Extensions or hosts in one selection.
 const LIST_MAX: usize = 10_000;
@@ -28,8 +28,20 @@ impl Reader<'_> {
         let max = self.optional(&fields, "size_max", None, |this, node| this.size(node, "`size_max`").map(Some));
         let size = Bounds { min: min?, max: max? };
         self.bounds_in_order(size, node);
-        let lower = |text: &str| text.trim().trim_start_matches('.').to_lowercase().into_boxed_str();
-        Some(Fact::File(FileFact { ext: ext.iter().map(|(text, _)| lower(text)).collect(), size }))
+        let ext = ext.into_iter().map(|(text, at)| self.extension(text, at)).collect();
+        Some(Fact::File(FileFact { ext, size }))
+    }
+
+    /// Files go by what stands behind the last dot of their names.
+    fn extension(&mut self, text: &str, at: Place) -> Box<str> {
+        let ext = text.trim().trim_start_matches('.').to_lowercase();
+        if let Some((_, last)) = ext.rsplit_once('.') {
+            self.wrong(
+                at,
+                format!("`ext`: only what stands behind the last dot counts; write `{last}` instead of `{text}`"),
+            );
+        }
+        ext.into_boxed_str()
     }
 
     pub(super) fn amount_fact(&mut self, node: &Node) -> Option<Fact> {

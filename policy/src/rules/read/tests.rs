@@ -243,6 +243,7 @@ fn mistakes_in_selections_say_what_to_do() {
         ("{ amount: { min: -1 } }", "in yuan"),
         ("{ host: ['https://example.com/a'] }", "bare host name"),
         ("{ host: [localhost] }", "bare host name"),
+        ("{ file: { ext: [tar.gz] } }", "write `gz` instead of `tar.gz`"),
         ("{ type: [crad] }", "did you mean `card`?"),
         ("{ chat: both }", "one of: group, single"),
         ("{ time: night }", "one of: work_hours"),
