@@ -9,6 +9,7 @@ use std::time::Duration;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 
+use crate::carrier::Limits;
 use crate::device::DeviceFiles;
 use crate::uplink::UplinkConfig;
 
@@ -52,8 +53,8 @@ pub struct SourceConfig {
     pub poll: Duration,
     /// Bytes of export per transaction.
     pub batch_bytes: usize,
-    /// Longest line read, in bytes; a longer one is a defect and passed over.
-    pub line_bytes_max: usize,
+    /// What an export may come to.
+    pub limits: Limits,
     /// Days a message is remembered.
     pub horizon_days: i64,
     /// Below this many free bytes on the state folder's disk reading rests, so that what is found can still be sent and
@@ -68,7 +69,7 @@ impl Default for SourceConfig {
             rescan: Duration::from_secs(60),
             poll: Duration::from_secs(10),
             batch_bytes: 8 * 1024 * 1024,
-            line_bytes_max: 32 * 1024 * 1024,
+            limits: Limits::default(),
             horizon_days: 45,
             disk_free_min: 32 * 1024 * 1024,
         }
@@ -225,8 +226,21 @@ fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<Path
 fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceConfig {
     let mut source = SourceConfig::default();
     let Some(table) = reader.optional_table(root, "source") else { return source };
-    reader
-        .known(&table, &["settle", "rescan", "poll", "batch_bytes", "line_bytes_max", "horizon_days", "disk_free_min"]);
+    reader.known(
+        &table,
+        &[
+            "settle",
+            "rescan",
+            "poll",
+            "batch_bytes",
+            "line_bytes_max",
+            "unpacked_bytes_max",
+            "unpacked_ratio_max",
+            "members_max",
+            "horizon_days",
+            "disk_free_min",
+        ],
+    );
     for (name, place, least) in [
         ("settle", &mut source.settle, Duration::ZERO),
         ("rescan", &mut source.rescan, Duration::from_millis(100)),
@@ -240,7 +254,16 @@ fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceCon
         source.batch_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
     if let Some(bytes) = reader.size(&table, "line_bytes_max", 64 * 1024) {
-        source.line_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+        source.limits.record_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = reader.size(&table, "unpacked_bytes_max", 1024 * 1024) {
+        source.limits.unpacked_bytes_max = bytes;
+    }
+    if let Some(ratio) = reader.number(&table, "unpacked_ratio_max", 10..=1_000_000) {
+        source.limits.ratio_max = ratio.unsigned_abs();
+    }
+    if let Some(members) = reader.number(&table, "members_max", 1..=1_000_000) {
+        source.limits.members_max = usize::try_from(members).unwrap_or(usize::MAX);
     }
     if let Some(days) = reader.number(&table, "horizon_days", 1..=366) {
         source.horizon_days = days;

@@ -5,6 +5,7 @@
 //! and takes receipts. [`intake`] is the round that ties the first half together, [`daemon`] the threads around it all.
 //! Clocks, paths and readers are passed in; there is no global state.
 
+pub mod carrier;
 pub mod clock;
 pub mod config;
 pub mod daemon;

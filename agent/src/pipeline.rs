@@ -83,9 +83,9 @@ impl Pipeline {
         }
         // The row itself changes only with what is committed.
         let mut now = row.clone();
-        let mut lines = match resume::resume(&mut now, export, stamp, self.config.line_bytes_max) {
+        let mut lines = match resume::resume(&mut now, export, stamp, self.config.limits) {
             Ok(lines) => lines,
-            Err(aside) => return self.set_aside(row, now, aside),
+            Err(error) => return self.set_aside(row, now, Aside::of(&error)),
         };
         let replaced_unread = row.state == FileState::Reading && now.offset < row.offset;
         let mut lost = replaced_unread.then(|| unread_loss(&self.device, row, "file_replaced"));
@@ -95,17 +95,17 @@ impl Pipeline {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Stopped);
             }
-            let batch = match self.read_batch(&mut lines, &corp, now_ms) {
-                Ok(batch) => batch,
-                Err(error) => return self.set_aside(row, now, Aside::of(&error)),
-            };
+            let (batch, failed) = self.read_batch(&mut lines, &corp, now_ms);
             now.offset = lines.offset();
             now.prefix = lines.digest().map_or(now.prefix, |digest| digest.0);
-            now.state = if batch.ended { FileState::Done } else { FileState::Reading };
             let more = self.commit(&mut now, &batch, lost.as_ref())?;
             lost = None;
             *row = now.clone();
             committed();
+            // What was read before it failed is kept.
+            if let Some(aside) = failed {
+                return self.set_aside(row, now, aside);
+            }
             if batch.ended {
                 return if more { self.look_again(row, &batch, stop, committed) } else { Ok(Outcome::Done) };
             }
@@ -115,24 +115,35 @@ impl Pipeline {
         }
     }
 
-    /// source → messages → hits → findings → summary, for some megabytes of lines.
-    fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp, now_ms: i64) -> io::Result<Batch> {
-        let start = lines.offset();
+    /// source → messages → hits → findings → summary, for some megabytes of lines, or as far as they could be read.
+    fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp, now_ms: i64) -> (Batch, Option<Aside>) {
         let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()), now_ms);
+        let failed = self.fill(&mut batch, lines, corp).err().map(|error| Aside::of(&error));
+        (batch, failed)
+    }
+
+    fn fill(&mut self, batch: &mut Batch, lines: &mut Lines<impl Read>, corp: &Corp) -> io::Result<()> {
+        let start = lines.offset();
         while lines.offset() - start < self.config.batch_bytes as u64 && !batch.is_full() {
             match lines.next()? {
-                Some(Line::Whole(line)) => self.read_line(line, corp, &mut batch),
+                Some(Line::Whole(line)) => self.read_line(line, corp, batch),
                 Some(Line::TooLong) => batch.defect("line_too_long"),
                 // Complete, but for its line end; or torn, and read again when the export grows.
                 Some(Line::Unended(line)) if parse_line(line).message.is_some() => {
-                    self.read_line(line, corp, &mut batch);
+                    self.read_line(line, corp, batch);
                     lines.accept_unended();
                 }
-                Some(Line::Unended(_)) => return Ok(batch.end(true)),
-                None => return Ok(batch.end(false)),
+                Some(Line::Unended(_)) => {
+                    batch.end(true);
+                    return Ok(());
+                }
+                None => {
+                    batch.end(false);
+                    return Ok(());
+                }
             }
         }
-        Ok(batch)
+        Ok(())
     }
 
     fn read_line(&mut self, line: &[u8], corp: &Corp, batch: &mut Batch) {
@@ -275,6 +286,9 @@ fn commit(
     }
     tallies.write(tx)?;
     batch.add_counts(&mut row.counts);
+    if batch.ended {
+        row.finish();
+    }
     let applied = windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
     row.counts.findings += applied.new;
     tx.put_file(row)?;

@@ -32,6 +32,32 @@ pub enum Aside {
     Unreadable,
     /// It holds a zero byte early on: not a text export.
     Binary,
+    /// It is text, but nothing that messages are carried in.
+    Unrecognised,
+    /// Its messages are still encrypted by the archive; nothing of it was inspected.
+    Sealed,
+    /// A product that encrypts files on this device keeps its content from this process.
+    Protected,
+    /// A file or archive encrypted with a password.
+    Encrypted,
+    /// Compressed data is damaged, or not written to its end.
+    Corrupt,
+    /// It would unpack to more than is allowed.
+    TooLarge,
+    /// It unpacks to so many times its size that it can only be meant to do harm.
+    Bomb,
+    /// An archive in an archive, or something compressed twice.
+    Nested,
+    /// An archive of a kind that is not read.
+    Archive,
+    /// No file in the archive is an export.
+    NothingInside,
+    /// A database file.
+    Database,
+    /// A workbook or document of the old binary kind, or one encrypted by Office.
+    OldOffice,
+    /// A picture, sound or printed document.
+    Media,
     /// It was deleted before it was read to its end.
     Vanished,
     /// Its name cannot be kept on this system.
@@ -47,8 +73,53 @@ impl Aside {
             Self::Permission => "permission",
             Self::Unreadable => "unreadable",
             Self::Binary => "binary",
+            Self::Unrecognised => "unrecognised",
+            Self::Sealed => "sealed",
+            Self::Protected => "protected",
+            Self::Encrypted => "encrypted",
+            Self::Corrupt => "corrupt",
+            Self::TooLarge => "too_large",
+            Self::Bomb => "bomb",
+            Self::Nested => "nested",
+            Self::Archive => "archive",
+            Self::NothingInside => "nothing_inside",
+            Self::Database => "database",
+            Self::OldOffice => "old_office",
+            Self::Media => "media",
             Self::Vanished => "vanished",
             Self::Name => "name",
+        }
+    }
+
+    /// What it means and what to do, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Link => "a link, which could lead out of the folder; put the file itself there",
+            Self::NotAFile => "not a regular file; remove it",
+            Self::Permission => "this account may not read it; grant it the right to",
+            Self::Unreadable => "the system failed to read it; check the disk or share",
+            Self::Binary => "it holds zero bytes and is no text; check what the archive job writes",
+            Self::Unrecognised => "no message was found in it; if it is an export, see the guide on archive jobs",
+            Self::Sealed => {
+                "its messages are still encrypted by the archive and were not inspected; export them decrypted"
+            }
+            Self::Protected => {
+                "a product that encrypts files keeps its content from this account; let it read the folder"
+            }
+            Self::Encrypted => "encrypted with a password; write it without",
+            Self::Corrupt => {
+                "its compressed data is damaged or incomplete; write it again, under its name only when it is complete"
+            }
+            Self::TooLarge => "it unpacks to more than is allowed; raise the bounds under [source] if it is meant to",
+            Self::Bomb => "it unpacks to so many times its size that it can only do harm; remove it",
+            Self::Nested => "an archive in an archive, or compressed twice; pack it once",
+            Self::Archive => "an archive of a kind that is not read here; use gzip, zstd, bzip2 or zip, as a file",
+            Self::NothingInside => "no file in the archive is an export",
+            Self::Database => "a database file; export its messages as text",
+            Self::OldOffice => "an old or encrypted Office file; save it as .xlsx or CSV, without a password",
+            Self::Media => "a picture, a sound or a printed document, not an export",
+            Self::Vanished => "deleted before it was read to its end",
+            Self::Name => "its name is no Unicode; rename it",
         }
     }
 
@@ -59,6 +130,9 @@ impl Aside {
 
     /// The reason that fits an error while opening or reading.
     pub fn of(error: &io::Error) -> Self {
+        if let Some(aside) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return *aside;
+        }
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Permission,
             io::ErrorKind::NotFound => Self::Vanished,
@@ -66,6 +140,21 @@ impl Aside {
             _ if open::is_link_error(error) => Self::Link,
             _ => Self::Unreadable,
         }
+    }
+}
+
+impl std::fmt::Display for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Aside {}
+
+/// An export that cannot be read on for this reason.
+impl From<Aside> for io::Error {
+    fn from(aside: Aside) -> Self {
+        Self::new(io::ErrorKind::InvalidData, aside)
     }
 }
 

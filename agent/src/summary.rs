@@ -158,7 +158,7 @@ pub fn unread_loss(device: &Device, row: &FileRow, reason: &str) -> Kind {
         reason: reason.to_owned(),
         file: file_digest(device, &row.key).to_vec(),
         from: row.offset,
-        count: row.size.saturating_sub(row.offset),
+        count: row.unread_bytes(),
         unit: "bytes".into(),
     })
 }

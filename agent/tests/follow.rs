@@ -123,7 +123,7 @@ fn the_same_message_in_two_exports_is_one_and_with_another_body_it_is_a_defect()
 #[test]
 fn bad_lines_cost_themselves_only() {
     let (_dir, store, mut pipeline) = setup();
-    pipeline.config.line_bytes_max = 1000;
+    pipeline.config.limits.record_bytes_max = 1000;
     let mut content = b"\xef\xbb\xbf".to_vec();
     content.extend_from_slice(hit("m1").trim_end().as_bytes());
     content.extend_from_slice(b"\r\n\n{\"torn\n\xff\xfe\x41\n");
@@ -143,7 +143,7 @@ fn bad_lines_cost_themselves_only() {
 #[test]
 fn an_export_of_zero_bytes_inside_is_set_aside_and_comes_in_when_replaced() {
     let (_dir, store, mut pipeline) = setup();
-    let mut export = Export::of("a", "PK\u{3}\u{4}\0\0");
+    let mut export = Export::of("a", "MZ\u{3}\u{4}\0\0");
     assert_eq!(export.take(&mut pipeline), Outcome::Aside(Aside::Binary));
     assert_eq!((export.row.state, export.row.reason.as_str()), (FileState::SetAside, "binary"));
     export.content = hit("m1").into();

@@ -120,6 +120,17 @@ pub fn body_digest(message: &Message) -> BodyDigest {
     BodyDigest(parts.sha256())
 }
 
+/// Digest of the body and of who is said to have received it: a known message with another one is looked at again. An export that has one row for
+/// each receiver may be read before its last row is written.
+#[must_use]
+pub fn content_digest(message: &Message) -> BodyDigest {
+    let mut to: Vec<_> = message.to.iter().map(|id| lower(id)).collect();
+    to.sort_unstable();
+    to.dedup();
+    let parts = Parts::new("watchpost/content").bytes(&body_digest(message).0);
+    BodyDigest(to.iter().fold(parts, |parts, id| parts.str(id)).sha256())
+}
+
 /// Identity of a finding. No device, epoch or version goes in, so every observer computes the same.
 #[must_use]
 pub fn finding_id(tenant: &str, corp: &Corp, pack: &str, rule: &str, key: FindingKey<'_>) -> FindingId {

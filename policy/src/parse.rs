@@ -12,11 +12,15 @@ use serde_json::{Map, Value};
 use crate::facts;
 use crate::message::{Action, Extras, Message, READ_TYPES, Text, known_type};
 
+mod dates;
 mod surrogate;
 mod texts;
 mod typed;
 
 pub(crate) use texts::flat_keys as flat_texts;
+
+/// The first byte of a line that stands for a defect. No JSON begins with it.
+const MARK: u8 = 1;
 
 /// What a line was.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,7 +55,7 @@ pub enum Defect {
     BodyWrongType,
     /// No message time, or zero.
     TimeMissing,
-    /// The message time is neither a number nor a string of digits.
+    /// The message time is neither a number nor a string of digits or a date.
     TimeWrongType,
     /// No msgid; the message is known by its content.
     MsgidMissing,
@@ -79,11 +83,21 @@ pub enum Defect {
     LoneSurrogate,
     /// More texts, or more bytes of text, than one message may have; the rest was not read.
     TooManyTexts,
+    /// A row or a value is longer than allowed. No message.
+    RecordTooLong,
+    /// A row has not the cells its header names. No message.
+    RowTorn,
+    /// A file in an archive is no export: a picture, a sound, other text. Not read.
+    MemberNotText,
+    /// A file in an archive is encrypted. Not read.
+    MemberEncrypted,
+    /// A file in an archive is damaged or packed in a way that is not read. Not read, or not to its end.
+    MemberUnreadable,
 }
 
 impl Defect {
     /// Every defect there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::NotJson,
         Self::Torn,
         Self::InvalidUtf8,
@@ -108,7 +122,24 @@ impl Defect {
         Self::ActionUnknown,
         Self::LoneSurrogate,
         Self::TooManyTexts,
+        Self::RecordTooLong,
+        Self::RowTorn,
+        Self::MemberNotText,
+        Self::MemberEncrypted,
+        Self::MemberUnreadable,
     ];
+
+    /// A line that stands for a defect of what could not be made a line: [`parse_line`] tells it again. Without a line feed.
+    #[must_use]
+    pub fn mark(self) -> Vec<u8> {
+        [&[MARK], self.code().as_bytes()].concat()
+    }
+
+    /// The defect that a line stands for.
+    fn marked(line: &[u8]) -> Option<Self> {
+        let code = line.strip_prefix(&[MARK])?;
+        Self::ALL.into_iter().find(|defect| defect.code().as_bytes() == code)
+    }
 
     /// Stable snake_case code.
     #[must_use]
@@ -134,7 +165,7 @@ impl Defect {
             Self::BodyMissing => ("body_missing", "the message has no body under any of the known keys"),
             Self::BodyWrongType => ("body_wrong_type", "the body or an item in it has an unexpected JSON type"),
             Self::TimeMissing => ("time_missing", "the message has no time"),
-            Self::TimeWrongType => ("time_wrong_type", "the message time is not a number"),
+            Self::TimeWrongType => ("time_wrong_type", "the message time is neither a number nor a date"),
             Self::MsgidMissing => ("msgid_missing", "the message has no msgid; it is known by its content"),
             Self::MsgidWrongType => ("msgid_wrong_type", "the msgid is neither a string nor a number"),
             Self::NumberOutOfRange => ("number_out_of_range", "a number does not fit"),
@@ -147,6 +178,13 @@ impl Defect {
             Self::RoomWrongType => ("room_wrong_type", "the room id is neither a string nor a number"),
             Self::ActionUnknown => ("action_unknown", "the action is neither send, recall nor switch"),
             Self::LoneSurrogate => ("lone_surrogate", "half of a surrogate pair was replaced"),
+            Self::RecordTooLong => ("record_too_long", "a row or value is longer than allowed and was passed over"),
+            Self::RowTorn => ("row_torn", "the row has not the cells its header names"),
+            Self::MemberNotText => ("member_not_text", "a file in the archive is no export and was not read"),
+            Self::MemberEncrypted => ("member_encrypted", "a file in the archive is encrypted and was not inspected"),
+            Self::MemberUnreadable => {
+                ("member_unreadable", "a file in the archive is damaged or packed in a way that is not read")
+            }
             Self::TooManyTexts => ("too_many_texts", "the message has more text than is read; the rest was not read"),
         }
     }
@@ -164,6 +202,9 @@ pub fn parse_line(line: &[u8]) -> Parsed {
     let line = trim(line);
     if line.is_empty() {
         return Parsed::default();
+    }
+    if let Some(defect) = Defect::marked(line) {
+        return Parsed { message: None, defects: vec![defect] };
     }
     if let Some(message) = typed::parse(line) {
         return Parsed { message: Some(message), defects: Vec::new() };
@@ -251,10 +292,9 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
             defects.add(Defect::Encrypted);
             return None;
         }
-        // A wrapper `{"seq":…,"msg":{…}}`, as some vendors write.
-        match entry.remove("msg") {
-            Some(Value::Object(inner)) if looks_like_message(&inner) => entry = inner,
-            _ => {
+        match wrapped(&mut entry, defects) {
+            Some(inner) => entry = inner,
+            None => {
                 defects.add(Defect::NotAMessage);
                 return None;
             }
@@ -266,6 +306,17 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
 fn looks_like_message(entry: &Map<String, Value>) -> bool {
     let has = |key| entry.contains_key(key);
     has("msgtype") || has("action") || (has("from") && (has("tolist") || has("msgtime")))
+}
+
+/// Keys under which vendors wrap a message: `{"seq":…,"msg":{…}}`, `{"message_id":…,"content":"{…}"}`.
+const WRAPS: [&str; 5] = ["msg", "content", "message", "data", "body"];
+
+/// The message in a wrapper, as an object or as JSON in a string.
+fn wrapped(entry: &mut Map<String, Value>, defects: &mut Defects) -> Option<Map<String, Value>> {
+    WRAPS.into_iter().find_map(|key| match texts::unwrap_string(entry.remove(key)?, defects) {
+        Value::Object(inner) if looks_like_message(&inner) => Some(inner),
+        _ => None,
+    })
 }
 
 fn is_encrypted(entry: &Map<String, Value>) -> bool {
@@ -419,7 +470,7 @@ fn read_time(value: Option<&Value>, defects: &mut Defects) -> Option<i64> {
 fn parse_time(text: &str) -> Result<i64, Defect> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !digits {
-        return Err(Defect::TimeWrongType);
+        return dates::milliseconds(text).ok_or(Defect::TimeWrongType);
     }
     text.parse().map_err(|_| Defect::NumberOutOfRange)
 }

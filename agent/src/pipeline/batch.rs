@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use watchpost_policy::engine::Engine;
-use watchpost_policy::identity::{TenantKey, body_digest, mid};
+use watchpost_policy::identity::{TenantKey, content_digest, mid};
 use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
@@ -76,10 +76,9 @@ impl Batch {
         self.taken.push(taken);
     }
 
-    pub(super) fn end(mut self, torn: bool) -> Self {
+    pub(super) fn end(&mut self, torn: bool) {
         self.ended = true;
         self.counts.torn = torn;
-        self
     }
 
     /// Adds what does not depend on repeats to the export's counts.
@@ -116,7 +115,7 @@ impl Taken {
         horizon_days: i64,
     ) -> Self {
         let msgtime = message.msgtime.unwrap_or(i64::MIN);
-        let (mid, body) = (mid(key, corp, message), body_digest(message));
+        let (mid, body) = (mid(key, corp, message), content_digest(message));
         let remembered = Remembered::new(msgtime, now_ms, horizon_days, &mid.0, &body.0);
         // A message that cannot be known again must not be counted: a second export of it would count it twice.
         let parties = if remembered.is_some() { own_parties(engine, corp, message) } else { Vec::new() };

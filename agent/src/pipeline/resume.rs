@@ -4,41 +4,42 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use watchpost_proto::digest::Running;
 
+use crate::carrier::{self, Limits, Shared};
 use crate::lines::Lines;
-use crate::source::{Aside, Stamp};
+use crate::source::Stamp;
 use crate::store::{FileRow, FileState};
 
-/// A zero byte within this many first bytes means the export is no text.
-const PEEK_BYTES: usize = 8 * 1024;
+/// The lines of an opened export, whatever carries them.
+pub(super) type ExportLines<'a> = Lines<Box<dyn Read + 'a>>;
 
-/// Stands an opened export at the end of what is committed of it. The committed bytes are read again and compared by
+/// Stands an opened export at the end of what is committed of it. The committed lines are read again and compared by
 /// digest; if they are others, the export was replaced or cut and is read from its beginning.
-pub(super) fn resume<R: Read + Seek>(
+pub(super) fn resume<'a, R: Read + Seek + 'a>(
     row: &mut FileRow,
-    mut export: R,
+    export: R,
     stamp: Stamp,
-    line_bytes_max: usize,
-) -> Result<Lines<R>, Aside> {
-    let mut digest = prefix(&mut export, row.offset.min(stamp.size)).map_err(|error| Aside::of(&error))?;
+    limits: Limits,
+) -> io::Result<ExportLines<'a>> {
+    // The stamp from before reading: what is added meanwhile makes the export due again.
+    (row.size, row.mtime_ns, row.gone_ms) = (stamp.size, stamp.mtime_ns, None);
+    let mut export = Shared::new(export);
+    let mut carried = carrier::open(export.clone(), limits)?;
+    let mut digest = prefix(&mut carried.lines, row.offset)?;
     if digest.digest().0 != row.prefix {
         row.restart();
         digest = Running::default();
-        export.seek(SeekFrom::Start(0)).map_err(|error| Aside::of(&error))?;
+        export.seek(SeekFrom::Start(0))?;
+        carried = carrier::open(export, limits)?;
     }
-    if row.offset == 0 && is_binary(&mut export).map_err(|error| Aside::of(&error))? {
-        (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
-        return Err(Aside::Binary);
-    }
-    // The stamp from before reading: what is added meanwhile makes the export due again.
-    (row.size, row.mtime_ns, row.gone_ms) = (stamp.size, stamp.mtime_ns, None);
+    row.carrier = carried.carrier;
     row.state = FileState::Reading;
     row.reason.clear();
-    Ok(Lines::new(export, line_bytes_max, row.offset, Some(digest)))
+    Ok(Lines::new(carried.lines, limits.record_bytes_max, row.offset, Some(digest)))
 }
 
-fn prefix(export: &mut impl Read, length: u64) -> io::Result<Running> {
+fn prefix(lines: &mut impl Read, length: u64) -> io::Result<Running> {
     let mut digest = Running::default();
-    let mut input = export.take(length);
+    let mut input = lines.take(length);
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match input.read(&mut buffer)? {
@@ -46,11 +47,4 @@ fn prefix(export: &mut impl Read, length: u64) -> io::Result<Running> {
             read => digest.update(&buffer[..read]),
         }
     }
-}
-
-fn is_binary(export: &mut (impl Read + Seek)) -> io::Result<bool> {
-    let mut first = Vec::with_capacity(PEEK_BYTES);
-    export.by_ref().take(PEEK_BYTES as u64).read_to_end(&mut first)?;
-    export.seek(SeekFrom::Start(0))?;
-    Ok(first.contains(&0))
 }

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, Row, named_params, params};
 use serde::{Deserialize, Serialize};
 
+use watchpost_policy::parse::Defect;
+
 use super::{StoreError, Tx};
+use crate::carrier::Carried;
+use crate::source::Aside;
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE file (
@@ -19,6 +23,7 @@ CREATE TABLE file (
     size      INTEGER NOT NULL,
     mtime_ns  INTEGER NOT NULL,
     offset    INTEGER NOT NULL,
+    carrier   TEXT NOT NULL,
     prefix    BLOB NOT NULL,
     counts    TEXT NOT NULL,
     revision  INTEGER NOT NULL,
@@ -170,8 +175,10 @@ pub struct FileRow {
     pub size: u64,
     /// See `size`; nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// Bytes committed.
+    /// Bytes of its lines committed: of the export itself where those are its lines, else of what was made of it.
     pub offset: u64,
+    /// What its messages are carried in ([`crate::carrier::Carried::carrier`]); empty while nobody has looked.
+    pub carrier: String,
     /// SHA-256 of the committed bytes.
     pub prefix: [u8; 32],
     /// What was found.
@@ -193,6 +200,7 @@ impl FileRow {
             size: 0,
             mtime_ns: 0,
             offset: 0,
+            carrier: String::new(),
             prefix: watchpost_proto::digest::sha256(&[]).0,
             counts: FileCounts::default(),
             revision: 0,
@@ -204,6 +212,26 @@ impl FileRow {
     pub fn tells_the_same(&self, other: &Self) -> bool {
         let told = |row: &Self| (row.state, row.reason.clone(), row.offset, row.size, row.mtime_ns, row.gone_ms);
         told(self) == told(other) && self.counts == other.counts
+    }
+
+    /// Says what became of an export that was read to its end: one in which no message could be read is set aside.
+    pub fn finish(&mut self) {
+        let counts = &self.counts;
+        let read = counts.messages + counts.out_of_scope + counts.repeats;
+        let encrypted = counts.defects.get(Defect::Encrypted.code()).is_some_and(|count| *count > 0);
+        let aside = match () {
+            () if read > 0 || counts.defects.is_empty() => None,
+            () if encrypted => Some(Aside::Sealed),
+            () => Some(Aside::Unrecognised),
+        };
+        self.state = if aside.is_some() { FileState::SetAside } else { FileState::Done };
+        self.reason = aside.map_or("", Aside::as_str).to_owned();
+    }
+
+    /// Bytes of the export that were not read; 0 where nobody can tell.
+    pub fn unread_bytes(&self) -> u64 {
+        let tells = self.carrier.is_empty() || Carried::is_plain(&self.carrier);
+        if tells { self.size.saturating_sub(self.offset) } else { 0 }
     }
 
     /// Starts the export afresh: it was replaced or cut.
@@ -240,12 +268,13 @@ impl Tx<'_> {
         let counts = serde_json::to_string(&row.counts).map_err(|_| StoreError::Malformed("file row"))?;
         self.0
             .prepare_cached(
-                "INSERT INTO file (folder, name, corp, state, reason, size, mtime_ns, offset, prefix, counts,
+                "INSERT INTO file (folder, name, corp, state, reason, size, mtime_ns, offset, carrier, prefix, counts,
                                    revision, reported, gone_ms)
-                 VALUES (:folder, :name, :corp, :state, :reason, :size, :mtime_ns, :offset, :prefix, :counts,
+                 VALUES (:folder, :name, :corp, :state, :reason, :size, :mtime_ns, :offset, :carrier, :prefix, :counts,
                          1, 0, :gone_ms)
                  ON CONFLICT (folder, name) DO UPDATE SET corp = :corp, state = :state, reason = :reason,
-                     size = :size, mtime_ns = :mtime_ns, offset = :offset, prefix = :prefix, counts = :counts,
+                     size = :size, mtime_ns = :mtime_ns, offset = :offset, carrier = :carrier, prefix = :prefix,
+                     counts = :counts,
                      revision = revision + 1, gone_ms = :gone_ms",
             )?
             .execute(named_params! {
@@ -257,6 +286,7 @@ impl Tx<'_> {
                 ":size": row.size,
                 ":mtime_ns": row.mtime_ns,
                 ":offset": row.offset,
+                ":carrier": row.carrier,
                 ":prefix": row.prefix,
                 ":counts": counts,
                 ":gone_ms": row.gone_ms,
@@ -323,6 +353,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<FileRow, StoreError>> {
         size: row.get("size")?,
         mtime_ns: row.get("mtime_ns")?,
         offset: row.get("offset")?,
+        carrier: row.get("carrier")?,
         prefix,
         counts,
         revision: row.get("revision")?,

@@ -12,12 +12,14 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use watchpost_agent::lines::{Line, Lines};
+use watchpost_agent::source::Aside;
 use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};
+use watchpost_policy::parse::Defect;
 use watchpost_policy::skim::{Looked, Skim, Skimmed};
 
-use super::walk::{Export, SetAside};
+use super::walk::{Export, SetAside, unread};
 
 /// Longest line read, in bytes, as in the daemon.
 pub(in crate::commands) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -121,9 +123,9 @@ impl Reader<'_> {
     fn export(&self, export: &Export, sender: &SyncSender<Vec<Piece>>) {
         let (scratch, end, pieces) = (Scratch::default(), End::default(), Vec::new());
         let mut sight = Sight { reader: self, scratch, end, pieces, sender };
-        match export.open() {
-            Ok(input) => {
-                if sight.lines(Lines::new(input, LINE_BYTES_MAX, 0, None), &export.name).is_err() {
+        match export.open(self.progress) {
+            Ok(carried) => {
+                if sight.lines(Lines::new(carried.lines, LINE_BYTES_MAX, 0, None), &export.name).is_err() {
                     return;
                 }
                 sight.end.settle(&export.name);
@@ -148,7 +150,6 @@ struct Sight<'a> {
 impl Sight<'_> {
     fn lines<R: io::Read>(&mut self, mut lines: Lines<R>, name: &str) -> Result<(), Unheard> {
         let mut skim = Skim::new(self.reader.engine, self.reader.corp);
-        let mut shown = 0;
         loop {
             let last = match lines.bulk() {
                 Ok(None) => break,
@@ -160,19 +161,16 @@ impl Sight<'_> {
                     false
                 }
                 Err(error) => {
-                    self.end.aside = Some(SetAside::failed(name, error.to_string()));
+                    self.end.aside = Some(unread(name, &error));
                     break;
                 }
             };
-            self.reader.progress.inc(lines.offset() - shown);
-            shown = lines.offset();
             if last {
                 lines.accept_unended();
                 break;
             }
         }
         self.end.bytes = lines.offset();
-        self.reader.progress.inc(lines.offset() - shown);
         Ok(())
     }
 
@@ -234,10 +232,9 @@ impl End {
     /// A file of lines of which none is a message is told: somebody took it for an export.
     fn settle(&mut self, name: &str) {
         if self.aside.is_none() && self.bytes > 0 && self.messages + self.out_of_scope == 0 {
-            self.aside = Some(SetAside::passed_over(
-                name,
-                format!("none of its {} lines is a message; only decrypted JSON-lines exports are read", self.lines),
-            ));
+            let sealed = self.defects.contains_key(Defect::Encrypted.code());
+            let aside = if sealed { Aside::Sealed } else { Aside::Unrecognised };
+            self.aside = Some(SetAside::passed_over(name, aside.sentence()));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Which exports a command reads, in which order, and what it cannot or will not read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
+use watchpost_agent::carrier::{self, Carried, Limits};
 use watchpost_agent::config::Folder;
 use watchpost_agent::source::{Aside, list, open_export};
 use watchpost_agent::store::FileKey;
@@ -114,23 +116,15 @@ fn refused(name: String, aside: Aside) -> SetAside {
     }
 }
 
-/// What an export's first bytes say it is.
-const PEEK_BYTES: u64 = 8 * 1024;
-
 impl Export {
-    /// Opens it and looks at its first bytes.
-    pub(in crate::commands) fn open(&self) -> Result<Box<dyn Read>, SetAside> {
-        let failed = |error: io::Error| SetAside::failed(&self.name, error.to_string());
-        let mut input: Box<dyn Read> = match &self.place {
-            Place::File(key) => Box::new(self.file(key)?),
-            Place::Input => Box::new(io::stdin().lock()),
+    /// Opens it, whatever it is carried in, and tells the bar of every byte of it.
+    pub(in crate::commands) fn open<'a>(&self, progress: &'a ProgressBar) -> Result<Carried<'a>, SetAside> {
+        let limits = Limits::default();
+        let carried = match &self.place {
+            Place::File(key) => carrier::open(progress.wrap_read(self.file(key)?), limits),
+            Place::Input => carrier::open_stream(progress.wrap_read(io::stdin().lock()), limits),
         };
-        let mut first = Vec::new();
-        input.by_ref().take(PEEK_BYTES).read_to_end(&mut first).map_err(failed)?;
-        match no_text(&first) {
-            Some(why) => Err(SetAside::passed_over(&self.name, why)),
-            None => Ok(Box::new(io::Cursor::new(first).chain(input))),
-        }
+        carried.map_err(|error| unread(&self.name, &error))
     }
 
     fn file(&self, key: &FileKey) -> Result<File, SetAside> {
@@ -141,21 +135,19 @@ impl Export {
     }
 }
 
-/// Why these first bytes cannot begin a JSON-lines export.
-fn no_text(first: &[u8]) -> Option<&'static str> {
-    match first {
-        [0x1F, 0x8B, ..] => Some("compressed with gzip; unpack it, or `zcat FILE | watchpost-agent scan -`"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => {
-            Some("compressed with zstd; unpack it, or `zstdcat FILE | watchpost-agent scan -`")
-        }
-        [b'P', b'K', 3, 4, ..] => Some("a zip archive or an Office document; unpack it"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("written in UTF-16; save it as UTF-8"),
-        _ => first.contains(&0).then_some("it holds zero bytes: no text export"),
+/// Why an export cannot be read, or not on.
+pub(in crate::commands) fn unread(name: &str, error: &io::Error) -> SetAside {
+    match Aside::of(error) {
+        // The system knows better.
+        Aside::Unreadable | Aside::Permission | Aside::Vanished => SetAside::failed(name, error.to_string()),
+        aside => SetAside::passed_over(name, aside.sentence()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     fn names(walk: &Walk, below: &Path) -> Vec<String> {
@@ -192,7 +184,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let exports = dir.path().join("exports");
         std::fs::create_dir(&exports).unwrap();
-        std::fs::write(dir.path().join("outside"), "x").unwrap();
+        std::fs::write(dir.path().join("outside"), "{}").unwrap();
         symlink(dir.path().join("outside"), exports.join("link")).unwrap();
         symlink(dir.path(), exports.join("up")).unwrap();
         let walk = Walk::of(std::slice::from_ref(&exports));
@@ -200,21 +192,9 @@ mod tests {
         assert_eq!(walk.aside.iter().map(|aside| aside.failed).collect::<Vec<_>>(), [false, false]);
         let named = Walk::of(&[exports.join("link")]);
         let mut text = String::new();
-        named.exports[0].open().unwrap_or_else(|aside| panic!("{aside:?}")).read_to_string(&mut text).unwrap();
-        assert_eq!(text, "x");
-    }
-
-    #[test]
-    fn what_is_no_text_is_named() {
-        for (first, part) in [
-            (&b"\x1f\x8b\x08"[..], "gzip"),
-            (b"PK\x03\x04", "zip"),
-            (b"\xff\xfe{\x00", "UTF-16"),
-            (b"{}\x00", "zero bytes"),
-        ] {
-            assert!(no_text(first).is_some_and(|why| why.contains(part)), "{part}");
-        }
-        assert_eq!(no_text("\u{FEFF}{}".as_bytes()), None);
-        assert_eq!(no_text(b""), None);
+        let progress = ProgressBar::hidden();
+        let opened = named.exports[0].open(&progress).unwrap_or_else(|aside| panic!("{aside:?}"));
+        opened.lines.take(9).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "{}");
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use watchpost_policy::engine::Engine;
-use watchpost_policy::identity::{BodyDigest, Mid, body_digest};
+use watchpost_policy::identity::{BodyDigest, Mid, content_digest};
 use watchpost_policy::message::{Extras, Message, Text};
 use watchpost_policy::scan::ScanRow;
 use watchpost_policy::windows::{Held, JOINED_FIELD, Memory, WindowFinding};
@@ -58,7 +58,7 @@ impl<F> Windows<F> {
         if contributions.is_empty() {
             return;
         }
-        let body = body_digest(&seen.message);
+        let body = content_digest(&seen.message);
         match self.bodies.entry(seen.mid) {
             Entry::Occupied(known) if *known.get() == body => return,
             Entry::Occupied(_) => {}

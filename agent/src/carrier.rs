@@ -1,0 +1,164 @@
+//! What an export is carried in, told by its content and never by its name. Whatever it is, it comes out as JSON lines, so that everything behind
+//! is the same for all.
+//!
+//! ```text
+//! bytes ─► packed: gzip, zstd, bzip2, zip ─► text: UTF-8, UTF-16, GB18030 ─► form: lines, documents, a table ─► JSON lines
+//! ```
+//!
+//! The lines of an export are the same however often it is opened, and those of one that grew begin with the lines it had: places in them can be
+//! kept. What cannot be read stands among them as a mark ([`mark`]) that counts as a defect; what ends an export early is an error that
+//! [`Aside::of`] tells the reason of.
+
+mod documents;
+mod input;
+mod packed;
+mod table;
+mod text;
+
+use std::io::{self, Read, Seek};
+
+use watchpost_policy::parse::Defect;
+
+use crate::source::Aside;
+use input::Peek;
+pub(crate) use input::Shared;
+
+/// First bytes an export is judged by, packed and unpacked.
+const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// Bounds on what an export may unpack to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes an export may unpack to.
+    pub unpacked_bytes_max: u64,
+    /// Bytes that one packed byte may unpack to, beyond the first [`packed::RATIO_FREE_BYTES`].
+    pub ratio_max: u64,
+    /// Files in a zip archive.
+    pub members_max: usize,
+    /// Bytes of one line, row or value; a longer one is a defect and passed over.
+    pub record_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { unpacked_bytes_max: 1 << 40, ratio_max: 500, members_max: 10_000, record_bytes_max: 32 << 20 }
+    }
+}
+
+/// An opened export.
+pub struct Carried<'a> {
+    /// Its JSON lines.
+    pub lines: Box<dyn Read + 'a>,
+    /// What it is carried in, for people: `lines`, `gzip+csv`, `zip`.
+    pub carrier: String,
+}
+
+impl Carried<'_> {
+    /// Whether its lines are the bytes of the export itself.
+    pub fn is_plain(carrier: &str) -> bool {
+        carrier == LINES
+    }
+}
+
+/// An export that is JSON lines itself.
+const LINES: &str = "lines";
+
+/// Finds out what an export is and opens it. The export stands at its beginning.
+///
+/// # Errors
+/// When it cannot be read, or is nothing that holds messages: [`Aside::of`] tells which.
+pub fn open<'a, R: Read + Seek + 'a>(export: R, limits: Limits) -> io::Result<Carried<'a>> {
+    let export = Shared::new(export);
+    let peek = Peek::new(export.clone(), SAMPLE_BYTES)?;
+    let magic = packed::Magic::of(peek.first());
+    if magic == Some(packed::Magic::Zip) {
+        return packed::archive(export, limits);
+    }
+    unpacked(peek, magic, limits)
+}
+
+/// As [`open`] for what cannot be read twice, such as standard input: a zip archive is refused.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_stream<'a, R: Read + 'a>(input: R, limits: Limits) -> io::Result<Carried<'a>> {
+    let peek = Peek::new(input, SAMPLE_BYTES)?;
+    let magic = packed::Magic::of(peek.first());
+    unpacked(peek, magic, limits)
+}
+
+fn unpacked<'a, R: Read + 'a>(peek: Peek<R>, magic: Option<packed::Magic>, limits: Limits) -> io::Result<Carried<'a>> {
+    match magic {
+        None => open_text(Box::new(peek), limits),
+        Some(magic) => {
+            let name = magic.name();
+            let peek = Peek::new(packed::stream(peek, magic, limits)?, SAMPLE_BYTES)?;
+            // Something packed twice is nobody's export.
+            if packed::Magic::of(peek.first()).is_some() {
+                return Err(Aside::Nested.into());
+            }
+            let Carried { lines, carrier } = open_text(Box::new(peek), limits)?;
+            Ok(Carried { lines, carrier: format!("{name}+{carrier}") })
+        }
+    }
+}
+
+/// What is unpacked: text, in whatever encoding, of whatever form.
+fn open_text<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> io::Result<Carried<'a>> {
+    let (text, charset) = text::decoded(input)?;
+    let peek = Peek::new(text, SAMPLE_BYTES)?;
+    let (lines, form): (Box<dyn Read + 'a>, _) = match Form::of(peek.first(), peek.is_all()) {
+        Some(Form::Lines) => (Box::new(peek), LINES),
+        Some(Form::Documents) => (Box::new(documents::lines(peek, limits)), "json"),
+        Some(Form::Table(head)) => {
+            let name = head.name();
+            (Box::new(table::lines(peek, head, limits)), name)
+        }
+        None => return Err(Aside::Unrecognised.into()),
+    };
+    let carrier = charset.map_or(form.to_owned(), |charset| format!("{charset}+{form}"));
+    Ok(Carried { lines, carrier })
+}
+
+/// What text is.
+enum Form {
+    /// A message or a wrapped one on each line, as it is.
+    Lines,
+    /// JSON values, some of which hold many messages.
+    Documents,
+    /// Rows of cells under a header.
+    Table(table::Head),
+}
+
+/// Lines looked at to tell a form.
+const JUDGED_LINES: usize = 64;
+
+impl Form {
+    /// Judges the beginning of a text; `is_all` if there is no more.
+    fn of(sample: &[u8], is_all: bool) -> Option<Self> {
+        let sample = sample.strip_prefix(text::BOM).unwrap_or(sample);
+        let mut lines: Vec<&[u8]> = sample.split(|byte| *byte == b'\n').collect();
+        if !is_all && lines.len() > 1 {
+            lines.pop();
+        }
+        let lines = lines.into_iter().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let lines: Vec<&[u8]> = lines.take(JUDGED_LINES).collect();
+        let Some(first) = lines.first() else { return Some(Self::Lines) };
+        let is_object = |line: &&&[u8]| line.starts_with(b"{") && documents::is_whole(line);
+        let whole: Vec<&&[u8]> = lines.iter().filter(is_object).collect();
+        match first.first() {
+            Some(b'[') => Some(Self::Documents),
+            _ if whole.iter().any(|line| documents::holds_many(line)) => Some(Self::Documents),
+            // Some may be torn. Where most are not whole, the values are spread over lines, or too long to be seen whole here.
+            _ if 2 * whole.len() > lines.len() => Some(Self::Lines),
+            Some(b'{') => Some(Self::Documents),
+            _ => table::Head::of(sample).map(Self::Table),
+        }
+    }
+}
+
+/// A line that stands for something that could not be read.
+fn mark(defect: Defect, out: &mut Vec<u8>) {
+    out.extend_from_slice(&Defect::mark(defect));
+    out.push(b'\n');
+}

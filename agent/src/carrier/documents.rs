@@ -1,0 +1,345 @@
+//! JSON that is not one message a line: whole responses, arrays, values spread over lines. Every message in it becomes a line of its own.
+//!
+//! Values are told apart by their brackets and strings alone; whether one is a message is for the parser to say. A list of messages is an array
+//! that stands alone, or one under a known key of an object that is itself no message; what else such an object has is left out. A line break
+//! inside a string, which JSON forbids, means that a line was torn, and so does a value that begins a line inside one that began the line before:
+//! what was begun is given as it is, and the next line starts afresh.
+
+use std::io::{self, Read};
+
+use memchr::memchr3;
+use serde::de::IgnoredAny;
+use watchpost_policy::parse::Defect;
+
+use super::input::{Made, Source};
+use super::{Limits, mark};
+
+/// Keys of lists of messages, in responses and in what vendors make of them.
+const LISTS: [&[u8]; 12] = [
+    b"chatdata",
+    b"msg_list",
+    b"messages",
+    b"message_list",
+    b"msgs",
+    b"list",
+    b"records",
+    b"record_list",
+    b"rows",
+    b"items",
+    b"data",
+    b"result",
+];
+/// Keys of objects that a list may stand in.
+const WRAPS: [&[u8]; 5] = [b"data", b"result", b"response", b"body", b"payload"];
+/// Keys only a message has, so that whatever is in it is a part of it.
+const OF_MESSAGES: [&[u8]; 6] = [b"msgid", b"msgtype", b"msgtime", b"action", b"tolist", b"message_id"];
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Brackets inside each other that are followed; the parser refuses what is deeper.
+const DEPTH_MAX: usize = 1_000;
+/// Bytes of a key that may be one of the known ones.
+const KEY_BYTES_MAX: usize = 16;
+
+/// Whether a line is one whole JSON value.
+pub(super) fn is_whole(line: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
+/// Whether a whole JSON value holds many messages.
+pub(super) fn holds_many(value: &[u8]) -> bool {
+    let mut splitter = Splitter::new(Limits::default());
+    splitter.take(value, &mut Vec::new());
+    splitter.lists > 0
+}
+
+/// Every message as a line of its own.
+pub(super) fn lines<'a>(input: impl Read + 'a, limits: Limits) -> impl Read + 'a {
+    Made::new(Documents { input, buffer: vec![0; READ_BYTES], splitter: Splitter::new(limits) })
+}
+
+struct Documents<R> {
+    input: R,
+    buffer: Vec<u8>,
+    splitter: Splitter,
+}
+
+impl<R: Read> Source for Documents<R> {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        let read = self.input.read(&mut self.buffer)?;
+        if read == 0 {
+            self.splitter.end(out);
+            return Ok(false);
+        }
+        self.splitter.take(&self.buffer[..read], out);
+        Ok(true)
+    }
+}
+
+/// Where the splitter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Between,
+    /// In a string; whether the next byte is escaped.
+    String(bool),
+    /// In something that begins no value, up to the end of its line.
+    Garbage,
+}
+
+/// A bracket that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// An object that may turn out to hold a list of messages.
+    Wrap,
+    /// A list of messages.
+    List,
+    /// A part of an entry.
+    Inner,
+}
+
+struct Splitter {
+    limits: Limits,
+    state: State,
+    open: Vec<Open>,
+    /// Brackets open beyond [`DEPTH_MAX`].
+    deeper: usize,
+    /// The entry begun, as far as it is read; nothing while it is too long.
+    entry: Vec<u8>,
+    is_too_long: bool,
+    /// Whether the entry begun has been found to be a wrap, which is not given.
+    is_wrap: bool,
+    /// The last string between brackets, which is a key if a bracket follows.
+    key: Vec<u8>,
+    /// Lists of messages seen.
+    lists: usize,
+    /// Whether the next byte is the first of its line.
+    is_line_start: bool,
+    /// Whether the entry begun was the first of its line, and is still on it.
+    is_one_line: bool,
+}
+
+impl Splitter {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Between,
+            open: Vec::new(),
+            deeper: 0,
+            entry: Vec::new(),
+            is_too_long: false,
+            is_wrap: false,
+            key: Vec::new(),
+            lists: 0,
+            is_line_start: true,
+            is_one_line: false,
+        }
+    }
+
+    /// Takes more bytes.
+    fn take(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            let taken = match self.state {
+                State::Between => self.between(bytes, out),
+                State::String(escaped) => self.string(bytes, escaped, out),
+                State::Garbage => self.garbage(bytes, out),
+            };
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+    }
+
+    /// There is no more. What was begun is given unended.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.is_too_long {
+            mark(Defect::RecordTooLong, out);
+        } else if !self.is_wrap {
+            out.append(&mut self.entry);
+        }
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        *self = Self { lists: self.lists, ..Self::new(self.limits) };
+    }
+
+    fn between(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        // Inside an entry nothing but strings, brackets and the ends of lines matters.
+        if self.in_entry() {
+            let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'\n'));
+            let plain = plain.unwrap_or(bytes.len());
+            if plain > 0 {
+                self.is_line_start = false;
+                self.push(&bytes[..plain]);
+                return plain;
+            }
+        }
+        let Some(byte) = bytes.first() else { return 0 };
+        let is_line_start = std::mem::replace(&mut self.is_line_start, *byte == b'\n');
+        if is_line_start && self.in_entry() {
+            // An entry that began a line and was not closed on it, and the next one: it was torn.
+            if *byte == b'{' && self.is_one_line {
+                self.torn(out);
+            }
+            self.is_one_line = false;
+        }
+        match byte {
+            b'{' if !self.in_entry() => {
+                self.is_one_line = is_line_start;
+                self.opened(b'{');
+            }
+            b'"' => {
+                self.key.clear();
+                self.state = State::String(false);
+                self.push(b"\"");
+            }
+            b'{' | b'[' => self.opened(*byte),
+            b'}' | b']' => self.closed(*byte, out),
+            b'\n' if self.in_entry() => self.push(b"\n"),
+            _ if byte.is_ascii_whitespace() || b",:".contains(byte) || !self.open.is_empty() => {}
+            // The mark of UTF-8, at the beginning.
+            0xEF | 0xBB | 0xBF => {}
+            _ => {
+                self.state = State::Garbage;
+                return 0;
+            }
+        }
+        1
+    }
+
+    fn in_entry(&self) -> bool {
+        !matches!(self.open.last(), None | Some(Open::List))
+    }
+
+    fn string(&mut self, bytes: &[u8], escaped: bool, out: &mut Vec<u8>) -> usize {
+        if escaped {
+            self.state = State::String(false);
+            self.push(&bytes[..1]);
+            return 1;
+        }
+        let end = memchr3(b'"', b'\\', b'\n', bytes).unwrap_or(bytes.len());
+        let inside = &bytes[..end];
+        if self.key.len() <= KEY_BYTES_MAX {
+            self.key.extend_from_slice(&inside[..inside.len().min(KEY_BYTES_MAX + 1)]);
+        }
+        self.push(inside);
+        match bytes.get(end) {
+            Some(b'"') => {
+                self.push(b"\"");
+                self.state = State::Between;
+                self.string_ended(out);
+            }
+            Some(b'\\') => {
+                self.push(b"\\");
+                self.state = State::String(true);
+            }
+            Some(_) => self.torn(out),
+            None => {}
+        }
+        (end + 1).min(bytes.len())
+    }
+
+    fn string_ended(&mut self, out: &mut Vec<u8>) {
+        match self.open.last_mut() {
+            Some(open @ Open::Wrap) if OF_MESSAGES.contains(&self.key.as_slice()) => *open = Open::Inner,
+            Some(Open::Wrap | Open::Inner) => {}
+            // A string where an entry belongs.
+            None | Some(Open::List) => self.entry_ended(out),
+        }
+    }
+
+    /// A line ends inside a string: it was torn. What it has is given as it is.
+    fn torn(&mut self, out: &mut Vec<u8>) {
+        if self.is_too_long {
+            mark(Defect::RecordTooLong, out);
+        } else {
+            out.append(&mut self.entry);
+            out.push(b'\n');
+        }
+        self.restart();
+    }
+
+    fn garbage(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+        self.push(&bytes[..end]);
+        if end < bytes.len() {
+            self.torn(out);
+        }
+        (end + 1).min(bytes.len())
+    }
+
+    fn opened(&mut self, bracket: u8) {
+        if self.open.len() >= DEPTH_MAX {
+            self.deeper += 1;
+            self.push(&[bracket]);
+            return;
+        }
+        let known = |keys: &[&[u8]]| keys.contains(&self.key.as_slice());
+        let open = match (bracket, self.open.last()) {
+            (b'{', None | Some(Open::List)) => Open::Wrap,
+            (b'{', Some(Open::Wrap)) if known(&WRAPS) => Open::Wrap,
+            (b'[', None) => Open::List,
+            (b'[', Some(Open::Wrap)) if known(&LISTS) => Open::List,
+            _ => Open::Inner,
+        };
+        self.open.push(open);
+        if open == Open::List {
+            // Whatever holds a list is no entry itself.
+            self.lists += 1;
+            self.entry.clear();
+            (self.is_wrap, self.is_too_long) = (false, false);
+        } else {
+            self.push(&[bracket]);
+        }
+        self.key.clear();
+    }
+
+    fn closed(&mut self, bracket: u8, out: &mut Vec<u8>) {
+        if self.deeper > 0 {
+            self.deeper -= 1;
+            self.push(&[bracket]);
+            return;
+        }
+        match self.open.pop() {
+            None => {}
+            Some(Open::List) => {
+                self.entry.clear();
+                // What is still open around the list is what held it.
+                self.is_wrap = !self.open.is_empty();
+            }
+            Some(Open::Wrap | Open::Inner) => {
+                self.push(&[bracket]);
+                if !self.in_entry() {
+                    self.entry_ended(out);
+                }
+            }
+        }
+    }
+
+    fn entry_ended(&mut self, out: &mut Vec<u8>) {
+        if self.is_too_long {
+            mark(Defect::RecordTooLong, out);
+        } else if !self.is_wrap {
+            out.append(&mut self.entry);
+            out.push(b'\n');
+        }
+        self.entry.clear();
+        (self.is_wrap, self.is_too_long) = (false, false);
+    }
+
+    /// Adds bytes to the entry, on one line.
+    fn push(&mut self, bytes: &[u8]) {
+        if self.is_too_long || self.is_wrap {
+            return;
+        }
+        if self.entry.len() + bytes.len() > self.limits.record_bytes_max {
+            self.entry = Vec::new();
+            self.is_too_long = true;
+            return;
+        }
+        let begin = self.entry.len();
+        self.entry.extend_from_slice(bytes);
+        for byte in &mut self.entry[begin..] {
+            if *byte == b'\n' || *byte == b'\r' {
+                *byte = b' ';
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Compressed files and archives, unpacked within bounds.
+
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Seek};
+use std::rc::Rc;
+
+use watchpost_policy::parse::Defect;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::input::{Counted, Made, Peek, Section, Shared, Source};
+use super::{Carried, Limits, SAMPLE_BYTES, mark, open_text};
+use crate::source::Aside;
+
+/// Unpacked bytes that are no bomb whatever they were packed to.
+pub(super) const RATIO_FREE_BYTES: u64 = 64 << 20;
+/// Bytes of the packed input read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes of its own output a zstd stream may refer back to; what real programs write needs 8 MiB at most.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+
+/// What first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Magic {
+    Gzip,
+    Zstd,
+    Bzip2,
+    Zip,
+    /// Something that is never an export, and why.
+    Other(Aside),
+}
+
+impl Magic {
+    pub(super) fn of(first: &[u8]) -> Option<Self> {
+        const KNOWN: [(&[u8], Magic); 17] = [
+            (b"\x1F\x8B\x08", Magic::Gzip),
+            (b"\x28\xB5\x2F\xFD", Magic::Zstd),
+            (b"BZh", Magic::Bzip2),
+            (b"PK\x03\x04", Magic::Zip),
+            (b"PK\x05\x06", Magic::Zip),
+            (b"SQLite format 3\0", Magic::Other(Aside::Database)),
+            (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", Magic::Other(Aside::OldOffice)),
+            (b"%TSD-Header-###%", Magic::Other(Aside::Protected)),
+            (b"\x62\x14\x23\x65", Magic::Other(Aside::Protected)),
+            (b"7z\xBC\xAF\x27\x1C", Magic::Other(Aside::Archive)),
+            (b"Rar!\x1A\x07", Magic::Other(Aside::Archive)),
+            (b"\xFD7zXZ\0", Magic::Other(Aside::Archive)),
+            (b"%PDF-", Magic::Other(Aside::Media)),
+            (b"\xFF\xD8\xFF", Magic::Other(Aside::Media)),
+            (b"\x89PNG\r\n", Magic::Other(Aside::Media)),
+            (b"GIF8", Magic::Other(Aside::Media)),
+            (b"#!AMR", Magic::Other(Aside::Media)),
+        ];
+        KNOWN.into_iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, magic)| magic)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Zip => "zip",
+            Self::Other(aside) => aside.as_str(),
+        }
+    }
+}
+
+/// Unpacks a compressed stream.
+pub(super) fn stream<'a>(input: impl Read + 'a, magic: Magic, limits: Limits) -> io::Result<Box<dyn Read + 'a>> {
+    let (input, packed) = Counted::new(input);
+    let input = BufReader::with_capacity(READ_BYTES, input);
+    let inner: Box<dyn Read + 'a> = match magic {
+        Magic::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Magic::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Magic::Zstd => Box::new(zstd_decoder(input)?),
+        // Its directory stands at the end.
+        Magic::Zip => return Err(Aside::Archive.into()),
+        Magic::Other(aside) => return Err(aside.into()),
+    };
+    Ok(Box::new(Bounded { inner, packed, unpacked: 0, limits }))
+}
+
+fn zstd_decoder<'a, R: io::BufRead + 'a>(input: R) -> io::Result<zstd::Decoder<'a, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(input)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
+}
+
+/// Ends with an error where more comes out than may.
+struct Bounded<'a> {
+    inner: Box<dyn Read + 'a>,
+    packed: Rc<Cell<u64>>,
+    unpacked: u64,
+    limits: Limits,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out).map_err(|error| match error {
+            // What the system said of the file itself.
+            error if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted => error,
+            _ => Aside::Corrupt.into(),
+        })?;
+        self.unpacked += read as u64;
+        if self.unpacked > self.limits.unpacked_bytes_max {
+            return Err(Aside::TooLarge.into());
+        }
+        let allowed = self.packed.get().saturating_mul(self.limits.ratio_max).max(RATIO_FREE_BYTES);
+        if self.unpacked > allowed { Err(Aside::Bomb.into()) } else { Ok(read) }
+    }
+}
+
+/// The exports in a zip archive, one behind the other in the order of its directory.
+pub(super) fn archive<'a, R: Read + Seek + 'a>(export: Shared<R>, limits: Limits) -> io::Result<Carried<'a>> {
+    let mut directory = ZipArchive::new(BufReader::new(export.clone())).map_err(damaged)?;
+    if directory.len() > limits.members_max {
+        return Err(Aside::TooLarge.into());
+    }
+    let mut members = Vec::with_capacity(directory.len());
+    for index in 0..directory.len() {
+        let member = directory.by_index_raw(index).map_err(damaged)?;
+        if member.is_dir() {
+            continue;
+        }
+        members.push(Member {
+            begin: member.data_start().ok_or(Aside::Corrupt)?,
+            length: member.compressed_size(),
+            method: member.compression(),
+            is_encrypted: member.encrypted(),
+        });
+    }
+    members.reverse();
+    let members = Members {
+        export,
+        members,
+        limits,
+        left: limits.unpacked_bytes_max,
+        open: None,
+        aside: Some(Aside::NothingInside),
+    };
+    let mut members = Made::new(members);
+    // An archive in which no export is found is told at once.
+    let lines = Peek::new(&mut members, 1)?;
+    let first = lines.first().to_vec();
+    Ok(Carried { lines: Box::new(io::Cursor::new(first).chain(members)), carrier: Magic::Zip.name().to_owned() })
+}
+
+/// What the system said of the file is told as it is.
+fn damaged(error: zip::result::ZipError) -> io::Error {
+    match error {
+        zip::result::ZipError::Io(error) if error.raw_os_error().is_some() => error,
+        _ => Aside::Corrupt.into(),
+    }
+}
+
+/// A file in an archive.
+struct Member {
+    begin: u64,
+    length: u64,
+    method: CompressionMethod,
+    is_encrypted: bool,
+}
+
+struct Members<'a, R> {
+    export: Shared<R>,
+    /// Those to come, the next one last.
+    members: Vec<Member>,
+    limits: Limits,
+    /// Bytes that may still be unpacked, of all members together.
+    left: u64,
+    open: Option<Box<dyn Read + 'a>>,
+    /// Why the archive is set aside if no member turns out to be an export.
+    aside: Option<Aside>,
+}
+
+impl<'a, R: Read + Seek + 'a> Members<'a, R> {
+    /// Opens a member that is an export.
+    fn member(&self, member: &Member) -> io::Result<Box<dyn Read + 'a>> {
+        let section = Section::new(self.export.clone(), member.begin, member.length);
+        let (input, packed) = Counted::new(section);
+        let input = BufReader::with_capacity(READ_BYTES, input);
+        let inner: Box<dyn Read + 'a> = match member.method {
+            _ if member.is_encrypted => return Err(Aside::Encrypted.into()),
+            CompressionMethod::STORE => Box::new(input),
+            CompressionMethod::DEFLATE => Box::new(flate2::bufread::DeflateDecoder::new(input)),
+            CompressionMethod::BZIP2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
+            CompressionMethod::ZSTD => Box::new(zstd_decoder(input)?),
+            _ => return Err(Aside::Archive.into()),
+        };
+        let limits = Limits { unpacked_bytes_max: self.left, ..self.limits };
+        let peek = Peek::new(Bounded { inner, packed, unpacked: 0, limits }, SAMPLE_BYTES)?;
+        match Magic::of(peek.first()) {
+            None => Ok(open_text(Box::new(peek), self.limits)?.lines),
+            Some(Magic::Other(aside)) => Err(aside.into()),
+            Some(_) => Err(Aside::Nested.into()),
+        }
+    }
+}
+
+impl<'a, R: Read + Seek + 'a> Source for Members<'a, R> {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        if let Some(open) = &mut self.open {
+            let begin = out.len();
+            out.resize(begin + READ_BYTES, 0);
+            let read = open.read(&mut out[begin..]);
+            out.truncate(begin + read.as_ref().map_or(0, |read| *read));
+            match read {
+                Ok(0) => {
+                    // The last line of one member must not run into the first of the next.
+                    out.push(b'\n');
+                    self.open = None;
+                }
+                Ok(read) => self.left = self.left.saturating_sub(read as u64),
+                Err(error) => {
+                    self.open = None;
+                    self.failed(error, out)?;
+                }
+            }
+            return Ok(true);
+        }
+        let Some(member) = self.members.pop() else {
+            return self.aside.map_or(Ok(false), |aside| Err(aside.into()));
+        };
+        match self.member(&member) {
+            Ok(lines) => {
+                (self.open, self.aside) = (Some(lines), None);
+                Ok(true)
+            }
+            Err(error) => {
+                self.failed(error, out)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl<R> Members<'_, R> {
+    /// A member that cannot be read loses nobody but itself, unless it is one that must not be read on, or the file failed.
+    fn failed(&mut self, error: io::Error, out: &mut Vec<u8>) -> io::Result<()> {
+        let aside = Aside::of(&error);
+        let defect = match aside {
+            Aside::Media | Aside::Binary | Aside::Unrecognised => Defect::MemberNotText,
+            Aside::Encrypted | Aside::Protected => Defect::MemberEncrypted,
+            Aside::Corrupt | Aside::Nested | Aside::Archive | Aside::Database | Aside::OldOffice => {
+                Defect::MemberUnreadable
+            }
+            _ => return Err(error),
+        };
+        // That there are pictures says nothing of why there is no export.
+        if defect != Defect::MemberNotText {
+            self.aside = self.aside.map(|_| aside);
+        }
+        mark(defect, out);
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! What columns are, by the many names they go by, and how a row becomes the message it was.
+
+use serde_json::{Map, Value, json};
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Msgid,
+    Action,
+    From,
+    To,
+    Room,
+    Time,
+    Type,
+    /// The body; the lower the number, the more it says.
+    Body(u8),
+    /// Something the parser knows by this key.
+    Named(&'static str),
+    Other,
+}
+
+/// Names of columns without case, spaces, `_` and `-`.
+const NAMES: [(&[&str], Column); 12] = [
+    (&["msgid", "messageid", "消息id", "消息编号"], Column::Msgid),
+    (&["action", "msgaction", "操作", "动作"], Column::Action),
+    (
+        &["from", "sender", "fromid", "msgfrom", "fromuser", "发送人", "发送者", "发件人", "发送人id", "发送人账号"],
+        Column::From,
+    ),
+    (
+        &[
+            "tolist",
+            "receiver",
+            "receiveruserid",
+            "to",
+            "toid",
+            "receivers",
+            "接收人",
+            "接收者",
+            "接收人id",
+            "收件人",
+            "recipient/conversation",
+            "recipient",
+        ],
+        Column::To,
+    ),
+    (&["roomid", "chatid", "groupid", "群id", "群聊id"], Column::Room),
+    (
+        &[
+            "msgtime",
+            "sendtime",
+            "time",
+            "createdat",
+            "createtime",
+            "发送时间",
+            "消息时间",
+            "时间",
+            "time(beijing)",
+            "time（beijing）",
+        ],
+        Column::Time,
+    ),
+    (&["msgtype", "type", "消息类型", "类型"], Column::Type),
+    (&["rawjson", "msgdata", "raw", "原始消息"], Column::Body(0)),
+    (&["content", "contact", "msg", "body", "消息内容", "内容", "正文"], Column::Body(1)),
+    (&["text", "文本", "文本内容"], Column::Body(2)),
+    (&["roomname", "chatname", "群名称", "会话名称", "群聊名称"], Column::Named("room_name")),
+    (&["sendername", "fromname", "nickname", "发送人姓名", "发送者姓名"], Column::Named("sender_name")),
+];
+
+/// Names of types as people read them.
+const TYPES: [(&[&str], &str); 26] = [
+    (&["文本", "文字", "文本消息", "1"], "text"),
+    (&["图片", "2"], "image"),
+    (&["语音", "4"], "voice"),
+    (&["视频", "5"], "video"),
+    (&["文件", "7"], "file"),
+    (&["链接"], "link"),
+    (&["小程序", "6"], "weapp"),
+    (&["名片"], "card"),
+    (&["位置"], "location"),
+    (&["表情"], "emotion"),
+    (&["撤回", "撤回消息"], "revoke"),
+    (&["同意", "同意会话存档", "同意存档"], "agree"),
+    (&["不同意", "不同意会话存档", "不同意存档"], "disagree"),
+    (&["聊天记录", "会话记录", "转发消息"], "chatrecord"),
+    (&["图文", "3"], "news"),
+    (&["混合", "图文混合", "混合消息"], "mixed"),
+    (&["日程"], "calendar"),
+    (&["会议"], "meeting"),
+    (&["红包"], "redpacket"),
+    (&["待办"], "todo"),
+    (&["投票"], "vote"),
+    (&["填表", "收集表"], "collect"),
+    (&["在线文档", "文档"], "docmsg"),
+    (&["视频号"], "sphfeed"),
+    (&["音视频通话", "通话"], "voiptext"),
+    (&["笔记"], "note"),
+];
+
+/// Where the text of a type stands, for tables that have it bare.
+const TEXT_KEYS: [(&str, &str); 13] = [
+    ("link", "title"),
+    ("weapp", "title"),
+    ("file", "filename"),
+    ("qydiskfile", "filename"),
+    ("location", "title"),
+    ("docmsg", "title"),
+    ("chatrecord", "title"),
+    ("calendar", "title"),
+    ("collect", "title"),
+    ("meeting", "topic"),
+    ("redpacket", "wish"),
+    ("vote", "votetitle"),
+    ("sphfeed", "feed_desc"),
+];
+
+/// Receivers that rows of one message come to; the largest rooms have some hundred members.
+const RECEIVERS_MAX: usize = 10_000;
+
+/// The columns of a table, in order.
+#[derive(Clone, Debug)]
+pub(super) struct Columns(Vec<Column>);
+
+impl Columns {
+    /// What a header names; `None` when that is no table of messages.
+    pub(super) fn of(header: &[String]) -> Option<Self> {
+        let columns = Self(header.iter().map(|name| column(name)).collect());
+        let has = |wanted: &[Column]| columns.0.iter().any(|column| wanted.contains(column));
+        let says = has(&[Column::Body(0), Column::Body(1), Column::Body(2)]);
+        let tells = has(&[Column::Msgid, Column::From, Column::Time]);
+        (says && tells).then_some(columns)
+    }
+
+    /// How many are known.
+    pub(super) fn known(&self) -> usize {
+        self.0.iter().filter(|column| **column != Column::Other).count()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The message of a row.
+    pub(super) fn entry(&self, cells: &[String]) -> Entry {
+        let cell = |wanted: Column| {
+            let cells = self.0.iter().zip(cells).filter(|(column, _)| **column == wanted).map(|(_, cell)| cell.trim());
+            cells.into_iter().find(|cell| !is_null(cell)).unwrap_or_default()
+        };
+        let msgtype = msgtype(cell(Column::Type));
+        let bodies = [Column::Body(0), Column::Body(1), Column::Body(2)].map(cell);
+        let mut message = body(msgtype, bodies);
+        let mut add = |key: &str, value: &str| {
+            if !value.is_empty() && !message.contains_key(key) {
+                message.insert(key.to_owned(), value.into());
+            }
+        };
+        add("msgtype", msgtype);
+        add("action", action(cell(Column::Action), msgtype));
+        add("msgid", cell(Column::Msgid));
+        add("from", cell(Column::From));
+        add("roomid", cell(Column::Room));
+        add("msgtime", cell(Column::Time));
+        for column in &self.0 {
+            if let Column::Named(key) = column {
+                add(key, cell(*column));
+            }
+        }
+        let receiver = cell(Column::To).to_owned();
+        Entry { receivers: Vec::from_iter(Some(receiver).filter(|receiver| !receiver.is_empty())), message }
+    }
+}
+
+fn column(name: &str) -> Column {
+    let plain: String = name
+        .trim_start_matches('\u{FEFF}')
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '"'))
+        .flat_map(char::to_lowercase)
+        .collect();
+    NAMES.iter().find(|(names, _)| names.contains(&plain.as_str())).map_or(Column::Other, |(_, column)| *column)
+}
+
+/// What databases write where there is nothing.
+fn is_null(cell: &str) -> bool {
+    matches!(cell, "" | "NULL" | "null" | "\\N")
+}
+
+fn msgtype(cell: &str) -> &str {
+    let named = TYPES.iter().find(|(names, _)| names.contains(&cell)).map(|(_, name)| *name);
+    named.unwrap_or(if cell.is_empty() { "text" } else { cell })
+}
+
+fn action<'c>(cell: &'c str, msgtype: &str) -> &'c str {
+    match cell {
+        "0" | "发送" => "send",
+        "1" | "撤回" => "recall",
+        "2" | "切换" | "切换企业" => "switch",
+        "" if msgtype == "revoke" => "recall",
+        "" => "send",
+        other => other,
+    }
+}
+
+/// The parts of a message that the cells with its body say.
+fn body(msgtype: &str, cells: [&str; 3]) -> Map<String, Value> {
+    let object = cells.iter().find_map(|cell| match serde_json::from_str(cell) {
+        Ok(Value::Object(object)) => Some(object),
+        // Written twice.
+        Ok(Value::String(inner)) => serde_json::from_str(&inner).ok(),
+        _ => None,
+    });
+    if let Some(object) = object {
+        // The message itself, or its body under its name.
+        let is_entry = object.contains_key("msgtype") || object.get(msgtype).is_some_and(Value::is_object);
+        return if is_entry { object } else { Map::from_iter([(msgtype.to_owned(), Value::Object(object))]) };
+    }
+    let Some(text) = cells.into_iter().find(|cell| !cell.is_empty()) else { return Map::new() };
+    let body = match TEXT_KEYS.iter().find(|(name, _)| *name == msgtype) {
+        Some((_, key)) => json!({ *key: text }),
+        None if msgtype == "mixed" => json!({ "item": [{ "type": "text", "content": { "content": text } }] }),
+        None => json!({ "content": text }),
+    };
+    Map::from_iter([(msgtype.to_owned(), body)])
+}
+
+/// A message of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    /// Everything but the receivers, unless the body says who they are.
+    message: Map<String, Value>,
+    receivers: Vec<String>,
+}
+
+/// A message that rows to come may belong to.
+#[derive(Default)]
+pub(super) struct Merged(Option<Entry>);
+
+impl Merged {
+    /// Takes the message of the next row, and writes the one before if that was another.
+    pub(super) fn add(&mut self, entry: Entry, out: &mut Vec<u8>) {
+        match &mut self.0 {
+            Some(held) if held.is_of(&entry) => held.receivers.extend(entry.receivers),
+            _ => {
+                self.end(out);
+                self.0 = Some(entry);
+            }
+        }
+    }
+
+    /// No more rows of the message come.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) {
+        let Some(Entry { mut message, receivers }) = self.0.take() else { return };
+        if !message.contains_key("tolist") {
+            message.insert("tolist".to_owned(), receivers.into());
+        }
+        out.extend_from_slice(Value::Object(message).to_string().as_bytes());
+        out.push(b'\n');
+    }
+}
+
+impl Entry {
+    /// Whether another row is of the same message.
+    fn is_of(&self, other: &Self) -> bool {
+        self.message.contains_key("msgid")
+            && self.message == other.message
+            && self.receivers != other.receivers
+            && self.receivers.len() < RECEIVERS_MAX
+    }
+}

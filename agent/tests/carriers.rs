@@ -1,0 +1,255 @@
+//! Whatever an export is carried in, the same messages give the same findings and tallies; and whatever a file is, what becomes of it is known.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+#[path = "support/carriers.rs"]
+mod written;
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
+use watchpost_agent::pipeline::Pipeline;
+use watchpost_agent::source::Stamp;
+use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
+use watchpost_proto::v1::summary::Kind;
+use written::{Member, TABLE, Table};
+
+const DAY_MS: i64 = 86_400_000;
+const CUSTOMER: &str = "wmExAmPlEAAA0001customerAAAAAAAA";
+
+/// Messages of many types, some of which make findings, to the second.
+fn conversation() -> Vec<Value> {
+    let texts = [
+        "王总您好，报价单稍后发您🙂",
+        "您加我私人微信吧",
+        "这款理财产品保本保收益，\n稳赚不赔",
+        "他说：\"好的\"，明天见",
+        "这单绕开公司直接签；别走公司账",
+        "谢谢",
+    ];
+    let mut messages = Vec::new();
+    for (at, text) in texts.iter().cycle().take(30).enumerate() {
+        let nested = json!({ "content": text }).to_string();
+        let bodies = [
+            ("text", json!({ "content": text })),
+            (
+                "link",
+                json!({ "title": text, "description": "看", "link_url": "https://example.com/a,b", "image_url": "" }),
+            ),
+            (
+                "file",
+                json!({ "md5sum": "0f", "filename": format!("{text}.xlsx"), "fileext": "xlsx", "filesize": 20480 + at }),
+            ),
+            ("mixed", json!({ "item": [{ "type": "text", "content": nested }] })),
+            (
+                "chatrecord",
+                json!({ "title": "聊天记录", "item": [{ "type": "ChatRecordText", "msgtime": 1_772_413_200, "content": nested, "from_chatroom": false }] }),
+            ),
+            ("card", json!({ "corpname": "微信联系人", "userid": CUSTOMER })),
+            (
+                "location",
+                json!({ "longitude": 113.9345, "latitude": 22.5405, "address": text, "title": "示例大厦", "zoom": 16 }),
+            ),
+            ("image", json!({ "md5sum": "0f", "filesize": 48213, "sdkfileid": "RVhBTVBMRQ==" })),
+        ];
+        let (msgtype, body) = bodies[at * 7 % bodies.len()].clone();
+        let (to, room) = if at % 3 == 0 {
+            (vec!["zhouqiang", CUSTOMER], "wrExAmPlEAAA0004groupAAAAAAAAAAA")
+        } else {
+            (vec![CUSTOMER], "")
+        };
+        messages.push(json!({
+            "msgid": format!("91{at:09}_1772416861007_external"), "action": "send", "from": "li.na", "tolist": to, "roomid": room,
+            "msgtime": NOW_MS - 5 * DAY_MS + at as i64 * 1000, "msgtype": msgtype, msgtype: body,
+        }));
+    }
+    // So late that everything windows could still wait for has passed.
+    let mut last = messages[0].clone();
+    (last["msgid"], last["msgtime"]) = ("91last_1772416861007_external".into(), (NOW_MS - 3_600_000).into());
+    messages.push(last);
+    messages
+}
+
+/// An export in memory, and how far it was taken.
+struct Export {
+    bytes: Vec<u8>,
+    row: FileRow,
+    changes: i64,
+}
+
+impl Export {
+    fn of(bytes: impl Into<Vec<u8>>) -> Self {
+        let key = FileKey { folder: "/exports".into(), name: "a".into() };
+        Self { bytes: bytes.into(), row: FileRow::new(key, CORP), changes: 0 }
+    }
+
+    /// Takes it, stopping behind every transaction if `halting`.
+    fn take(&mut self, pipeline: &mut Pipeline, halting: bool) {
+        self.changes += 1;
+        let stamp = Stamp { size: self.bytes.len() as u64, mtime_ns: self.changes };
+        loop {
+            let stop = AtomicBool::new(false);
+            let export = (Cursor::new(self.bytes.clone()), stamp);
+            pipeline.take(&mut self.row, export, &stop, || stop.store(halting, Ordering::Relaxed)).unwrap();
+            if self.row.state != FileState::Reading {
+                return;
+            }
+        }
+    }
+}
+
+fn setup() -> (tempfile::TempDir, Arc<Store>, Pipeline) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let pipeline = pipeline(&store);
+    (dir, store, pipeline)
+}
+
+/// What holds in the end of all that leaves the device about the messages of an export: findings by their id, and counts.
+fn told(store: &Arc<Store>) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut findings = BTreeMap::new();
+    for kind in urgent(store) {
+        let Kind::Finding(finding) = kind else { panic!("{kind:?}") };
+        findings.insert(hex::encode(&finding.finding_id), format!("{finding:?}"));
+    }
+    let tallies = store.read(|tx| tx.tallies_unreported(99)).unwrap();
+    (findings, tallies.iter().map(|row| format!("{} {} {:?}", row.account, row.hour, row.counts)).collect())
+}
+
+#[test]
+fn every_carrier_gives_the_same() {
+    let messages = conversation();
+    let mut expected = None;
+    for (name, bytes) in written::all(&messages) {
+        for halting in [false, true] {
+            let (_dir, store, mut pipeline) = setup();
+            pipeline.config.batch_bytes = if halting { 700 } else { 8 << 20 };
+            let mut export = Export::of(bytes.clone());
+            export.take(&mut pipeline, halting);
+            assert_eq!((export.row.state, export.row.reason.as_str()), (FileState::Done, ""), "{name}");
+            let counts = &export.row.counts;
+            assert_eq!((counts.messages, counts.repeats), (31, 0), "{name}, {halting}: {counts:?}");
+            let told = told(&store);
+            assert!(told.0.len() >= 12, "{name}: {}", told.0.len());
+            let expected = expected.get_or_insert_with(|| (told.clone(), counts.types.clone()));
+            let ids: Vec<&String> = told.0.keys().collect();
+            assert_eq!(ids, expected.0.0.keys().collect::<Vec<_>>(), "{name}, {halting}");
+            for (id, finding) in &told.0 {
+                assert_eq!(finding, &expected.0.0[id], "{name}, {halting}");
+            }
+            assert_eq!(told.1, expected.0.1, "{name}, {halting}");
+            assert_eq!(counts.types, expected.1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_table_and_an_archive_are_followed_while_they_grow() {
+    let messages = conversation();
+    let table = Table { exploded: true, ..TABLE }.of(&messages);
+    for whole in [table.clone().into_bytes(), written::gb18030(&table), written::gzip(table.as_bytes())] {
+        let (_dir, store, mut pipeline) = setup();
+        let mut export = Export::of("");
+        for length in (0..whole.len()).step_by(whole.len() / 9 + 1).chain([whole.len()]) {
+            export.bytes = whole[..length].to_vec();
+            export.take(&mut pipeline, false);
+        }
+        assert_eq!((export.row.state, export.row.counts.torn), (FileState::Done, false));
+        let (_dir, plain, mut pipeline) = setup();
+        Export::of(whole).take(&mut pipeline, false);
+        assert_eq!(told(&store).0.keys().collect::<Vec<_>>(), told(&plain).0.keys().collect::<Vec<_>>());
+    }
+}
+
+/// Bytes, the fate of the export, its messages and its defects.
+type Fate = (&'static str, Vec<u8>, &'static str, u64, &'static [(&'static str, u64)]);
+
+fn fates() -> Vec<Fate> {
+    let hits = |count: usize| (0..count).map(|at| hit(&format!("m{at}"))).collect::<String>();
+    let three = hits(3);
+    let gz = written::gzip(three.as_bytes());
+    let long = written::gzip(hits(400).as_bytes());
+    let sealed =
+        json!({ "seq": 1, "msgid": "m", "publickey_ver": 3, "encrypt_random_key": "QQ==", "encrypt_chat_msg": "QQ==" });
+    let bomb = written::gzip(&vec![b' '; 200 << 20]);
+    let table = TABLE.of(&conversation()[..3]);
+    let (header, rows) = table.split_once('\n').unwrap();
+    let zipped = |members: &[Member<'_>]| written::zip(members);
+    vec![
+        ("nothing", b"".to_vec(), "done", 0, &[]),
+        ("empty lines", b"\n\n \n".to_vec(), "done", 0, &[]),
+        ("a mark alone", b"\xEF\xBB\xBF".to_vec(), "done", 0, &[]),
+        ("prose", "会议纪要\n大家好\n".into(), "unrecognised", 0, &[]),
+        ("an object that is no message", b"{\"a\":1}\n".to_vec(), "unrecognised", 0, &[("not_a_message", 1)]),
+        ("numbers", b"1\n2\n".to_vec(), "unrecognised", 0, &[]),
+        ("zero bytes", b"{\"a\":\0\0}".to_vec(), "binary", 0, &[]),
+        ("sealed lines", format!("{sealed}\n{sealed}\n").into(), "sealed", 0, &[("encrypted", 2)]),
+        ("a sealed response", json!({ "errcode": 0, "chatdata": [sealed, sealed, sealed] }).to_string().into(), "sealed", 0, &[("encrypted", 3)]),
+        ("sealed and open", format!("{sealed}\n{three}").into(), "done", 3, &[("encrypted", 1)]),
+        ("an empty response", b"{\"errcode\":0,\"errmsg\":\"ok\",\"chatdata\":[]}\n".to_vec(), "done", 0, &[]),
+        ("a refused response", b"{\"errcode\":301052,\"errmsg\":\"expired\"}\n".to_vec(), "unrecognised", 0, &[("not_a_message", 1)]),
+        ("gzip cut short", gz[..gz.len() - 12].to_vec(), "corrupt", 0, &[]),
+        ("a long gzip cut short", long[..long.len() / 2].to_vec(), "corrupt", 120, &[]),
+        ("gzip with a wrong byte", { let mut bytes = gz.clone(); bytes[20] ^= 0x55; bytes }, "corrupt", 0, &[]),
+        ("gzip of nothing", written::gzip(b""), "done", 0, &[]),
+        ("gzip in gzip", written::gzip(&gz), "nested", 0, &[]),
+        ("zip in gzip", written::gzip(&zipped(&[Member::new("a", three.as_bytes())])), "nested", 0, &[]),
+        ("a bomb", bomb, "bomb", 0, &[]),
+        ("zstd cut short", { let bytes = written::zstd(three.as_bytes()); bytes[..bytes.len() - 5].to_vec() }, "corrupt", 0, &[]),
+        ("bzip2 cut short", { let bytes = written::bzip2(three.as_bytes()); bytes[..bytes.len() - 5].to_vec() }, "corrupt", 0, &[]),
+        ("bzip2 by name only", b"BZh9 is no archive".to_vec(), "corrupt", 0, &[]),
+        ("a zip without its directory", zipped(&[Member::new("a", three.as_bytes())])[..200].to_vec(), "corrupt", 0, &[]),
+        ("an empty zip", zipped(&[]), "nothing_inside", 0, &[]),
+        ("a zip of pictures", zipped(&[Member::new("a.jpg", b"\xFF\xD8\xFFaaaa"), Member::new("b.amr", b"#!AMR\nxxxx")]), "nothing_inside", 0, &[("member_not_text", 2)]),
+        ("a zip with other text", zipped(&[Member::new("README", "说明".as_bytes()), Member::new("a", three.as_bytes())]), "done", 3, &[("member_not_text", 1)]),
+        ("a zip that leads out", zipped(&[Member::new("../../etc/cron.d/x", three.as_bytes())]), "done", 3, &[]),
+        ("an encrypted zip", zipped(&[Member { encrypted: true, ..Member::new("a", three.as_bytes()) }]), "encrypted", 0, &[("member_encrypted", 1)]),
+        ("a zip in a zip", zipped(&[Member::new("a.zip", &zipped(&[Member::new("a", three.as_bytes())])), Member::new("b", three.as_bytes())]), "done", 3, &[("member_unreadable", 1)]),
+        ("gzip in a zip", zipped(&[Member::new("a.gz", &gz), Member::new("b", three.as_bytes())]), "done", 3, &[("member_unreadable", 1)]),
+        ("a stored zip", zipped(&[Member { deflated: false, ..Member::new("a", three.as_bytes()) }]), "done", 3, &[]),
+        ("a database", b"SQLite format 3\0aaaaaaaaaa".to_vec(), "database", 0, &[]),
+        ("an old workbook", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1aaaa".to_vec(), "old_office", 0, &[]),
+        ("a file somebody encrypted", b"%TSD-Header-###%aaaaaaaa".to_vec(), "protected", 0, &[]),
+        ("a printed document", b"%PDF-1.7\n".to_vec(), "media", 0, &[]),
+        ("another archive", b"7z\xBC\xAF\x27\x1Caaaa".to_vec(), "archive", 0, &[]),
+        ("a message cut at the end", format!("{three}{}", &hit("m9")[..50]).into(), "done", 3, &[]),
+        ("a line torn in the middle", format!("{}{}{three}", &hit("m9")[..50], "\n").into(), "done", 3, &[("torn", 1)]),
+        ("an array cut at the end", format!("[{},{}", hit("m1").trim(), &hit("m2")[..40]).into(), "done", 1, &[]),
+        ("an array with other things", format!("[1,\"x\",null,[],{}]", hit("m1").trim()).into(), "done", 1, &[("not_an_object", 2)]),
+        ("a line torn in a response", format!("{{\"chatdata\":[{},{{\"msgid\":\"x\",\"text\":\"未\n{}]}}", hit("m1").trim(), hit("m2")).into(), "done", 2, &[("torn", 1)]),
+        ("brackets without end", "[".repeat(200_000).into(), "done", 0, &[]),
+        ("brackets in a message", format!("{{\"msgtype\":{}\n{three}", "[".repeat(200_000)).into(), "done", 3, &[("too_deep", 1)]),
+        ("lone surrogates", line("m1", "您加我私人微信吧\\ud83d").into(), "done", 1, &[("lone_surrogate", 1)]),
+        ("overlong UTF-8", [hit("m1").as_bytes(), b"{\"msgid\":\"m2\",\"action\":\"send\",\"from\":\"a\",\"tolist\":[\"b\"],\"msgtime\":1795132800000,\"msgtype\":\"text\",\"text\":{\"content\":\"\xC0\xAF\"}}\n"].concat(), "done", 2, &[("invalid_utf8", 1)]),
+        ("a header alone", format!("{header}\n").into(), "done", 0, &[]),
+        ("a table of other things", "姓名,部门,电话\n李娜,销售,1\n".into(), "unrecognised", 0, &[]),
+        ("a row too short", format!("{header}\n1,m1,send\n{rows}").into(), "done", 3, &[("row_torn", 1)]),
+        ("a quote nobody closed", format!("{header}\n1,m1,send,li.na,\"x,,1,text,\n{rows}").into(), "done", 3, &[("row_torn", 1)]),
+        ("a row still written", format!("{header}\n{rows}9,m1,send,li.na,\"x").into(), "done", 3, &[]),
+        ("a table of nulls", "msgid,from,msgtime,content\nNULL,NULL,NULL,NULL\n".into(), "done", 1, &[("body_missing", 1), ("from_missing", 1), ("msgid_missing", 1), ("time_missing", 1), ("to_missing", 1)]),
+        ("formulas in a table", "msgid,from,to,msgtime,content\nm1,li.na,wm1,1795132800000,=cmd|' /C calc'!A0\n".into(), "done", 1, &[]),
+        ("a date that is none", "msgid,from,to,msgtime,content\nm1,li.na,wm1,yesterday,x\n".into(), "done", 1, &[("time_wrong_type", 1)]),
+    ]
+}
+
+#[test]
+fn whatever_a_file_is_its_fate_is_known() {
+    let fates = fates();
+    for (name, bytes, fate, messages, defects) in fates {
+        let (_dir, _store, mut pipeline) = setup();
+        let mut export = Export::of(bytes);
+        export.take(&mut pipeline, false);
+        let row = &export.row;
+        let word = if row.state == FileState::SetAside { row.reason.as_str() } else { row.state.as_str() };
+        assert_eq!(word, fate, "{name}: {:?}", row.counts);
+        let enough = if fate == "corrupt" { row.counts.messages >= messages } else { row.counts.messages == messages };
+        assert!(enough, "{name}: {:?}", row.counts);
+        let told: Vec<(&str, u64)> = row.counts.defects.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        assert_eq!(told, defects, "{name}");
+    }
+}
