@@ -14,6 +14,7 @@ mod input;
 mod packed;
 mod table;
 mod text;
+mod workbook;
 
 use std::io::{self, Read, Seek};
 

@@ -8,7 +8,7 @@ use watchpost_policy::parse::Defect;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::input::{Counted, Made, Peek, Section, Shared, Source};
-use super::{Carried, Limits, SAMPLE_BYTES, mark, open_text};
+use super::{Carried, Limits, SAMPLE_BYTES, mark, open_text, workbook};
 use crate::source::Aside;
 
 /// Unpacked bytes that are no bomb whatever they were packed to.
@@ -121,14 +121,19 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(export: Shared<R>, limits: Limits
         if member.is_dir() {
             continue;
         }
-        members.push(Member {
+        let name = String::from_utf8_lossy(member.name_raw()).to_lowercase().replace('\\', "/");
+        let member = Member {
             begin: member.data_start().ok_or(Aside::Corrupt)?,
             length: member.compressed_size(),
             method: member.compression(),
             is_encrypted: member.encrypted(),
-        });
+        };
+        members.push((name, member));
     }
-    members.reverse();
+    if let Some(parts) = workbook::Parts::of(&members) {
+        return workbook::lines(export, parts, limits);
+    }
+    let members: Vec<Member> = members.into_iter().rev().map(|(_, member)| member).collect();
     let members = Members {
         export,
         members,
@@ -153,11 +158,31 @@ fn damaged(error: zip::result::ZipError) -> io::Error {
 }
 
 /// A file in an archive.
-struct Member {
+#[derive(Clone, Copy)]
+pub(super) struct Member {
     begin: u64,
     length: u64,
     method: CompressionMethod,
     is_encrypted: bool,
+}
+
+/// Unpacks a file in an archive.
+pub(super) fn open_member<'a, R: Read + Seek + 'a>(
+    export: &Shared<R>,
+    member: Member,
+    limits: Limits,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let (input, packed) = Counted::new(Section::new(export.clone(), member.begin, member.length));
+    let input = BufReader::with_capacity(READ_BYTES, input);
+    let inner: Box<dyn Read + 'a> = match member.method {
+        _ if member.is_encrypted => return Err(Aside::Encrypted.into()),
+        CompressionMethod::STORE => Box::new(input),
+        CompressionMethod::DEFLATE => Box::new(flate2::bufread::DeflateDecoder::new(input)),
+        CompressionMethod::BZIP2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
+        CompressionMethod::ZSTD => Box::new(zstd_decoder(input)?),
+        _ => return Err(Aside::Archive.into()),
+    };
+    Ok(Box::new(Bounded { inner, packed, unpacked: 0, limits }))
 }
 
 struct Members<'a, R> {
@@ -174,20 +199,9 @@ struct Members<'a, R> {
 
 impl<'a, R: Read + Seek + 'a> Members<'a, R> {
     /// Opens a member that is an export.
-    fn member(&self, member: &Member) -> io::Result<Box<dyn Read + 'a>> {
-        let section = Section::new(self.export.clone(), member.begin, member.length);
-        let (input, packed) = Counted::new(section);
-        let input = BufReader::with_capacity(READ_BYTES, input);
-        let inner: Box<dyn Read + 'a> = match member.method {
-            _ if member.is_encrypted => return Err(Aside::Encrypted.into()),
-            CompressionMethod::STORE => Box::new(input),
-            CompressionMethod::DEFLATE => Box::new(flate2::bufread::DeflateDecoder::new(input)),
-            CompressionMethod::BZIP2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
-            CompressionMethod::ZSTD => Box::new(zstd_decoder(input)?),
-            _ => return Err(Aside::Archive.into()),
-        };
+    fn member(&self, member: Member) -> io::Result<Box<dyn Read + 'a>> {
         let limits = Limits { unpacked_bytes_max: self.left, ..self.limits };
-        let peek = Peek::new(Bounded { inner, packed, unpacked: 0, limits }, SAMPLE_BYTES)?;
+        let peek = Peek::new(open_member(&self.export, member, limits)?, SAMPLE_BYTES)?;
         match Magic::of(peek.first()) {
             None => Ok(open_text(Box::new(peek), self.limits)?.lines),
             Some(Magic::Other(aside)) => Err(aside.into()),
@@ -220,7 +234,7 @@ impl<'a, R: Read + Seek + 'a> Source for Members<'a, R> {
         let Some(member) = self.members.pop() else {
             return self.aside.map_or(Ok(false), |aside| Err(aside.into()));
         };
-        match self.member(&member) {
+        match self.member(member) {
             Ok(lines) => {
                 (self.open, self.aside) = (Some(lines), None);
                 Ok(true)

@@ -10,7 +10,7 @@ use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
 use super::{Limits, mark};
-use columns::{Columns, Merged};
+pub(super) use columns::{Columns, Merged};
 use rows::{Row, Rows};
 
 /// Bytes read at once.

@@ -186,6 +186,41 @@ impl Table {
     }
 }
 
+/// A workbook with a title above the table, in which the texts of odd columns are shared and those of even ones are not.
+pub(crate) fn workbook(table: &str) -> Vec<u8> {
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('\u{1F642}', "&#x1F642;");
+    let (mut shared, mut rows) =
+        (Vec::new(), String::from("<row r=\"1\"><c r=\"A1\" t=\"inlineStr\"><is><t>会话记录</t></is></c></row>"));
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table.as_bytes());
+    for (number, record) in (3..).zip(reader.records()) {
+        rows += &format!("<row r=\"{number}\">");
+        for (at, cell) in record.unwrap().iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            let place = format!("{}{number}", char::from(b'A' + at as u8));
+            rows += &match cell.parse::<u64>() {
+                Ok(value) if value < 1 << 50 => format!("<c r=\"{place}\"><v>{cell}</v></c>"),
+                _ if at % 2 == 1 => {
+                    shared
+                        .push(format!("<si><r><t>{}</t></r><rPh sb=\"0\" eb=\"1\"><t>x</t></rPh></si>", escaped(cell)));
+                    format!("<c r=\"{place}\" t=\"s\"><v>{}</v></c>", shared.len() - 1)
+                }
+                _ => format!(
+                    "<c r=\"{place}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{}</t></is></c>",
+                    escaped(cell)
+                ),
+            };
+        }
+        rows += "</row>";
+    }
+    let sheet = format!("<?xml version=\"1.0\"?><worksheet><sheetData>{rows}</sheetData></worksheet>");
+    let shared = format!("<?xml version=\"1.0\"?><sst>{}</sst>", shared.concat());
+    zip(&[
+        Member::new("[Content_Types].xml", b"<Types/>"),
+        Member::new("xl/workbook.xml", b"<workbook/>"),
+        Member::new("xl/worksheets/sheet1.xml", sheet.as_bytes()),
+        Member::new("xl/sharedStrings.xml", shared.as_bytes()),
+    ])
+}
+
 /// The same messages in every carrier.
 pub(crate) fn all(messages: &[Value]) -> Vec<(&'static str, Vec<u8>)> {
     let plain = lines(messages);
@@ -242,6 +277,8 @@ pub(crate) fn all(messages: &[Value]) -> Vec<(&'static str, Vec<u8>)> {
         ("csv in GB18030", gb18030(&Table { chinese: true, exploded: true, ..TABLE }.of(messages))),
         ("csv with semicolons", Table { separator: ';', ..TABLE }.of(messages).into()),
         ("Unicode text of Excel", utf16(&excel.of(messages), false, true)),
+        ("xlsx", workbook(&TABLE.of(messages))),
+        ("xlsx by receiver", workbook(&Table { exploded: true, chinese: true, ..TABLE }.of(messages))),
         ("csv in gzip", gzip(TABLE.of(messages).as_bytes())),
     ]
 }

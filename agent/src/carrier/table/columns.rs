@@ -120,11 +120,11 @@ const RECEIVERS_MAX: usize = 10_000;
 
 /// The columns of a table, in order.
 #[derive(Clone, Debug)]
-pub(super) struct Columns(Vec<Column>);
+pub(in crate::carrier) struct Columns(Vec<Column>);
 
 impl Columns {
     /// What a header names; `None` when that is no table of messages.
-    pub(super) fn of(header: &[String]) -> Option<Self> {
+    pub(in crate::carrier) fn of(header: &[String]) -> Option<Self> {
         let columns = Self(header.iter().map(|name| column(name)).collect());
         let has = |wanted: &[Column]| columns.0.iter().any(|column| wanted.contains(column));
         let says = has(&[Column::Body(0), Column::Body(1), Column::Body(2)]);
@@ -133,16 +133,16 @@ impl Columns {
     }
 
     /// How many are known.
-    pub(super) fn known(&self) -> usize {
+    pub(in crate::carrier) fn known(&self) -> usize {
         self.0.iter().filter(|column| **column != Column::Other).count()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::carrier) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The message of a row.
-    pub(super) fn entry(&self, cells: &[String]) -> Entry {
+    pub(in crate::carrier) fn entry(&self, cells: &[String]) -> Entry {
         let cell = |wanted: Column| {
             let cells = self.0.iter().zip(cells).filter(|(column, _)| **column == wanted).map(|(_, cell)| cell.trim());
             cells.into_iter().find(|cell| !is_null(cell)).unwrap_or_default()
@@ -160,7 +160,7 @@ impl Columns {
         add("msgid", cell(Column::Msgid));
         add("from", cell(Column::From));
         add("roomid", cell(Column::Room));
-        add("msgtime", cell(Column::Time));
+        add("msgtime", &time(cell(Column::Time)));
         for column in &self.0 {
             if let Column::Named(key) = column {
                 add(key, cell(*column));
@@ -202,6 +202,19 @@ fn action<'c>(cell: &'c str, msgtype: &str) -> &'c str {
     }
 }
 
+/// A time as the parser knows it. Spreadsheets count days since 1900, in whose time zone only people know; here it is Beijing's.
+fn time(cell: &str) -> String {
+    const DAYS: std::ops::Range<f64> = 20_000.0..80_000.0;
+    const EPOCH_DAY: f64 = 25_569.0;
+    match cell.parse::<f64>() {
+        Ok(days) if DAYS.contains(&days) => {
+            let seconds = ((days - EPOCH_DAY) * 86_400.0).round() - 8.0 * 3600.0;
+            format!("{:.0}", seconds * 1000.0)
+        }
+        _ => cell.to_owned(),
+    }
+}
+
 /// The parts of a message that the cells with its body say.
 fn body(msgtype: &str, cells: [&str; 3]) -> Map<String, Value> {
     let object = cells.iter().find_map(|cell| match serde_json::from_str(cell) {
@@ -226,7 +239,7 @@ fn body(msgtype: &str, cells: [&str; 3]) -> Map<String, Value> {
 
 /// A message of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
+pub(in crate::carrier) struct Entry {
     /// Everything but the receivers, unless the body says who they are.
     message: Map<String, Value>,
     receivers: Vec<String>,
@@ -234,11 +247,11 @@ pub(super) struct Entry {
 
 /// A message that rows to come may belong to.
 #[derive(Default)]
-pub(super) struct Merged(Option<Entry>);
+pub(in crate::carrier) struct Merged(Option<Entry>);
 
 impl Merged {
     /// Takes the message of the next row, and writes the one before if that was another.
-    pub(super) fn add(&mut self, entry: Entry, out: &mut Vec<u8>) {
+    pub(in crate::carrier) fn add(&mut self, entry: Entry, out: &mut Vec<u8>) {
         match &mut self.0 {
             Some(held) if held.is_of(&entry) => held.receivers.extend(entry.receivers),
             _ => {
@@ -249,7 +262,7 @@ impl Merged {
     }
 
     /// No more rows of the message come.
-    pub(super) fn end(&mut self, out: &mut Vec<u8>) {
+    pub(in crate::carrier) fn end(&mut self, out: &mut Vec<u8>) {
         let Some(Entry { mut message, receivers }) = self.0.take() else { return };
         if !message.contains_key("tolist") {
             message.insert("tolist".to_owned(), receivers.into());

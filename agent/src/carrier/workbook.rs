@@ -1,0 +1,322 @@
+//! Workbooks (`.xlsx`): an archive of XML. Rows are read as they come; only the texts that cells share are kept.
+
+use std::io::{self, BufRead, BufReader, Read, Seek};
+
+use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::{BytesStart, Event};
+use watchpost_policy::parse::Defect;
+
+use super::input::{Made, Shared, Source};
+use super::packed::{Member, open_member};
+use super::table::{Columns, Merged};
+use super::{Carried, Limits, mark};
+use crate::source::Aside;
+
+/// Bytes of all texts that cells share; with what keeps them apart this is what a workbook may take of memory.
+const SHARED_BYTES_MAX: usize = 16 << 20;
+/// Texts that cells share.
+const SHARED_MAX: usize = 500_000;
+/// Columns looked at; tables of messages have some dozen.
+const COLUMNS_MAX: usize = 256;
+/// Rows above the header: titles, filters, empty ones.
+const ROWS_ABOVE_MAX: usize = 20;
+/// Lines made at once.
+const MADE_BYTES: usize = 64 * 1024;
+
+/// The parts of a workbook that matter.
+pub(super) struct Parts {
+    shared: Option<Member>,
+    /// In reverse order.
+    sheets: Vec<Member>,
+}
+
+impl Parts {
+    /// The parts among the files of an archive; `None` when that is no workbook.
+    pub(super) fn of(members: &[(String, Member)]) -> Option<Self> {
+        let named = |wanted: &str| members.iter().find(|(name, _)| name == wanted);
+        named("xl/workbook.xml")?;
+        let is_sheet = |name: &str| name.starts_with("xl/worksheets/") && name.ends_with(".xml");
+        let mut sheets: Vec<_> = members.iter().filter(|(name, _)| is_sheet(name)).collect();
+        // `sheet10` comes behind `sheet2`.
+        sheets.sort_by_key(|(name, _)| std::cmp::Reverse((name.len(), name)));
+        Some(Self {
+            shared: named("xl/sharedstrings.xml").map(|(_, member)| *member),
+            sheets: sheets.into_iter().map(|(_, member)| *member).collect(),
+        })
+    }
+}
+
+/// The rows of every sheet that is a table of messages.
+pub(super) fn lines<'a, R: Read + Seek + 'a>(
+    export: Shared<R>,
+    parts: Parts,
+    limits: Limits,
+) -> io::Result<Carried<'a>> {
+    let shared = match parts.shared {
+        Some(member) => shared_texts(Xml::open(&export, member, limits)?)?,
+        None => Vec::new(),
+    };
+    let workbook =
+        Workbook { export, sheets: parts.sheets, limits, shared, sheet: None, merged: Merged::default(), any: false };
+    Ok(Carried { lines: Box::new(Made::new(workbook)), carrier: "xlsx".to_owned() })
+}
+
+fn shared_texts(mut xml: Xml<'_>) -> io::Result<Vec<Box<str>>> {
+    let (mut texts, mut bytes): (Vec<Box<str>>, _) = (Vec::new(), 0);
+    while let Some(tag) = xml.tag()? {
+        if tag != Tag::Begins("si".into()) {
+            continue;
+        }
+        let text = xml.text_until("si")?;
+        bytes += text.len();
+        if bytes > SHARED_BYTES_MAX || texts.len() >= SHARED_MAX {
+            return Err(Aside::TooLarge.into());
+        }
+        texts.push(text.into());
+    }
+    Ok(texts)
+}
+
+struct Workbook<'a, R> {
+    export: Shared<R>,
+    /// Those to come, the next one last.
+    sheets: Vec<Member>,
+    limits: Limits,
+    shared: Vec<Box<str>>,
+    sheet: Option<Sheet<'a>>,
+    merged: Merged,
+    /// Whether a sheet was a table of messages.
+    any: bool,
+}
+
+/// A sheet while it is read.
+struct Sheet<'a> {
+    xml: Xml<'a>,
+    columns: Option<Columns>,
+    /// Rows looked at for a header.
+    above: usize,
+}
+
+impl<'a, R: Read + Seek + 'a> Source for Workbook<'a, R> {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        let Some(sheet) = &mut self.sheet else {
+            let Some(member) = self.sheets.pop() else {
+                return if self.any { Ok(false) } else { Err(Aside::Unrecognised.into()) };
+            };
+            self.sheet = Some(Sheet { xml: Xml::open(&self.export, member, self.limits)?, columns: None, above: 0 });
+            return Ok(true);
+        };
+        while out.len() < MADE_BYTES {
+            match sheet.xml.row(&self.shared, self.limits.record_bytes_max)? {
+                Some(Ok(cells)) => {
+                    let Some(columns) = &sheet.columns else {
+                        sheet.columns = Columns::of(&cells);
+                        self.any |= sheet.columns.is_some();
+                        sheet.above += 1;
+                        if sheet.columns.is_none() && sheet.above > ROWS_ABOVE_MAX {
+                            self.sheet = None;
+                            break;
+                        }
+                        continue;
+                    };
+                    row(columns, cells, &mut self.merged, out);
+                }
+                Some(Err(defect)) => mark(defect, out),
+                None => {
+                    self.merged.end(out);
+                    self.sheet = None;
+                    break;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn row(columns: &Columns, mut cells: Vec<String>, merged: &mut Merged, out: &mut Vec<u8>) {
+    if cells.iter().any(|cell| !cell.is_empty()) {
+        cells.resize(columns.len(), String::new());
+        merged.add(columns.entry(&cells), out);
+    }
+}
+
+/// Where an element begins or ends, by its local name.
+#[derive(Debug, PartialEq, Eq)]
+enum Tag {
+    Begins(String),
+    Ends(String),
+}
+
+/// XML as a stream of bounded memory.
+struct Xml<'a> {
+    reader: Reader<Metered<'a>>,
+    event: Vec<u8>,
+}
+
+impl<'a> Xml<'a> {
+    fn open<R: Read + Seek + 'a>(export: &Shared<R>, member: Member, limits: Limits) -> io::Result<Self> {
+        let input: Box<dyn BufRead + 'a> = Box::new(BufReader::new(open_member(export, member, limits)?));
+        let metered = Metered { input, left: limits.record_bytes_max, bytes_max: limits.record_bytes_max };
+        let mut reader = Reader::from_reader(metered);
+        reader.config_mut().expand_empty_elements = true;
+        Ok(Self { reader, event: Vec::new() })
+    }
+
+    fn next(&mut self) -> io::Result<Event<'_>> {
+        self.event.clear();
+        let metered = self.reader.get_mut();
+        metered.left = metered.bytes_max;
+        self.reader.read_event_into(&mut self.event).map_err(|error| match error {
+            quick_xml::Error::Io(error) => match Aside::of(&error) {
+                Aside::Unreadable => Aside::Corrupt.into(),
+                aside => aside.into(),
+            },
+            _ => Aside::Corrupt.into(),
+        })
+    }
+
+    /// The next element that begins or ends; `None` at the end.
+    fn tag(&mut self) -> io::Result<Option<Tag>> {
+        loop {
+            match self.next()? {
+                Event::Start(start) => return Ok(Some(Tag::Begins(name(&start)))),
+                Event::End(end) => return Ok(Some(Tag::Ends(end.local_name().as_ref().to_owned()))),
+                Event::Eof => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+
+    /// The text up to the end of an element that has begun, without what only says how it is read aloud.
+    fn text_until(&mut self, element: &str) -> io::Result<String> {
+        let (mut text, mut aloud) = (String::new(), 0_usize);
+        // White space between elements is nobody's text.
+        let mut is_text = false;
+        loop {
+            match self.next()? {
+                Event::Start(start) => {
+                    let name = name(&start);
+                    aloud += usize::from(name == "rPh");
+                    is_text = matches!(name.as_str(), "t" | "v");
+                }
+                Event::End(end) => {
+                    let name = end.local_name();
+                    aloud -= usize::from(name.as_ref() == "rPh" && aloud > 0);
+                    is_text = false;
+                    if name.as_ref() == element {
+                        return Ok(text);
+                    }
+                }
+                Event::Text(part) if aloud == 0 && is_text => text.push_str(&part),
+                Event::CData(part) if aloud == 0 && is_text => text.push_str(&part),
+                // Entities of a document type are nobody's: they are not looked up.
+                Event::GeneralRef(entity) if aloud == 0 && is_text => {
+                    if let Ok(Some(c)) = entity.resolve_char_ref() {
+                        text.push(c);
+                    } else {
+                        text.push_str(resolve_xml_entity(&entity).unwrap_or_default());
+                    }
+                }
+                Event::Eof => return Err(Aside::Corrupt.into()),
+                _ => {}
+            }
+            if text.len() > SHARED_BYTES_MAX {
+                return Err(Aside::TooLarge.into());
+            }
+        }
+    }
+
+    /// The cells of the next row, or why it is none; `None` at the end of the sheet.
+    fn row(&mut self, shared: &[Box<str>], bytes_max: usize) -> io::Result<Option<Result<Vec<String>, Defect>>> {
+        loop {
+            match self.next()? {
+                Event::Start(start) if start.local_name().as_ref() == "row" => break,
+                Event::Eof => return Ok(None),
+                _ => {}
+            }
+        }
+        let (mut cells, mut bytes): (Vec<String>, _) = (Vec::new(), 0);
+        let mut place = 0;
+        loop {
+            let kind = match self.next()? {
+                Event::Start(start) if start.local_name().as_ref() == "c" => {
+                    place = column(&start).unwrap_or(place);
+                    attribute(&start, "t")
+                }
+                Event::End(end) if end.local_name().as_ref() == "row" => break,
+                Event::Eof => return Err(Aside::Corrupt.into()),
+                _ => continue,
+            };
+            let written = self.text_until("c")?;
+            let cell = match kind.as_deref() {
+                Some("s") => {
+                    written.trim().parse().ok().and_then(|at: usize| shared.get(at)).map_or("", |text| text).to_owned()
+                }
+                Some(_) => written,
+                None => number(&written),
+            };
+            bytes += cell.len();
+            if place < COLUMNS_MAX && bytes <= bytes_max {
+                cells.resize(cells.len().max(place + 1), String::new());
+                if let Some(empty) = cells.get_mut(place) {
+                    *empty = cell;
+                }
+            }
+            place += 1;
+        }
+        Ok(Some(if bytes > bytes_max { Err(Defect::RecordTooLong) } else { Ok(cells) }))
+    }
+}
+
+fn name(start: &BytesStart<'_>) -> String {
+    start.local_name().as_ref().to_owned()
+}
+
+fn attribute(start: &BytesStart<'_>, wanted: &str) -> Option<String> {
+    let found = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == wanted);
+    found.map(|attribute| attribute.value.into_owned())
+}
+
+/// The column a cell says it stands in: `C` of `C12` is 2.
+fn column(start: &BytesStart<'_>) -> Option<usize> {
+    let place = attribute(start, "r")?;
+    let letters = place.bytes().take_while(u8::is_ascii_alphabetic).take(4);
+    let number = letters.fold(0, |number, letter| number * 26 + usize::from(letter.to_ascii_uppercase() - b'A') + 1);
+    number.checked_sub(1)
+}
+
+/// A number as people would write it: whole ones without an exponent.
+fn number(written: &str) -> String {
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    match written.parse::<f64>() {
+        Ok(value) if value.fract() == 0.0 && value.abs() < WHOLE_MAX && written.contains(['E', 'e', '.']) => {
+            format!("{value}")
+        }
+        _ => written.to_owned(),
+    }
+}
+
+/// Ends with an error where one event would take more bytes than a record may.
+struct Metered<'a> {
+    input: Box<dyn BufRead + 'a>,
+    left: usize,
+    bytes_max: usize,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.input.read(out)
+    }
+}
+
+impl BufRead for Metered<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 { Err(Aside::TooLarge.into()) } else { self.input.fill_buf() }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+        self.input.consume(bytes);
+    }
+}
