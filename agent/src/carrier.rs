@@ -12,6 +12,7 @@
 mod documents;
 mod input;
 mod packed;
+mod sql;
 mod table;
 mod text;
 mod workbook;
@@ -111,6 +112,7 @@ fn open_text<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> io::Result<Carrie
     let (lines, form): (Box<dyn Read + 'a>, _) = match Form::of(peek.first(), peek.is_all()) {
         Some(Form::Lines) => (Box::new(peek), LINES),
         Some(Form::Documents) => (Box::new(documents::lines(peek, limits)), "json"),
+        Some(Form::Dump(dialect)) => (Box::new(sql::lines(peek, dialect, limits)), "sql"),
         Some(Form::Table(head)) => {
             let name = head.name();
             (Box::new(table::lines(peek, head, limits)), name)
@@ -127,6 +129,8 @@ enum Form {
     Lines,
     /// JSON values, some of which hold many messages.
     Documents,
+    /// Statements that make the rows of a database.
+    Dump(sql::Dialect),
     /// Rows of cells under a header.
     Table(table::Head),
 }
@@ -153,7 +157,7 @@ impl Form {
             // Some may be torn. Where most are not whole, the values are spread over lines, or too long to be seen whole here.
             _ if 2 * whole.len() > lines.len() => Some(Self::Lines),
             Some(b'{') => Some(Self::Documents),
-            _ => table::Head::of(sample).map(Self::Table),
+            _ => sql::Dialect::of(sample).map(Self::Dump).or_else(|| table::Head::of(sample).map(Self::Table)),
         }
     }
 }

@@ -186,6 +186,68 @@ impl Table {
     }
 }
 
+/// As `mysqldump` writes a table, with another one before it.
+pub(crate) fn mysql(table: &str) -> String {
+    let escaped =
+        |cell: &str| cell.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('\n', "\\n");
+    let mut out = String::from(
+        "-- MySQL dump 10.13\n/*!40101 SET NAMES utf8mb4 */;\nDROP TABLE IF EXISTS `corp`;\nCREATE TABLE `corp` (\n  `id` int NOT NULL,\n  `name` varchar(9) DEFAULT 'a,b',\n  \
+         PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\nINSERT INTO `corp` VALUES (1,'x; y');\n",
+    );
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table.as_bytes());
+    let mut records = reader.records().map(Result::unwrap);
+    let columns: Vec<String> =
+        records.next().unwrap().iter().map(|name| format!("  `{name}` varchar(64) COMMENT '列，(x)',\n")).collect();
+    out += &format!(
+        "CREATE TABLE `message_ww` (\n{}  PRIMARY KEY (`msgid`),\n  KEY `i` (`msgtime`,`seq`)\n) ENGINE=InnoDB;\nLOCK TABLES `message_ww` WRITE;\n",
+        columns.concat()
+    );
+    let rows: Vec<String> = records
+        .map(|row| {
+            let cells = row.iter().map(|cell| {
+                if cell.is_empty() {
+                    "NULL".to_owned()
+                } else if cell.parse::<u64>().is_ok() {
+                    cell.to_owned()
+                } else {
+                    format!("_utf8mb4'{}'", escaped(cell))
+                }
+            });
+            format!("({})", cells.collect::<Vec<_>>().join(","))
+        })
+        .collect();
+    for rows in rows.chunks(11) {
+        out += &format!("INSERT INTO `message_ww` VALUES {};\n", rows.join(","));
+    }
+    out + "UNLOCK TABLES;\n"
+}
+
+/// As `pg_dump` writes a table: rows to copy, or statements that name their columns.
+pub(crate) fn postgres(table: &str, copy: bool) -> String {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table.as_bytes());
+    let mut records = reader.records().map(Result::unwrap);
+    let columns = records.next().unwrap().iter().collect::<Vec<_>>().join(", ");
+    let mut out = String::from("--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\n\n");
+    if copy {
+        out += &format!("COPY public.wecom_messages ({columns}) FROM stdin;\n");
+    }
+    for row in records {
+        let cell = |cell: &str| match (copy, cell.is_empty()) {
+            (true, true) => "\\N".to_owned(),
+            (true, false) => cell.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t"),
+            (false, true) => "NULL".to_owned(),
+            (false, false) => format!("'{}'::text", cell.replace('\'', "''")),
+        };
+        let cells: Vec<String> = row.iter().map(cell).collect();
+        out += &if copy {
+            cells.join("\t") + "\n"
+        } else {
+            format!("INSERT INTO public.wecom_messages ({columns}) VALUES ({});\n", cells.join(", "))
+        };
+    }
+    if copy { out + "\\.\n\n\n--\n-- done\n--\n" } else { out }
+}
+
 /// A workbook with a title above the table, in which the texts of odd columns are shared and those of even ones are not.
 pub(crate) fn workbook(table: &str) -> Vec<u8> {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('\u{1F642}', "&#x1F642;");
@@ -277,6 +339,9 @@ pub(crate) fn all(messages: &[Value]) -> Vec<(&'static str, Vec<u8>)> {
         ("csv in GB18030", gb18030(&Table { chinese: true, exploded: true, ..TABLE }.of(messages))),
         ("csv with semicolons", Table { separator: ';', ..TABLE }.of(messages).into()),
         ("Unicode text of Excel", utf16(&excel.of(messages), false, true)),
+        ("dump of MySQL", mysql(&TABLE.of(messages)).into()),
+        ("dump of PostgreSQL", postgres(&TABLE.of(messages), true).into()),
+        ("statements of PostgreSQL", postgres(&Table { exploded: true, ..TABLE }.of(messages), false).into()),
         ("xlsx", workbook(&TABLE.of(messages))),
         ("xlsx by receiver", workbook(&Table { exploded: true, chinese: true, ..TABLE }.of(messages))),
         ("csv in gzip", gzip(TABLE.of(messages).as_bytes())),

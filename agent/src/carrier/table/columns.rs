@@ -166,8 +166,7 @@ impl Columns {
                 add(key, cell(*column));
             }
         }
-        let receiver = cell(Column::To).to_owned();
-        Entry { receivers: Vec::from_iter(Some(receiver).filter(|receiver| !receiver.is_empty())), message }
+        Entry { receivers: receivers(cell(Column::To)), message }
     }
 }
 
@@ -199,6 +198,18 @@ fn action<'c>(cell: &'c str, msgtype: &str) -> &'c str {
         "" if msgtype == "revoke" => "recall",
         "" => "send",
         other => other,
+    }
+}
+
+/// The receivers a cell names: one, several as the parser parts them, or an array of JSON or of a database.
+fn receivers(cell: &str) -> Vec<String> {
+    if let Ok(all) = serde_json::from_str::<Vec<String>>(cell) {
+        return all;
+    }
+    match cell.strip_prefix('{').and_then(|cell| cell.strip_suffix('}')) {
+        Some(array) => array.split(',').map(|id| id.trim_matches('"').to_owned()).filter(|id| !id.is_empty()).collect(),
+        None if cell.is_empty() => Vec::new(),
+        None => vec![cell.to_owned()],
     }
 }
 
