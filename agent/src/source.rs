@@ -91,6 +91,35 @@ impl Aside {
         }
     }
 
+    /// Every reason there is.
+    pub const ALL: [Self; 20] = [
+        Self::Link,
+        Self::NotAFile,
+        Self::Permission,
+        Self::Unreadable,
+        Self::Binary,
+        Self::Unrecognised,
+        Self::Sealed,
+        Self::Protected,
+        Self::Encrypted,
+        Self::Corrupt,
+        Self::TooLarge,
+        Self::Bomb,
+        Self::Nested,
+        Self::Archive,
+        Self::NothingInside,
+        Self::Database,
+        Self::OldOffice,
+        Self::Media,
+        Self::Vanished,
+        Self::Name,
+    ];
+
+    /// The reason of a documented word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|aside| aside.as_str() == word)
+    }
+
     /// What it means and what to do, for people.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -125,7 +154,7 @@ impl Aside {
 
     /// Whether what this word stands for can pass without the export changing: rights are granted, a share comes back.
     pub fn may_pass(word: &str) -> bool {
-        [Self::Permission, Self::Unreadable].iter().any(|aside| aside.as_str() == word)
+        matches!(Self::of_word(word), Some(Self::Permission | Self::Unreadable))
     }
 
     /// The reason that fits an error while opening or reading.

@@ -139,6 +139,7 @@ pub fn file_report(device: &Device, row: &FileRow) -> Kind {
         types: known_types(&counts.types),
         first_ms: counts.first_ms,
         last_ms: counts.last_ms,
+        carrier: row.carrier.clone(),
     })
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
 use watchpost_agent::pipeline::Pipeline;
-use watchpost_agent::source::Stamp;
+use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
 use watchpost_proto::v1::summary::Kind;
 use written::{Member, TABLE, Table};
@@ -251,5 +251,14 @@ fn whatever_a_file_is_its_fate_is_known() {
         assert!(enough, "{name}: {:?}", row.counts);
         let told: Vec<(&str, u64)> = row.counts.defects.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         assert_eq!(told, defects, "{name}");
+    }
+}
+
+#[test]
+fn every_reason_is_documented() {
+    let page = include_str!("../../docs/exports.md");
+    for aside in Aside::ALL {
+        assert!(page.contains(&format!("`{}`", aside.as_str())), "{aside}");
+        assert_eq!(Aside::of_word(aside.as_str()), Some(aside));
     }
 }

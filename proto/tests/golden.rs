@@ -131,6 +131,7 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 types: counts(["text"]),
                 first_ms: 1_772_416_861_007,
                 last_ms: 1_772_416_922_014,
+                carrier: String::new(),
             }),
         ),
         (

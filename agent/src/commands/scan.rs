@@ -36,7 +36,7 @@ use windows::{First, Windows};
 #[command(after_help = "Examples:\n  watchpost-agent scan exports/\n  \
     watchpost-agent scan exports/2026-11/ --context 60 | less -R\n  \
     watchpost-agent scan chat.jsonl --policy packs/finance-conduct.yaml --format jsonl\n  \
-    zcat chat.jsonl.gz | watchpost-agent scan -\n  \
+    watchpost-agent scan 会话消息.xlsx chat.csv.gz dump.sql\n  \
     watchpost-agent scan exports/ --accounts accounts.csv --exit-code\n\n\
     Findings go to standard output, totals and trouble to standard error. Times are those of China (UTC+8).\n\
     Exit codes: 0 ok, 1 something named or listed could not be read, 3 found something (only with --exit-code).")]

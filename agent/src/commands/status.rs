@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use watchpost_agent::seal::last_server_time;
+use watchpost_agent::source::Aside;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 
 use super::{ConfigArg, print_json};
@@ -56,7 +57,8 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "{:<9} {count} exports", state.as_str())?;
     }
     for file in files.iter().filter(|file| file.state == FileState::SetAside) {
-        writeln!(out, "  set aside  {}  {}", file.key.path().display(), file.reason)?;
+        let sentence = Aside::of_word(&file.reason).map_or("", Aside::sentence);
+        writeln!(out, "  set aside  {}  {}: {sentence}", file.key.path().display(), file.reason)?;
     }
     let findings: u64 = files.iter().map(|file| file.counts.findings).sum();
     let messages: u64 = files.iter().map(|file| file.counts.messages).sum();
@@ -80,6 +82,7 @@ fn file_json(row: &FileRow) -> serde_json::Value {
         "corp": row.corp,
         "state": row.state.as_str(),
         "reason": row.reason,
+        "carrier": row.carrier,
         "size": row.size,
         "offset": row.offset,
         "gone": row.gone_ms.is_some(),

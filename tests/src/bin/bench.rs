@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p watchpost-tests --bin bench -- scan      scan beside grep -F -f on the same corpus
 //! cargo run --release -p watchpost-tests --bin bench -- match     what scan does, in one process, beside automata alone
+//! cargo run --release -p watchpost-tests --bin bench -- carriers  scan of one corpus in each carrier, beside the decoder alone
 //! cargo run --release -p watchpost-tests --bin bench -- run       messages/s of the daemon, and its memory at rest
 //! cargo run --release -p watchpost-tests --bin bench -- drain     a million sealed summaries to a collector
 //! ```
@@ -53,9 +54,10 @@ fn run() -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("scan") => bench_scan(amount("--messages", 400_000)?),
         Some("match") => speed::report(amount("--messages", 400_000)?),
+        Some("carriers") => bench_carriers(amount("--messages", 200_000)?),
         Some("run") => bench_run(amount("--messages", 400_000)?),
         Some("drain") => bench_drain(amount("--summaries", 1_000_000)?),
-        _ => bail!("name one of scan, match, run, drain"),
+        _ => bail!("name one of scan, match, carriers, run, drain"),
     }
 }
 
@@ -92,6 +94,99 @@ fn bench_scan(messages: u64) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// `scan` over the same messages in each carrier, as bytes of their plain lines, beside the program that only decodes it.
+fn bench_carriers(messages: u64) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let corpus = corpus(messages);
+    let plain = dir.path().join("lines");
+    corpus.write_file(&plain, 0..messages)?;
+    let (pack, list) = (dir.path().join("pack.yaml"), dir.path().join("words.txt"));
+    std::fs::write(&list, corpus.words(10_000).join("\n") + "\n")?;
+    std::fs::write(&pack, words_pack("words.txt"))?;
+    let bytes = std::fs::metadata(&plain)?.len();
+    println!("corpus: {messages} messages, {:.1} MB of lines; MB/s are of these, 10,000 words, one core", mb(bytes));
+    let lines = std::fs::read_to_string(&plain)?;
+    let made = [
+        ("array", format!("[{}]", lines.trim_end().replace('\n', ","))),
+        ("csv", table(&lines, ',')?),
+        ("tsv", table(&lines, '\t')?),
+        ("sql", statements(&lines)?),
+    ];
+    let tools: [(&str, &[&str], &[&str]); 5] = [
+        ("gzip", &["gzip", "-c"], &["gzip", "-dc"]),
+        ("zstd", &["zstd", "-qc"], &["zstd", "-dc"]),
+        ("bzip2", &["bzip2", "-c"], &["bzip2", "-dc"]),
+        ("gb18030", &["iconv", "-f", "UTF-8", "-t", "GB18030"], &["iconv", "-f", "GB18030", "-t", "UTF-8"]),
+        ("utf-16", &["iconv", "-f", "UTF-8", "-t", "UTF-16"], &["iconv", "-f", "UTF-16", "-t", "UTF-8"]),
+    ];
+    let mut carriers = vec![("lines", plain.clone(), None)];
+    for (name, content) in made {
+        let file = dir.path().join(name);
+        std::fs::write(&file, content)?;
+        carriers.push((name, file, None));
+    }
+    for (name, encode, decode) in tools {
+        let (file, output) = (dir.path().join(name), std::fs::File::create(dir.path().join(name))?);
+        let encoded = Command::new(encode[0]).args(&encode[1..]).arg(&plain).stdout(output).status();
+        // Not every machine has every tool.
+        if encoded.is_ok_and(|status| status.success()) {
+            let arguments = decode[1..].iter().map(Into::into).chain([file.clone().into_os_string()]);
+            carriers.push((name, file, Some((PathBuf::from(decode[0]), arguments.collect()))));
+        }
+    }
+    let median_of = |command: &CommandLine| -> anyhow::Result<f64> {
+        let runs: anyhow::Result<Vec<f64>> = (0..=RUNS).map(|_| time(command)).collect();
+        Ok(median(runs?.split_off(1)))
+    };
+    for (name, file, decoder) in carriers {
+        let (program, mut arguments) = scan_command(&pack, &file)?;
+        arguments.extend(["--threads".into(), "1".into()]);
+        let ours = median_of(&(program, arguments))?;
+        let beside = match decoder {
+            Some(decoder) => {
+                let alone = median_of(&decoder)?;
+                format!("   {} alone {:>7.1} MB/s, ratio {:.2}", decoder.0.display(), mb(bytes) / alone, alone / ours)
+            }
+            None => String::new(),
+        };
+        println!("{name:>8} {:>7.1} MB/s{beside}", mb(bytes) / ours);
+    }
+    Ok(())
+}
+
+/// Lines as a table with the bodies as JSON.
+fn table(lines: &str, separator: char) -> anyhow::Result<String> {
+    let separator = separator.to_string();
+    let mut out = COLUMNS.join(&separator) + "\n";
+    for line in lines.lines() {
+        let cells = cells(line)?.map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")));
+        out += &(cells.join(&separator) + "\n");
+    }
+    Ok(out)
+}
+
+/// Lines as statements of PostgreSQL.
+fn statements(lines: &str) -> anyhow::Result<String> {
+    let mut out = String::from("-- PostgreSQL database dump\n");
+    for line in lines.lines() {
+        let cells = cells(line)?.map(|cell| format!("'{}'", cell.replace('\'', "''")));
+        out += &format!("INSERT INTO messages ({}) VALUES ({});\n", COLUMNS.join(", "), cells.join(", "));
+    }
+    Ok(out)
+}
+
+const COLUMNS: [&str; 7] = ["msgid", "sender", "receiver", "roomid", "msgtime", "msgtype", "raw_json"];
+
+fn cells(line: &str) -> anyhow::Result<[String; 7]> {
+    let message: serde_json::Value = serde_json::from_str(line)?;
+    let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
+    let receivers = message["tolist"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let receivers: Vec<&str> = receivers.iter().filter_map(serde_json::Value::as_str).collect();
+    let body = message[message["msgtype"].as_str().unwrap_or_default()].to_string();
+    let time = message["msgtime"].to_string();
+    Ok([text("msgid"), text("from"), receivers.join(","), text("roomid"), time, text("msgtype"), body])
 }
 
 type CommandLine = (PathBuf, Vec<std::ffi::OsString>);

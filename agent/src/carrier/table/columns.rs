@@ -1,5 +1,9 @@
 //! What columns are, by the many names they go by, and how a row becomes the message it was.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 /// What a column holds.
@@ -148,26 +152,63 @@ impl Columns {
             cells.into_iter().find(|cell| !is_null(cell)).unwrap_or_default()
         };
         let msgtype = msgtype(cell(Column::Type));
+        let named = self.0.iter().filter_map(|column| match column {
+            Column::Named(key) => Some((*key, cell(*column))),
+            _ => None,
+        });
+        let before = [
+            ("msgid", cell(Column::Msgid)),
+            ("action", action(cell(Column::Action), msgtype)),
+            ("from", cell(Column::From)),
+        ];
+        let time = time(cell(Column::Time));
+        let behind: Vec<(&str, &str)> = [("roomid", cell(Column::Room)), ("msgtime", &*time), ("msgtype", msgtype)]
+            .into_iter()
+            .chain(named)
+            .collect();
         let bodies = [Column::Body(0), Column::Body(1), Column::Body(2)].map(cell);
-        let mut message = body(msgtype, bodies);
-        let mut add = |key: &str, value: &str| {
-            if !value.is_empty() && !message.contains_key(key) {
-                message.insert(key.to_owned(), value.into());
-            }
-        };
-        add("msgtype", msgtype);
-        add("action", action(cell(Column::Action), msgtype));
-        add("msgid", cell(Column::Msgid));
-        add("from", cell(Column::From));
-        add("roomid", cell(Column::Room));
-        add("msgtime", &time(cell(Column::Time)));
-        for column in &self.0 {
-            if let Column::Named(key) = column {
-                add(key, cell(*column));
+        let receivers = receivers(cell(Column::To));
+        match Body::of(msgtype, bodies) {
+            Body::Entry(message) => Entry::of(message, before.into_iter().chain(behind), receivers),
+            Body::Part(body) => {
+                let mut entry = Entry {
+                    front: "{".into(),
+                    back: String::new(),
+                    is_known: !before[0].1.is_empty(),
+                    receivers: Some(receivers),
+                };
+                before.into_iter().for_each(|(key, value)| member(&mut entry.front, key, value));
+                behind.into_iter().for_each(|(key, value)| member(&mut entry.back, key, value));
+                if !body.is_empty() {
+                    key(&mut entry.back, msgtype);
+                    entry.back.push_str(&body);
+                }
+                entry.back.push('}');
+                entry
             }
         }
-        Entry { receivers: receivers(cell(Column::To)), message }
     }
+}
+
+/// Adds a member to an object that is written, if it has a value. Times are numbers, everything else is text.
+fn member(out: &mut String, name: &str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    key(out, name);
+    let is_number = name == "msgtime"
+        && value.len() <= 18
+        && !value.starts_with('0')
+        && value.bytes().all(|byte| byte.is_ascii_digit());
+    out.push_str(&if is_number { value.to_owned() } else { Value::from(value).to_string() });
+}
+
+fn key(out: &mut String, name: &str) {
+    if out != "{" {
+        out.push(',');
+    }
+    out.push_str(&Value::from(name).to_string());
+    out.push(':');
 }
 
 fn column(name: &str) -> Column {
@@ -226,34 +267,83 @@ fn time(cell: &str) -> String {
     }
 }
 
-/// The parts of a message that the cells with its body say.
-fn body(msgtype: &str, cells: [&str; 3]) -> Map<String, Value> {
-    let object = cells.iter().find_map(|cell| match serde_json::from_str(cell) {
-        Ok(Value::Object(object)) => Some(object),
-        // Written twice.
-        Ok(Value::String(inner)) => serde_json::from_str(&inner).ok(),
-        _ => None,
-    });
-    if let Some(object) = object {
-        // The message itself, or its body under its name.
-        let is_entry = object.contains_key("msgtype") || object.get(msgtype).is_some_and(Value::is_object);
-        return if is_entry { object } else { Map::from_iter([(msgtype.to_owned(), Value::Object(object))]) };
+/// What the cells with a body say.
+enum Body {
+    /// The message itself.
+    Entry(Map<String, Value>),
+    /// The body of its type, as JSON; nothing where there is none.
+    Part(String),
+}
+
+impl Body {
+    fn of(msgtype: &str, cells: [&str; 3]) -> Self {
+        for cell in cells.into_iter().filter(|cell| cell.starts_with(['{', '"'])) {
+            // Most cells are the body as it was, which need not be read to be told on.
+            if let Ok(keys) = serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(cell)
+                && !keys.contains_key("msgtype")
+                && !keys.contains_key(msgtype)
+            {
+                return Self::Part(cell.replace(['\n', '\r'], " "));
+            }
+            let object = match serde_json::from_str(cell) {
+                Ok(Value::Object(object)) => Some(object),
+                // Written twice.
+                Ok(Value::String(inner)) => serde_json::from_str(&inner).ok(),
+                _ => None,
+            };
+            if let Some(object) = object {
+                let is_entry = object.contains_key("msgtype") || object.get(msgtype).is_some_and(Value::is_object);
+                return if is_entry { Self::Entry(object) } else { Self::Part(Value::Object(object).to_string()) };
+            }
+        }
+        let text = cells.into_iter().find(|cell| !cell.is_empty());
+        Self::Part(text.map(|text| bare(msgtype, text).to_string()).unwrap_or_default())
     }
-    let Some(text) = cells.into_iter().find(|cell| !cell.is_empty()) else { return Map::new() };
-    let body = match TEXT_KEYS.iter().find(|(name, _)| *name == msgtype) {
+}
+
+/// The body of a type whose text is all that is known of it.
+fn bare(msgtype: &str, text: &str) -> Value {
+    match TEXT_KEYS.iter().find(|(name, _)| *name == msgtype) {
         Some((_, key)) => json!({ *key: text }),
         None if msgtype == "mixed" => json!({ "item": [{ "type": "text", "content": { "content": text } }] }),
         None => json!({ "content": text }),
-    };
-    Map::from_iter([(msgtype.to_owned(), body)])
+    }
 }
 
-/// A message of a row.
+/// A message of a row, as JSON in two parts between which its receivers go.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::carrier) struct Entry {
-    /// Everything but the receivers, unless the body says who they are.
-    message: Map<String, Value>,
-    receivers: Vec<String>,
+    front: String,
+    back: String,
+    /// Whether it has an id.
+    is_known: bool,
+    /// None where the message says itself who received it.
+    receivers: Option<Vec<String>>,
+}
+
+impl Entry {
+    /// A message that stands in a cell, with what other cells say of it.
+    fn of<'m>(
+        mut message: Map<String, Value>,
+        members: impl Iterator<Item = (&'m str, &'m str)>,
+        receivers: Vec<String>,
+    ) -> Self {
+        for (key, value) in members.filter(|(_, value)| !value.is_empty()) {
+            message.entry(key).or_insert_with(|| value.into());
+        }
+        let is_known = message.get("msgid").is_some_and(Value::is_string);
+        let receivers = (!message.contains_key("tolist")).then_some(receivers);
+        let mut front = Value::Object(message).to_string();
+        front.pop();
+        Self { front, back: "}".into(), is_known, receivers }
+    }
+
+    /// Whether another row is of the same message.
+    fn is_of(&self, other: &Self) -> bool {
+        let room = self.receivers.as_ref().is_some_and(|receivers| receivers.len() < RECEIVERS_MAX);
+        let same = self.is_known && self.front == other.front && self.back == other.back;
+        room && same && self.receivers != other.receivers
+    }
 }
 
 /// A message that rows to come may belong to.
@@ -264,7 +354,10 @@ impl Merged {
     /// Takes the message of the next row, and writes the one before if that was another.
     pub(in crate::carrier) fn add(&mut self, entry: Entry, out: &mut Vec<u8>) {
         match &mut self.0 {
-            Some(held) if held.is_of(&entry) => held.receivers.extend(entry.receivers),
+            Some(held) if held.is_of(&entry) => {
+                let more = entry.receivers.into_iter().flatten();
+                held.receivers.get_or_insert_default().extend(more);
+            }
             _ => {
                 self.end(out);
                 self.0 = Some(entry);
@@ -274,21 +367,13 @@ impl Merged {
 
     /// No more rows of the message come.
     pub(in crate::carrier) fn end(&mut self, out: &mut Vec<u8>) {
-        let Some(Entry { mut message, receivers }) = self.0.take() else { return };
-        if !message.contains_key("tolist") {
-            message.insert("tolist".to_owned(), receivers.into());
+        let Some(Entry { mut front, back, receivers, .. }) = self.0.take() else { return };
+        if let Some(receivers) = receivers {
+            key(&mut front, "tolist");
+            front.push_str(&Value::from(receivers).to_string());
         }
-        out.extend_from_slice(Value::Object(message).to_string().as_bytes());
+        out.extend_from_slice(front.as_bytes());
+        out.extend_from_slice(back.as_bytes());
         out.push(b'\n');
-    }
-}
-
-impl Entry {
-    /// Whether another row is of the same message.
-    fn is_of(&self, other: &Self) -> bool {
-        self.message.contains_key("msgid")
-            && self.message == other.message
-            && self.receivers != other.receivers
-            && self.receivers.len() < RECEIVERS_MAX
     }
 }

@@ -1,0 +1,32 @@
+//! Any bytes as a file in an export folder: whatever carries it, its lines are the same however it is read, and no longer than allowed.
+#![no_main]
+
+use std::io::{Cursor, Read};
+
+use libfuzzer_sys::fuzz_target;
+use watchpost_agent::carrier::{Carried, Limits, open};
+
+const LIMITS: Limits = Limits { unpacked_bytes_max: 1 << 22, ratio_max: 500, members_max: 100, record_bytes_max: 1 << 16 };
+
+/// All lines, read so many bytes at a time, and how the reading ended.
+fn lines(bytes: &[u8], step: usize) -> (Vec<u8>, Option<String>) {
+    let Carried { mut lines, .. } = match open(Cursor::new(bytes), LIMITS) {
+        Ok(carried) => carried,
+        Err(error) => return (Vec::new(), Some(error.to_string())),
+    };
+    let (mut all, mut buffer) = (Vec::new(), vec![0; step]);
+    loop {
+        match lines.read(&mut buffer) {
+            Ok(0) => return (all, None),
+            Ok(read) => all.extend_from_slice(&buffer[..read]),
+            Err(error) => return (all, Some(error.to_string())),
+        }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let (all, ended) = lines(bytes, 1 << 16);
+    assert_eq!((&all, &ended), (&lines(bytes, 7).0, &lines(bytes, 7).1));
+    // The lines of what is not packed are about as long as it is.
+    assert!(all.len() <= 1 << 23 || bytes.len() > 1 << 20);
+});
