@@ -212,6 +212,18 @@ fn fates() -> Vec<Fate> {
         ("a zip in a zip", zipped(&[Member::new("a.zip", &zipped(&[Member::new("a", three.as_bytes())])), Member::new("b", three.as_bytes())]), "done", 3, &[("member_unreadable", 1)]),
         ("gzip in a zip", zipped(&[Member::new("a.gz", &gz), Member::new("b", three.as_bytes())]), "done", 3, &[("member_unreadable", 1)]),
         ("a stored zip", zipped(&[Member { deflated: false, ..Member::new("a", three.as_bytes()) }]), "done", 3, &[]),
+        ("one file a thousand times", written::zip_of(&[Member::new("0000", &vec![b' '; 2 << 20])], 1000), "too_large", 0, &[]),
+        ("a workbook without a table", written::workbook("姓名,部门\n李娜,销售\n"), "unrecognised", 0, &[]),
+        ("a workbook with a document type", sheet("<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\"><!ENTITY b \"bbbb\">]>", &row(&["m1", "li.na", "1795132800000", "&a;&b;"])), "done", 1, &[("body_missing", 1), ("to_missing", 1)]),
+        ("a workbook of empty cells", sheet("", &format!("{}<row>{}</row>", row(&["m1", "li.na", "1795132800000", "x"]), "<c/>".repeat(1_000_000))), "done", 1, &[("to_missing", 1)]),
+        ("a workbook cut short", { let bytes = sheet("", &row(&["m1", "li.na", "1795132800000", "x"])); bytes[..bytes.len() - 40].to_vec() }, "corrupt", 0, &[]),
+        ("a workbook that is not closed", sheet("", "<row><c t=\"inlineStr\"><is><t>x"), "corrupt", 0, &[]),
+        ("a workbook with days", sheet("", &row(&["m1", "li.na", "46346.4173726852", "x"])), "done", 1, &[("to_missing", 1)]),
+        ("a cell that is nowhere", sheet("", "<row><c r=\"ZZZZZZ9\" t=\"s\"><v>99</v></c></row>"), "done", 0, &[]),
+        ("a dump of other tables", "CREATE TABLE `a` (`b` int);\nINSERT INTO `a` VALUES (1),(2);\n".into(), "done", 0, &[]),
+        ("a dump with a torn row", format!("{}INSERT INTO `m` VALUES (1,2);\nINSERT INTO `m` VALUES ('m1','a','b',1795132800000,'x');\n", CREATE).into(), "done", 1, &[("row_torn", 1)]),
+        ("a dump cut in a row", format!("{CREATE}INSERT INTO `m` VALUES ('m1','a','b',1795132800000,'x'),('m2','a").into(), "done", 1, &[]),
+        ("a dump with calls and casts", format!("{CREATE}INSERT INTO `m` VALUES ('m1','a',CONCAT('b',LOWER('C')),FROM_UNIXTIME(1795132800),N'x');\n").into(), "done", 1, &[]),
         ("a database", b"SQLite format 3\0aaaaaaaaaa".to_vec(), "database", 0, &[]),
         ("an old workbook", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1aaaa".to_vec(), "old_office", 0, &[]),
         ("a file somebody encrypted", b"%TSD-Header-###%aaaaaaaa".to_vec(), "protected", 0, &[]),
@@ -235,6 +247,23 @@ fn fates() -> Vec<Fate> {
         ("formulas in a table", "msgid,from,to,msgtime,content\nm1,li.na,wm1,1795132800000,=cmd|' /C calc'!A0\n".into(), "done", 1, &[]),
         ("a date that is none", "msgid,from,to,msgtime,content\nm1,li.na,wm1,yesterday,x\n".into(), "done", 1, &[("time_wrong_type", 1)]),
     ]
+}
+
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS `m` (`msgid` varchar(9), `from` varchar(9), `to` varchar(9), `msgtime` bigint, `content` text);\n";
+
+/// A workbook with one sheet: a header, and these rows.
+fn sheet(head: &str, rows: &str) -> Vec<u8> {
+    let header = row(&["msgid", "from", "msgtime", "content"]);
+    let sheet = format!("<?xml version=\"1.0\"?>{head}<worksheet><sheetData>{header}{rows}</sheetData></worksheet>");
+    written::zip(&[
+        Member::new("xl/workbook.xml", b"<workbook/>"),
+        Member::new("xl/worksheets/sheet1.xml", sheet.as_bytes()),
+    ])
+}
+
+fn row(cells: &[&str]) -> String {
+    let cells = cells.iter().map(|cell| format!("<c t=\"inlineStr\"><is><t>{cell}</t></is></c>"));
+    format!("<row>{}</row>", cells.collect::<String>())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Compressed files and archives, unpacked within bounds.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
 use watchpost_policy::parse::Defect;
@@ -110,7 +110,8 @@ impl Read for Bounded<'_> {
 }
 
 /// The exports in a zip archive, one behind the other in the order of its directory.
-pub(super) fn archive<'a, R: Read + Seek + 'a>(export: Shared<R>, limits: Limits) -> io::Result<Carried<'a>> {
+pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Limits) -> io::Result<Carried<'a>> {
+    let size = export.seek(SeekFrom::End(0))?;
     let mut directory = ZipArchive::new(BufReader::new(export.clone())).map_err(damaged)?;
     if directory.len() > limits.members_max {
         return Err(Aside::TooLarge.into());
@@ -134,14 +135,9 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(export: Shared<R>, limits: Limits
         return workbook::lines(export, parts, limits);
     }
     let members: Vec<Member> = members.into_iter().rev().map(|(_, member)| member).collect();
-    let members = Members {
-        export,
-        members,
-        limits,
-        left: limits.unpacked_bytes_max,
-        open: None,
-        aside: Some(Aside::NothingInside),
-    };
+    // Files of an archive may be the same bytes over and over.
+    let left = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
+    let members = Members { export, members, limits, left, open: None, aside: Some(Aside::NothingInside) };
     let mut members = Made::new(members);
     // An archive in which no export is found is told at once.
     let lines = Peek::new(&mut members, 1)?;

@@ -40,6 +40,13 @@ const ROWS: [&[u8]; 3] = [b"insert ", b"replace into", b"copy "];
 const NO_COLUMNS: [&str; 10] =
     ["primary", "key", "unique", "constraint", "index", "fulltext", "spatial", "check", "foreign", "exclude"];
 
+/// Stands for the cell while only such has been seen that says nothing of it.
+const NOTHING: &str = "\0";
+
+fn is_nothing(cell: Option<&str>) -> bool {
+    cell.is_none_or(|cell| cell == NOTHING)
+}
+
 /// How a dump writes strings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
@@ -250,11 +257,15 @@ impl<R> Dump<R> {
         out: &mut Vec<u8>,
     ) -> State {
         let depth = match token {
-            Token::Sign(b'(') => depth + 1,
+            // Of a call the first thing it is called with counts.
+            Token::Sign(b'(') => {
+                cell = cell.map(|_| NOTHING.to_owned());
+                depth + 1
+            }
             Token::Sign(b')') if depth > 0 => depth - 1,
             Token::Sign(sign @ (b',' | b')')) if depth == 0 => {
                 if cells.len() < COLUMNS_MAX {
-                    cells.push(cell.take().unwrap_or_default());
+                    cells.push(cell.take().filter(|cell| cell != NOTHING).unwrap_or_default());
                 }
                 if sign == b')' {
                     self.row(columns.as_ref(), &cells, out);
@@ -263,13 +274,13 @@ impl<R> Dump<R> {
                 depth
             }
             // What stands before a text says how it is encoded, what stands behind it what it is cast to.
-            Token::Text(text) if cell.as_ref().is_none_or(|cell| cell.starts_with('\0')) => {
+            Token::Text(text) if is_nothing(cell.as_deref()) => {
                 cell = Some(text);
                 depth
             }
-            Token::Word(word) if cell.is_none() => {
+            Token::Word(word) if is_nothing(cell.as_deref()) => {
                 let says_nothing = word.starts_with('_') || matches!(word.as_str(), "n" | "e" | "x" | "b");
-                cell = Some(if says_nothing { '\0'.to_string() } else { word });
+                cell = Some(if says_nothing { NOTHING.to_owned() } else { word });
                 depth
             }
             _ => depth,

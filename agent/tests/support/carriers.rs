@@ -46,8 +46,13 @@ impl<'a> Member<'a> {
     }
 }
 
-/// A zip archive, written by hand so that it can be wrong on purpose.
+/// A zip archive.
 pub(crate) fn zip(members: &[Member<'_>]) -> Vec<u8> {
+    zip_of(members, 1)
+}
+
+/// A zip archive, written by hand so that it can be wrong on purpose: its directory has every file so often, under names that end in a number.
+pub(crate) fn zip_of(members: &[Member<'_>], times: u16) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for member in members {
         let packed = if member.deflated {
@@ -80,7 +85,14 @@ pub(crate) fn zip(members: &[Member<'_>]) -> Vec<u8> {
         directory.extend_from_slice(&begin.to_le_bytes());
         directory.extend_from_slice(member.name);
     }
-    let (begin, count) = (out.len() as u32, members.len() as u16);
+    let mut copies = directory.clone();
+    for copy in 1..times {
+        let end = directory.len() - 4;
+        copies.extend_from_slice(&directory[..end]);
+        copies.extend_from_slice(format!("{copy:04}").as_bytes());
+    }
+    let directory = copies;
+    let (begin, count) = (out.len() as u32, members.len() as u16 * times);
     out.extend_from_slice(&directory);
     out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
     out.extend_from_slice(&count.to_le_bytes());
