@@ -113,7 +113,11 @@ pub fn load_pack(file: &Path) -> Result<Pack, Vec<Mistake>> {
     Pack::parse(&file.display().to_string(), &bytes, &files)
 }
 
-fn load_accounts(file: &Path) -> Result<Accounts, Vec<String>> {
+/// Reads an accounts file.
+///
+/// # Errors
+/// Every mistake in it as a sentence for a person.
+pub fn load_accounts(file: &Path) -> Result<Accounts, Vec<String>> {
     let bytes = read(file, ACCOUNTS_BYTES_MAX).map_err(|mistakes| told(&mistakes))?;
     Accounts::parse(&bytes).map_err(|mistakes| {
         mistakes.iter().map(|mistake| format!("{}:{}: {}", file.display(), mistake.line, mistake.text)).collect()

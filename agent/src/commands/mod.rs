@@ -4,6 +4,7 @@ mod outbox;
 mod policy;
 mod run;
 mod scan;
+mod split;
 mod status;
 mod terminal;
 
@@ -27,6 +28,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Scan(scan::ScanArgs),
+    Split(split::SplitArgs),
     Run(run::RunArgs),
     Status(status::StatusArgs),
     Outbox(outbox::OutboxArgs),
@@ -52,6 +54,7 @@ impl ConfigArg {
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Scan(args) => scan::run(&args),
+        Command::Split(args) => split::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Outbox(args) => outbox::run(&args),
