@@ -129,7 +129,7 @@ impl Pipeline {
                 Some(Line::Whole(line)) => self.read_line(line, corp, batch),
                 Some(Line::TooLong) => batch.defect("line_too_long"),
                 // Complete, but for its line end; or torn, and read again when the export grows.
-                Some(Line::Unended(line)) if parse_line(line).message.is_some() => {
+                Some(Line::Unended(line)) if is_complete(line) => {
                     self.read_line(line, corp, batch);
                     lines.accept_unended();
                 }
@@ -243,6 +243,12 @@ impl Pipeline {
         let server_ms = self.store.read(last_server_time)?;
         Ok(corrected_ms(self.clock.wall_ms(), server_ms))
     }
+}
+
+/// Whether a line that has no end is a message, or nothing at all.
+fn is_complete(line: &[u8]) -> bool {
+    let parsed = parse_line(line);
+    parsed.message.is_some() || parsed.defects.is_empty()
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;

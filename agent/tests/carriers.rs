@@ -220,8 +220,14 @@ fn fates() -> Vec<Fate> {
         ("a workbook that is not closed", sheet("", "<row><c t=\"inlineStr\"><is><t>x"), "corrupt", 0, &[]),
         ("a workbook with days", sheet("", &row(&["m1", "li.na", "46346.4173726852", "x"])), "done", 1, &[("to_missing", 1)]),
         ("a cell that is nowhere", sheet("", "<row><c r=\"ZZZZZZ9\" t=\"s\"><v>99</v></c></row>"), "done", 0, &[]),
-        ("a dump of other tables", "CREATE TABLE `a` (`b` int);\nINSERT INTO `a` VALUES (1),(2);\n".into(), "done", 0, &[]),
-        ("a dump with a torn row", format!("{}INSERT INTO `m` VALUES (1,2);\nINSERT INTO `m` VALUES ('m1','a','b',1795132800000,'x');\n", CREATE).into(), "done", 1, &[("row_torn", 1)]),
+        ("old line ends", TABLE.of(&conversation()[..1]).replace('\n', "\r").into(), "done", 1, &[]),
+        ("a dump whose row is cast", format!("{CREATE}INSERT INTO `m` VALUES ('m1','a','b',1795132800000,replace('x\\ny','\\n',char(10)));\n").into(), "done", 1, &[]),
+        ("two files of one name", written::zip_of(&[Member::new("a", three.as_bytes()), Member::new("a", hits(2).as_bytes())], 1), "done", 2, &[("member_unreadable", 1)]),
+        ("a file that is not what it should be", { let mut bytes = written::zip(&[Member { deflated: false, ..Member::new("a", three.as_bytes()) }]); let at = bytes.windows(5).position(|part| part == b"li.na").unwrap(); bytes[at] = b'x'; bytes }, "done", 3, &[("member_unreadable", 1)]),
+        ("lists in answers", json!({ "order_by": "msgtime", "RECORDS": [], "data": { "action": "list", "List": conversation()[..2] } }).to_string().into(), "done", 2, &[]),
+        ("a list in a message", format!("[{{\"id\":5,\"items\":[],\"msgid\":\"m1\",\"msgtype\":\"text\"}},{}]", hit("m2").trim()).into(), "done", 1, &[("not_a_message", 1)]),
+        ("a dump of other tables", "CREATE TABLE `a` (`b` int);\nINSERT INTO `a` VALUES (1),(2);\n".into(), "unrecognised", 0, &[]),
+        ("a dump with a torn row", format!("{CREATE}INSERT INTO `m` VALUES (1,2);\nINSERT INTO `m` VALUES ('m1','a','b',1795132800000,'x');\n").into(), "done", 1, &[("row_torn", 1)]),
         ("a dump cut in a row", format!("{CREATE}INSERT INTO `m` VALUES ('m1','a','b',1795132800000,'x'),('m2','a").into(), "done", 1, &[]),
         ("a dump with calls and casts", format!("{CREATE}INSERT INTO `m` VALUES ('m1','a',CONCAT('b',LOWER('C')),FROM_UNIXTIME(1795132800),N'x');\n").into(), "done", 1, &[]),
         ("a database", b"SQLite format 3\0aaaaaaaaaa".to_vec(), "database", 0, &[]),
@@ -234,7 +240,7 @@ fn fates() -> Vec<Fate> {
         ("an array cut at the end", format!("[{},{}", hit("m1").trim(), &hit("m2")[..40]).into(), "done", 1, &[]),
         ("an array with other things", format!("[1,\"x\",null,[],{}]", hit("m1").trim()).into(), "done", 1, &[("not_an_object", 2)]),
         ("a line torn in a response", format!("{{\"chatdata\":[{},{{\"msgid\":\"x\",\"text\":\"未\n{}]}}", hit("m1").trim(), hit("m2")).into(), "done", 2, &[("torn", 1)]),
-        ("brackets without end", "[".repeat(200_000).into(), "done", 0, &[]),
+        ("brackets without end", "[".repeat(200_000).into(), "unrecognised", 0, &[]),
         ("brackets in a message", format!("{{\"msgtype\":{}\n{three}", "[".repeat(200_000)).into(), "done", 3, &[("too_deep", 1)]),
         ("lone surrogates", line("m1", "您加我私人微信吧\\ud83d").into(), "done", 1, &[("lone_surrogate", 1)]),
         ("overlong UTF-8", [hit("m1").as_bytes(), b"{\"msgid\":\"m2\",\"action\":\"send\",\"from\":\"a\",\"tolist\":[\"b\"],\"msgtime\":1795132800000,\"msgtype\":\"text\",\"text\":{\"content\":\"\xC0\xAF\"}}\n"].concat(), "done", 2, &[("invalid_utf8", 1)]),
@@ -242,7 +248,7 @@ fn fates() -> Vec<Fate> {
         ("a table of other things", "姓名,部门,电话\n李娜,销售,1\n".into(), "unrecognised", 0, &[]),
         ("a row too short", format!("{header}\n1,m1,send\n{rows}").into(), "done", 3, &[("row_torn", 1)]),
         ("a quote nobody closed", format!("{header}\n1,m1,send,li.na,\"x,,1,text,\n{rows}").into(), "done", 3, &[("row_torn", 1)]),
-        ("a row still written", format!("{header}\n{rows}9,m1,send,li.na,\"x").into(), "done", 3, &[]),
+        ("a row still written", format!("{header}\n{rows}9,m1,send,li.na,\"x").into(), "done", 3, &[("to_wrong_type", 1)]),
         ("a table of nulls", "msgid,from,msgtime,content\nNULL,NULL,NULL,NULL\n".into(), "done", 1, &[("body_missing", 1), ("from_missing", 1), ("msgid_missing", 1), ("time_missing", 1), ("to_missing", 1)]),
         ("formulas in a table", "msgid,from,to,msgtime,content\nm1,li.na,wm1,1795132800000,=cmd|' /C calc'!A0\n".into(), "done", 1, &[]),
         ("a date that is none", "msgid,from,to,msgtime,content\nm1,li.na,wm1,yesterday,x\n".into(), "done", 1, &[("time_wrong_type", 1)]),
@@ -280,6 +286,83 @@ fn whatever_a_file_is_its_fate_is_known() {
         assert!(enough, "{name}: {:?}", row.counts);
         let told: Vec<(&str, u64)> = row.counts.defects.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         assert_eq!(told, defects, "{name}");
+    }
+}
+
+/// Of whom nobody can tell whether they are on the never list is treated as if they were.
+#[test]
+fn nobody_of_the_never_list_is_evaluated() {
+    let text = "您加我私人微信吧";
+    let to = |to: &str| {
+        format!(
+            "{{\"msgid\":\"m1\",\"action\":\"send\",\"from\":\"li.na\",\"tolist\":{to},\"msgtime\":{NOW_MS},\"msgtype\":\"text\",\"text\":{{\"content\":\"{text}\"}}}}\n"
+        )
+    };
+    let table = |header: &str, rows: &[&str]| format!("{header}\n{}\n", rows.join("\n"));
+    let csv = "msgid,from,to,msgtime,msgtype,content";
+    let forged = "\"{\"\"msgtype\"\":\"\"text\"\",\"\"from\"\":\"\"li.na\"\",\"\"tolist\"\":[\"\"wmExAmPlEAAA0001customerAAAAAAAA\"\"],\"\"text\"\":{\"\"content\"\":\"\"您加我私人微信吧\"\"}}\"";
+    for (name, export, evaluated) in [
+        ("the customer alone", to("[\"wmExAmPlEAAA0001customerAAAAAAAA\"]"), 1),
+        ("the never list", to("[\"wmExAmPlEAAA0001customerAAAAAAAA\",\"Counsel\"]"), 0),
+        ("a list as text", to("\"[\\\"wmExAmPlEAAA0001customerAAAAAAAA\\\",\\\"counsel\\\"]\""), 0),
+        ("a list of another language", to("\"['wmExAmPlEAAA0001customerAAAAAAAA', 'counsel']\""), 0),
+        ("a list of objects", to("\"[{\\\"userid\\\":\\\"counsel\\\"}]\""), 0),
+        ("parted by space", to("\"wmExAmPlEAAA0001customerAAAAAAAA counsel\""), 0),
+        ("parted by a stroke", to("\"wmExAmPlEAAA0001customerAAAAAAAA/counsel\""), 0),
+        (
+            "parted by a line",
+            table(csv, &[&format!("m1,li.na,\"wmExAmPlEAAA0001customerAAAAAAAA\ncounsel\",{NOW_MS},text,{text}")]),
+            0,
+        ),
+        (
+            "names and ids",
+            table("msgid,from,接收人,接收人ID,msgtime,content", &[&format!("m1,li.na,王律师,counsel,{NOW_MS},{text}")]),
+            0,
+        ),
+        (
+            "a body that forgets them",
+            table(
+                &csv.replace("content", "raw_json"),
+                &[&format!(
+                    "m1,li.na,counsel,{NOW_MS},text,\"{{\"\"msgtype\"\":\"\"text\"\",\"\"tolist\"\":null,\"\"text\"\":{{\"\"content\"\":\"\"{text}\"\"}}}}\""
+                )],
+            ),
+            0,
+        ),
+        (
+            "a body that forges the sender",
+            table(csv, &[&format!("m1,counsel,wmExAmPlEAAA0001customerAAAAAAAA,{NOW_MS},text,{forged}")]),
+            0,
+        ),
+        (
+            "one row each",
+            table(
+                csv,
+                &[
+                    &format!("m1,li.na,wmExAmPlEAAA0001customerAAAAAAAA,{NOW_MS},text,{text}"),
+                    &format!("m1,li.na,counsel,{NOW_MS},text,{text}"),
+                ],
+            ),
+            0,
+        ),
+        (
+            "a torn row behind",
+            table(
+                csv,
+                &[&format!("m1,li.na,wmExAmPlEAAA0001customerAAAAAAAA,{NOW_MS},text,{text}"), "m1,li.na,counsel"],
+            ),
+            0,
+        ),
+    ] {
+        let (_dir, store, mut pipeline) = setup();
+        let rows = "corp,userid,name,labels,never\nwwEXAMPLE0001,li.na,,,\nwwEXAMPLE0001,counsel,,,true\n";
+        let packs = watchpost_policy::packs::builtin().unwrap();
+        let accounts = watchpost_policy::accounts::Accounts::parse(rows.as_bytes()).unwrap();
+        pipeline.engine = Arc::new(watchpost_policy::engine::Engine::compile(packs, Some(accounts)).unwrap());
+        let mut export = Export::of(export);
+        export.take(&mut pipeline, false);
+        assert_eq!(export.row.counts.messages, evaluated, "{name}: {:?}", export.row.counts);
+        assert_eq!(urgent(&store).len() as u64, evaluated, "{name}");
     }
 }
 

@@ -69,11 +69,11 @@ pub enum Defect {
     TypeWrongType,
     /// No sender.
     FromMissing,
-    /// The sender is neither a string nor a number.
+    /// The sender is neither a string nor a number, or no id.
     FromWrongType,
     /// No receivers.
     ToMissing,
-    /// The receivers, or one of them, are neither strings nor numbers.
+    /// The receivers, or one of them, are neither strings nor numbers, or no ids.
     ToWrongType,
     /// The room id is neither a string nor a number.
     RoomWrongType,
@@ -381,7 +381,17 @@ fn read_msgid(value: Option<&Value>, defects: &mut Defects) -> Option<String> {
 }
 
 fn read_from(value: Option<&Value>, defects: &mut Defects) -> String {
-    read_id(value, Some(Defect::FromMissing), Defect::FromWrongType, defects).unwrap_or_default()
+    let from = read_id(value, Some(Defect::FromMissing), Defect::FromWrongType, defects).unwrap_or_default();
+    if !may_be_id(&from) {
+        defects.add(Defect::FromWrongType);
+    }
+    from
+}
+
+/// Whether something may be one id, or the name that a vendor writes in its place. What holds marks of a list or an object is none: nobody knows
+/// who is meant by it.
+pub(super) fn may_be_id(id: &str) -> bool {
+    !id.chars().any(|c| c.is_whitespace() || c < ' ' || "[]{}()\"'/\\".contains(c))
 }
 
 fn read_type(value: Option<&Value>, defects: &mut Defects) -> String {
@@ -419,6 +429,11 @@ fn read_to(value: Option<&Value>, switch: bool, defects: &mut Defects) -> Vec<St
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => read_receivers(items, defects),
         Some(other) => match scalar(other) {
+            // A list that was written as text.
+            Some(text) if text.trim_start().starts_with('[') => match serde_json::from_str::<Vec<Value>>(&text) {
+                Ok(items) => read_receivers(&items, defects),
+                Err(_) => split_receivers(&text),
+            },
             Some(text) => split_receivers(&text),
             None => {
                 defects.add(Defect::ToWrongType);
@@ -428,6 +443,9 @@ fn read_to(value: Option<&Value>, switch: bool, defects: &mut Defects) -> Vec<St
     };
     if to.is_empty() && !switch {
         defects.add(Defect::ToMissing);
+    }
+    if !to.iter().all(|id| may_be_id(id)) {
+        defects.add(Defect::ToWrongType);
     }
     to
 }
@@ -471,6 +489,9 @@ fn parse_time(text: &str) -> Result<i64, Defect> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !digits {
         return dates::milliseconds(text).ok_or(Defect::TimeWrongType);
+    }
+    if let Some(ms) = dates::of_digits(text) {
+        return Ok(ms);
     }
     text.parse().map_err(|_| Defect::NumberOutOfRange)
 }

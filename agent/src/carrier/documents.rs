@@ -32,7 +32,7 @@ const LISTS: [&[u8]; 12] = [
 /// Keys of objects that a list may stand in.
 const WRAPS: [&[u8]; 5] = [b"data", b"result", b"response", b"body", b"payload"];
 /// Keys only a message has, so that whatever is in it is a part of it.
-const OF_MESSAGES: [&[u8]; 6] = [b"msgid", b"msgtype", b"msgtime", b"action", b"tolist", b"message_id"];
+const OF_MESSAGES: [&[u8]; 5] = [b"msgid", b"msgtype", b"msgtime", b"tolist", b"message_id"];
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Brackets inside each other that are followed; the parser refuses what is deeper.
@@ -107,6 +107,8 @@ struct Splitter {
     is_too_long: bool,
     /// Whether the entry begun has been found to be a wrap, which is not given.
     is_wrap: bool,
+    /// Whether a list was given that stood in a message.
+    is_mistaken: bool,
     /// The last string between brackets, which is a key if a bracket follows.
     key: Vec<u8>,
     /// Lists of messages seen.
@@ -127,6 +129,7 @@ impl Splitter {
             entry: Vec::new(),
             is_too_long: false,
             is_wrap: false,
+            is_mistaken: false,
             key: Vec::new(),
             lists: 0,
             is_line_start: true,
@@ -163,7 +166,7 @@ impl Splitter {
     fn between(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         // Inside an entry nothing but strings, brackets and the ends of lines matters.
         if self.in_entry() {
-            let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'\n'));
+            let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'\n' | b':'));
             let plain = plain.unwrap_or(bytes.len());
             if plain > 0 {
                 self.is_line_start = false;
@@ -192,6 +195,12 @@ impl Splitter {
             }
             b'{' | b'[' => self.opened(*byte),
             b'}' | b']' => self.closed(*byte, out),
+            b':' => {
+                self.keyed();
+                if self.in_entry() {
+                    self.push(b":");
+                }
+            }
             b'\n' if self.in_entry() => self.push(b"\n"),
             _ if byte.is_ascii_whitespace() || b",:".contains(byte) || !self.open.is_empty() => {}
             // The mark of UTF-8, at the beginning.
@@ -224,7 +233,10 @@ impl Splitter {
             Some(b'"') => {
                 self.push(b"\"");
                 self.state = State::Between;
-                self.string_ended(out);
+                // A string where an entry belongs.
+                if !self.in_entry() {
+                    self.entry_ended(out);
+                }
             }
             Some(b'\\') => {
                 self.push(b"\\");
@@ -236,12 +248,15 @@ impl Splitter {
         (end + 1).min(bytes.len())
     }
 
-    fn string_ended(&mut self, out: &mut Vec<u8>) {
-        match self.open.last_mut() {
-            Some(open @ Open::Wrap) if OF_MESSAGES.contains(&self.key.as_slice()) => *open = Open::Inner,
-            Some(Open::Wrap | Open::Inner) => {}
-            // A string where an entry belongs.
-            None | Some(Open::List) => self.entry_ended(out),
+    /// The last string was a key.
+    fn keyed(&mut self) {
+        self.key.make_ascii_lowercase();
+        if let Some(open @ Open::Wrap) = self.open.last_mut()
+            && OF_MESSAGES.contains(&self.key.as_slice())
+        {
+            *open = Open::Inner;
+            // It is a message after all, and what was taken for a list in it is given already.
+            self.is_mistaken = self.is_wrap;
         }
     }
 
@@ -314,7 +329,9 @@ impl Splitter {
     }
 
     fn entry_ended(&mut self, out: &mut Vec<u8>) {
-        if self.is_too_long {
+        if std::mem::take(&mut self.is_mistaken) {
+            mark(Defect::NotAMessage, out);
+        } else if self.is_too_long {
             mark(Defect::RecordTooLong, out);
         } else if !self.is_wrap {
             out.append(&mut self.entry);

@@ -97,7 +97,12 @@ impl Read for Bounded<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out).map_err(|error| match error {
             // What the system said of the file itself.
-            error if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted => error,
+            error
+                if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput
+                    || error.kind() == io::ErrorKind::Interrupted =>
+            {
+                error
+            }
             _ => Aside::Corrupt.into(),
         })?;
         self.unpacked += read as u64;
@@ -112,32 +117,53 @@ impl Read for Bounded<'_> {
 /// The exports in a zip archive, one behind the other in the order of its directory.
 pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Limits) -> io::Result<Carried<'a>> {
     let size = export.seek(SeekFrom::End(0))?;
-    let mut directory = ZipArchive::new(BufReader::new(export.clone())).map_err(damaged)?;
-    if directory.len() > limits.members_max {
+    let told = files_told(&mut export, size)?;
+    if told > limits.members_max {
         return Err(Aside::TooLarge.into());
     }
+    let mut directory = ZipArchive::new(BufReader::new(export.clone())).map_err(damaged)?;
+    // Of files of one name the directory keeps the last; those that cannot be found are counted as well.
+    let mut missing = told.saturating_sub(directory.len());
     let mut members = Vec::with_capacity(directory.len());
     for index in 0..directory.len() {
-        let member = directory.by_index_raw(index).map_err(damaged)?;
-        if member.is_dir() {
+        let Ok(member) = directory.by_index_raw(index) else {
+            missing += 1;
             continue;
-        }
-        let name = String::from_utf8_lossy(member.name_raw()).to_lowercase().replace('\\', "/");
-        let member = Member {
-            begin: member.data_start().ok_or(Aside::Corrupt)?,
-            length: member.compressed_size(),
-            method: member.compression(),
-            is_encrypted: member.encrypted(),
         };
-        members.push((name, member));
+        let (is_dir, begin) = (member.is_dir(), member.data_start());
+        let name = String::from_utf8_lossy(member.name_raw()).to_lowercase().replace('\\', "/");
+        match begin {
+            _ if is_dir => {}
+            None => missing += 1,
+            Some(begin) => members.push((
+                name,
+                Member {
+                    begin,
+                    length: member.compressed_size(),
+                    unpacked: member.size(),
+                    crc: member.crc32(),
+                    method: member.compression(),
+                    is_encrypted: member.encrypted(),
+                },
+            )),
+        }
     }
     if let Some(parts) = workbook::Parts::of(&members) {
         return workbook::lines(export, parts, limits);
     }
     let members: Vec<Member> = members.into_iter().rev().map(|(_, member)| member).collect();
     // Files of an archive may be the same bytes over and over.
-    let left = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
-    let members = Members { export, members, limits, left, open: None, aside: Some(Aside::NothingInside) };
+    let unpacked_max = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
+    let members = Members {
+        export,
+        members,
+        limits,
+        unpacked_max,
+        total: Rc::new(Cell::new(0)),
+        missing,
+        open: None,
+        aside: Some(Aside::NothingInside),
+    };
     let mut members = Made::new(members);
     // An archive in which no export is found is told at once.
     let lines = Peek::new(&mut members, 1)?;
@@ -145,10 +171,26 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Li
     Ok(Carried { lines: Box::new(io::Cursor::new(first).chain(members)), carrier: Magic::Zip.name().to_owned() })
 }
 
-/// What the system said of the file is told as it is.
+/// How many files the end of an archive says there are, before anything is made of them.
+fn files_told<R: Read + Seek>(export: &mut Shared<R>, size: u64) -> io::Result<usize> {
+    const END: &[u8] = b"PK\x05\x06";
+    const END_BYTES: u64 = 22 + 65_535;
+    export.seek(SeekFrom::Start(size.saturating_sub(END_BYTES)))?;
+    let mut tail = Vec::new();
+    export.by_ref().take(END_BYTES).read_to_end(&mut tail)?;
+    let end = memchr::memmem::rfind(&tail, END).ok_or(Aside::Corrupt)?;
+    let count = tail.get(end + 10..end + 12).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    Ok(usize::from(count.ok_or(Aside::Corrupt)?))
+}
+
+/// What the system said of the file is told as it is, unless it was asked for what cannot be.
 fn damaged(error: zip::result::ZipError) -> io::Error {
     match error {
-        zip::result::ZipError::Io(error) if error.raw_os_error().is_some() => error,
+        zip::result::ZipError::Io(error)
+            if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput =>
+        {
+            error
+        }
         _ => Aside::Corrupt.into(),
     }
 }
@@ -158,6 +200,8 @@ fn damaged(error: zip::result::ZipError) -> io::Error {
 pub(super) struct Member {
     begin: u64,
     length: u64,
+    unpacked: u64,
+    crc: u32,
     method: CompressionMethod,
     is_encrypted: bool,
 }
@@ -178,7 +222,46 @@ pub(super) fn open_member<'a, R: Read + Seek + 'a>(
         CompressionMethod::ZSTD => Box::new(zstd_decoder(input)?),
         _ => return Err(Aside::Archive.into()),
     };
+    let inner = Box::new(Checked { inner, left: member.unpacked, crc: flate2::Crc::new(), expected: member.crc });
     Ok(Box::new(Bounded { inner, packed, unpacked: 0, limits }))
+}
+
+/// Ends with an error where a file in an archive is not what its directory says.
+struct Checked<'a> {
+    inner: Box<dyn Read + 'a>,
+    left: u64,
+    crc: flate2::Crc,
+    expected: u32,
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.crc.update(&out[..read]);
+        let is_whole = match self.left.checked_sub(read as u64) {
+            Some(left) => {
+                self.left = left;
+                read > 0 || out.is_empty() || left == 0 && self.crc.sum() == self.expected
+            }
+            None => false,
+        };
+        if is_whole { Ok(read) } else { Err(Aside::Corrupt.into()) }
+    }
+}
+
+/// Counts what is unpacked of all files of an archive together.
+struct Totalled<'a> {
+    inner: Box<dyn Read + 'a>,
+    total: Rc<Cell<u64>>,
+    bytes_max: u64,
+}
+
+impl Read for Totalled<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.total.set(self.total.get() + read as u64);
+        if self.total.get() > self.bytes_max { Err(Aside::TooLarge.into()) } else { Ok(read) }
+    }
 }
 
 struct Members<'a, R> {
@@ -186,8 +269,11 @@ struct Members<'a, R> {
     /// Those to come, the next one last.
     members: Vec<Member>,
     limits: Limits,
-    /// Bytes that may still be unpacked, of all members together.
-    left: u64,
+    /// Bytes that may be unpacked, and have been, of all members together.
+    unpacked_max: u64,
+    total: Rc<Cell<u64>>,
+    /// Files that are in the archive and cannot be found.
+    missing: usize,
     open: Option<Box<dyn Read + 'a>>,
     /// Why the archive is set aside if no member turns out to be an export.
     aside: Option<Aside>,
@@ -196,8 +282,9 @@ struct Members<'a, R> {
 impl<'a, R: Read + Seek + 'a> Members<'a, R> {
     /// Opens a member that is an export.
     fn member(&self, member: Member) -> io::Result<Box<dyn Read + 'a>> {
-        let limits = Limits { unpacked_bytes_max: self.left, ..self.limits };
-        let peek = Peek::new(open_member(&self.export, member, limits)?, SAMPLE_BYTES)?;
+        let inner = open_member(&self.export, member, self.limits)?;
+        let input = Totalled { inner, total: Rc::clone(&self.total), bytes_max: self.unpacked_max };
+        let peek = Peek::new(input, SAMPLE_BYTES)?;
         match Magic::of(peek.first()) {
             None => Ok(open_text(Box::new(peek), self.limits)?.lines),
             Some(Magic::Other(aside)) => Err(aside.into()),
@@ -219,12 +306,17 @@ impl<'a, R: Read + Seek + 'a> Source for Members<'a, R> {
                     out.push(b'\n');
                     self.open = None;
                 }
-                Ok(read) => self.left = self.left.saturating_sub(read as u64),
+                Ok(_) => {}
                 Err(error) => {
                     self.open = None;
                     self.failed(error, out)?;
                 }
             }
+            return Ok(true);
+        }
+        if self.missing > 0 {
+            self.missing -= 1;
+            mark(Defect::MemberUnreadable, out);
             return Ok(true);
         }
         let Some(member) = self.members.pop() else {

@@ -10,6 +10,7 @@ use watchpost_policy::parse::Defect;
 use super::input::{Made, Source};
 use super::table::{Columns, Merged};
 use super::{Limits, mark};
+use crate::source::Aside;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -17,8 +18,10 @@ const READ_BYTES: usize = 64 * 1024;
 const TABLES_MAX: usize = 1_000;
 /// Columns of a table.
 const COLUMNS_MAX: usize = 1_000;
+/// Bytes of the name of a table or column that is remembered.
+const NAME_BYTES_MAX: usize = 256;
 /// What dumps begin with.
-const OPENINGS: [&[u8]; 14] = [
+const OPENINGS: [&[u8]; 15] = [
     b"--",
     b"/*",
     b"set ",
@@ -33,9 +36,14 @@ const OPENINGS: [&[u8]; 14] = [
     b"lock ",
     b"\\connect",
     b"pragma ",
+    b"rem ",
 ];
-/// What those that hold rows have.
+/// What those that hold rows have, unless they say at their beginning who made them.
 const ROWS: [&[u8]; 3] = [b"insert ", b"replace into", b"copy "];
+const MAKERS: [&[u8]; 6] =
+    [b"mysql dump", b"mariadb dump", b"postgresql database dump", b"navicat", b"sqlite", b"rem "];
+/// Bytes at the beginning that say who made a dump.
+const HEAD_BYTES: usize = 1024;
 /// What a column of a table does not begin with.
 const NO_COLUMNS: [&str; 10] =
     ["primary", "key", "unique", "constraint", "index", "fulltext", "spatial", "check", "foreign", "exclude"];
@@ -46,6 +54,9 @@ const NOTHING: &str = "\0";
 fn is_nothing(cell: Option<&str>) -> bool {
     cell.is_none_or(|cell| cell == NOTHING)
 }
+
+/// Words that begin statements that matter, or stand between statements.
+const BEGINNINGS: [&str; 5] = ["insert", "replace", "create", "copy", "go"];
 
 /// How a dump writes strings.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +69,15 @@ impl Dialect {
     /// The dialect of a dump that text begins with, if it is one.
     pub(super) fn of(sample: &[u8]) -> Option<Self> {
         let sample = sample.trim_ascii_start().to_ascii_lowercase();
+        let head = sample.get(..HEAD_BYTES).unwrap_or(&sample);
+        let has = |bytes: &[u8], part: &[u8]| memmem::find(bytes, part).is_some();
         let opens = OPENINGS.iter().any(|opening| sample.starts_with(opening));
-        let has = |part: &[u8]| memmem::find(&sample, part).is_some();
-        (opens && ROWS.iter().any(|part| has(part)))
-            .then(|| Self { backslash: has(b"`") || has(b"mysql") || has(b"mariadb") || has(b"navicat") })
+        let holds = ROWS.iter().any(|part| has(&sample, part)) || MAKERS.iter().any(|part| has(head, part));
+        // What stands in the rows says nothing of who wrote them, unless it can only be an escape.
+        let postgres = has(head, b"postgresql") || has(head, b"sqlite") || has(head, b"pragma");
+        let mysql = has(&sample, b"`") || has(head, b"mysql") || has(head, b"mariadb");
+        let escapes = has(&sample, b"\\'") || has(&sample, b"\\\"");
+        (opens && holds).then_some(Self { backslash: !postgres && (mysql || escapes) })
     }
 }
 
@@ -78,6 +94,7 @@ pub(super) fn lines<'a>(input: impl Read + 'a, dialect: Dialect, limits: Limits)
         tables: HashMap::new(),
         state: State::Statement(Vec::new()),
         merged: Merged::default(),
+        any: false,
     })
 }
 
@@ -93,6 +110,8 @@ struct Dump<R> {
     tables: HashMap<String, Vec<String>>,
     state: State,
     merged: Merged,
+    /// Whether a table of messages was found.
+    any: bool,
 }
 
 /// Where in a dump it stands.
@@ -109,11 +128,24 @@ enum State {
     /// Before or between the rows of an `INSERT`.
     Values(Option<Columns>),
     /// In a row.
-    Row { columns: Option<Columns>, cells: Vec<String>, cell: Option<String>, depth: usize },
+    Row(InRow),
     /// Behind the columns of a `COPY`, before its rows.
     CopyHead(Option<Columns>),
     /// In the rows of a `COPY`.
     Copy(Option<Columns>),
+}
+
+/// A row that has begun.
+#[derive(Debug, Default)]
+struct InRow {
+    columns: Option<Columns>,
+    cells: Vec<String>,
+    cell: Option<String>,
+    /// Whether the cell is a word, and nothing has come behind it.
+    is_word: bool,
+    /// Brackets that are open.
+    depth: usize,
+    bytes: usize,
 }
 
 /// A piece of a statement.
@@ -143,19 +175,14 @@ impl<R: Read> Source for Dump<R> {
                 break;
             }
         }
-        if self.bytes.len() - self.at > self.limits.record_bytes_max {
-            self.merged.end(out);
-            mark(Defect::RecordTooLong, out);
-            // Whatever follows a quote nobody closed is looked at from the next line on.
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            self.at += memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            self.state = State::Statement(Vec::new());
-        }
+        self.pass_over(out);
         if self.ended {
             self.merged.end(out);
             // A row that is not whole may still be written.
-            if matches!(self.state, State::Row { .. }) {
+            if matches!(self.state, State::Row(_)) {
                 out.push(b'{');
+            } else if !self.any {
+                return Err(Aside::Unrecognised.into());
             }
         }
         Ok(true)
@@ -163,6 +190,22 @@ impl<R: Read> Source for Dump<R> {
 }
 
 impl<R> Dump<R> {
+    /// What is too long for a record is passed over by lines: whatever follows a quote nobody closed is looked at again.
+    fn pass_over(&mut self, out: &mut Vec<u8>) {
+        if self.bytes.len() - self.at <= self.limits.record_bytes_max {
+            return;
+        }
+        self.merged.torn(out);
+        mark(Defect::RecordTooLong, out);
+        // Half of it, so that as much must come before it is looked at again.
+        let rest = self.bytes.get(self.at + self.limits.record_bytes_max / 2..).unwrap_or_default();
+        let line = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        self.at += self.limits.record_bytes_max / 2 + line;
+        if !matches!(self.state, State::Copy(_)) {
+            self.state = State::Statement(Vec::new());
+        }
+    }
+
     /// Takes one token. `None` when more bytes are needed.
     fn token(&mut self, out: &mut Vec<u8>) -> Option<()> {
         let (token, end) = token(self.bytes.get(self.at..)?, self.dialect, self.ended)?;
@@ -176,13 +219,21 @@ impl<R> Dump<R> {
 
     fn next(&mut self, state: State, token: Token, out: &mut Vec<u8>) -> State {
         match (state, token) {
-            (State::Row { columns, cells, cell, depth }, token) => {
-                self.in_row((columns, cells, cell, depth), token, out)
-            }
+            (State::Row(row), token) => self.in_row(row, token, out),
             (State::Create { table, columns, depth, begins }, token) => {
                 self.in_create((table, columns, depth, begins), token)
             }
             (_, Token::Sign(b';')) => State::Statement(Vec::new()),
+            // Not every program ends its statements.
+            (State::Other | State::Values(_), Token::Word(word)) if BEGINNINGS.contains(&word.as_str()) => {
+                State::Statement(vec![word])
+            }
+            (State::Statement(words), Token::Word(word))
+                if BEGINNINGS.contains(&word.as_str())
+                    && !words.first().is_some_and(|first| BEGINNINGS.contains(&first.as_str()) && first != "go") =>
+            {
+                State::Statement(vec![word])
+            }
             (State::Statement(mut words), Token::Word(word) | Token::Name(word)) if words.len() < 12 => {
                 let is_values = word == "values" || word == "value";
                 words.push(word);
@@ -202,7 +253,7 @@ impl<R> Dump<R> {
                 None => State::Other,
             },
             (State::Names { table, mut columns, copy }, Token::Word(name) | Token::Name(name)) => {
-                if columns.len() < COLUMNS_MAX {
+                if columns.len() < COLUMNS_MAX && name.len() <= NAME_BYTES_MAX {
                     columns.push(name);
                 }
                 State::Names { table, columns, copy }
@@ -213,9 +264,7 @@ impl<R> Dump<R> {
             }
             (State::Names { table, columns, copy }, _) => State::Names { table, columns, copy },
             (State::CopyHead(columns), Token::Word(word)) if word == "stdin" => State::Copy(columns),
-            (State::Values(columns), Token::Sign(b'(')) => {
-                State::Row { columns, cells: Vec::new(), cell: None, depth: 0 }
-            }
+            (State::Values(columns), Token::Sign(b'(')) => State::Row(InRow { columns, ..InRow::default() }),
             (state @ (State::CopyHead(_) | State::Values(_) | State::Statement(_)), _) => state,
             (State::Other | State::Copy(_), _) => State::Other,
         }
@@ -229,7 +278,8 @@ impl<R> Dump<R> {
         let (depth, begins) = match token {
             Token::Sign(b'(') => (depth + 1, false),
             Token::Sign(b')') if depth == 1 => {
-                if self.tables.len() < TABLES_MAX {
+                columns.iter_mut().filter(|name| name.len() > NAME_BYTES_MAX).for_each(String::clear);
+                if self.tables.len() < TABLES_MAX && table.len() <= NAME_BYTES_MAX {
                     self.tables.insert(table, columns);
                 }
                 return State::Other;
@@ -250,54 +300,58 @@ impl<R> Dump<R> {
         State::Create { table, columns, depth, begins }
     }
 
-    fn in_row(
-        &mut self,
-        (columns, mut cells, mut cell, depth): (Option<Columns>, Vec<String>, Option<String>, usize),
-        token: Token,
-        out: &mut Vec<u8>,
-    ) -> State {
-        let depth = match token {
-            // Of a call the first thing it is called with counts.
+    fn in_row(&mut self, mut row: InRow, token: Token, out: &mut Vec<u8>) -> State {
+        let was_word = std::mem::take(&mut row.is_word);
+        match token {
             Token::Sign(b'(') => {
-                cell = cell.map(|_| NOTHING.to_owned());
-                depth + 1
+                // Of a call the first thing it is called with counts.
+                if was_word {
+                    row.cell = Some(NOTHING.to_owned());
+                }
+                row.depth += 1;
             }
-            Token::Sign(b')') if depth > 0 => depth - 1,
-            Token::Sign(sign @ (b',' | b')')) if depth == 0 => {
-                if cells.len() < COLUMNS_MAX {
-                    cells.push(cell.take().filter(|cell| cell != NOTHING).unwrap_or_default());
+            Token::Sign(b')') if row.depth > 0 => row.depth -= 1,
+            Token::Sign(sign @ (b',' | b')')) if row.depth == 0 => {
+                if row.cells.len() < COLUMNS_MAX {
+                    row.cells.push(row.cell.take().filter(|cell| cell != NOTHING).unwrap_or_default());
                 }
                 if sign == b')' {
-                    self.row(columns.as_ref(), &cells, out);
-                    return State::Values(columns);
+                    self.row(&row, out);
+                    return State::Values(row.columns);
                 }
-                depth
             }
             // What stands before a text says how it is encoded, what stands behind it what it is cast to.
-            Token::Text(text) if is_nothing(cell.as_deref()) => {
-                cell = Some(text);
-                depth
+            Token::Text(text) if was_word || is_nothing(row.cell.as_deref()) => {
+                row.bytes += text.len();
+                row.cell = Some(text);
             }
-            Token::Word(word) if is_nothing(cell.as_deref()) => {
-                let says_nothing = word.starts_with('_') || matches!(word.as_str(), "n" | "e" | "x" | "b");
-                cell = Some(if says_nothing { NOTHING.to_owned() } else { word });
-                depth
+            Token::Word(word) if is_nothing(row.cell.as_deref()) => {
+                row.is_word = true;
+                row.cell = Some(hex_text(&word).unwrap_or(word));
             }
-            _ => depth,
-        };
-        State::Row { columns, cells, cell, depth }
+            _ => {}
+        }
+        // One that is too long is not kept, only gone through to its end.
+        if row.bytes > self.limits.record_bytes_max {
+            (row.cells, row.cell) = (Vec::new(), None);
+        }
+        State::Row(row)
     }
 
     fn columns(&self, table: &str) -> Option<Columns> {
         Columns::of(self.tables.get(table)?)
     }
 
-    fn row(&mut self, columns: Option<&Columns>, cells: &[String], out: &mut Vec<u8>) {
-        let Some(columns) = columns else { return };
-        if cells.len() == columns.len() {
-            self.merged.add(columns.entry(cells), out);
+    fn row(&mut self, row: &InRow, out: &mut Vec<u8>) {
+        let Some(columns) = &row.columns else { return };
+        self.any = true;
+        if row.bytes > self.limits.record_bytes_max {
+            self.merged.torn(out);
+            mark(Defect::RecordTooLong, out);
+        } else if row.cells.len() == columns.len() {
+            self.merged.add(columns.entry(&row.cells), out);
         } else {
-            self.merged.end(out);
+            self.merged.torn(out);
             mark(Defect::RowTorn, out);
         }
     }
@@ -322,9 +376,12 @@ impl<R> Dump<R> {
         if line != b";" && !line.is_empty() {
             let cells: Vec<String> = line.split(|byte| *byte == b'\t').map(copied_cell).collect();
             if is_ended || columns.as_ref().is_none_or(|columns| columns.len() == cells.len()) {
-                self.row(columns.as_ref(), &cells, out);
+                let row = InRow { columns, cells, ..InRow::default() };
+                self.row(&row, out);
+                self.state = State::Copy(row.columns);
+                return Some(());
             } else {
-                self.merged.end(out);
+                self.merged.torn(out);
                 out.push(b'{');
             }
         }
@@ -369,6 +426,8 @@ fn token(bytes: &[u8], dialect: Dialect, ended: bool) -> Option<(Option<Token>, 
     let all = |end: Option<usize>| end.or((ended && !bytes.is_empty()).then_some(bytes.len()));
     match bytes {
         [] => None,
+        // The mark of UTF-8.
+        [0xEF, 0xBB, 0xBF, ..] => Some((None, 3)),
         [b'-' | b'/'] if !ended => None,
         [b'-', b'-', ..] => line(bytes),
         [b'#', ..] if dialect.backslash => line(bytes),
@@ -386,6 +445,12 @@ fn token(bytes: &[u8], dialect: Dialect, ended: bool) -> Option<(Option<Token>, 
         [byte, ..] if byte.is_ascii_whitespace() => Some((None, 1)),
         [byte, ..] => Some((Some(Token::Sign(*byte)), 1)),
     }
+}
+
+/// The text that a number of the base sixteen stands for, as some dumps have it.
+fn hex_text(word: &str) -> Option<String> {
+    let digits = word.strip_prefix("0x").filter(|digits| !digits.is_empty())?;
+    String::from_utf8(hex::decode(digits).ok()?).ok()
 }
 
 /// Letters, digits and what numbers have.

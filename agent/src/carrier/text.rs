@@ -59,8 +59,8 @@ fn is_gb18030(bytes: &[u8]) -> bool {
         good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
         bad += usize::from(!chunk.invalid().is_empty());
     }
-    // Torn lines break characters in either, but of one that is misread next to nothing fits.
-    bad > good && 4 * broken_in_gb18030(bytes) <= bad
+    // One may be a character that was cut. Torn lines break characters in either, but of one that is misread next to nothing fits.
+    bad > 1 && bad > good && 4 * broken_in_gb18030(bytes) <= bad
 }
 
 fn broken_in_gb18030(bytes: &[u8]) -> usize {

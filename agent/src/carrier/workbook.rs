@@ -1,6 +1,6 @@
 //! Workbooks (`.xlsx`): an archive of XML. Rows are read as they come; only the texts that cells share are kept.
 
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
@@ -8,19 +8,21 @@ use quick_xml::events::{BytesStart, Event};
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Shared, Source};
-use super::packed::{Member, open_member};
+use super::packed::{Member, RATIO_FREE_BYTES, open_member};
 use super::table::{Columns, Merged};
 use super::{Carried, Limits, mark};
 use crate::source::Aside;
 
 /// Bytes of all texts that cells share; with what keeps them apart this is what a workbook may take of memory.
-const SHARED_BYTES_MAX: usize = 16 << 20;
+const SHARED_BYTES_MAX: usize = 64 << 20;
 /// Texts that cells share.
-const SHARED_MAX: usize = 500_000;
+const SHARED_MAX: usize = 2_000_000;
 /// Columns looked at; tables of messages have some dozen.
 const COLUMNS_MAX: usize = 256;
 /// Rows above the header: titles, filters, empty ones.
 const ROWS_ABOVE_MAX: usize = 20;
+/// Elements inside each other; those of a sheet are eight deep.
+const DEPTH_MAX: usize = 64;
 /// Lines made at once.
 const MADE_BYTES: usize = 64 * 1024;
 
@@ -49,7 +51,7 @@ impl Parts {
 
 /// The rows of every sheet that is a table of messages.
 pub(super) fn lines<'a, R: Read + Seek + 'a>(
-    export: Shared<R>,
+    mut export: Shared<R>,
     parts: Parts,
     limits: Limits,
 ) -> io::Result<Carried<'a>> {
@@ -57,8 +59,18 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
         Some(member) => shared_texts(Xml::open(&export, member, limits)?)?,
         None => Vec::new(),
     };
-    let workbook =
-        Workbook { export, sheets: parts.sheets, limits, shared, sheet: None, merged: Merged::default(), any: false };
+    let size = export.seek(SeekFrom::End(0))?;
+    let left = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
+    let workbook = Workbook {
+        export,
+        sheets: parts.sheets,
+        limits,
+        shared,
+        sheet: None,
+        merged: Merged::default(),
+        any: false,
+        left,
+    };
     Ok(Carried { lines: Box::new(Made::new(workbook)), carrier: "xlsx".to_owned() })
 }
 
@@ -88,6 +100,8 @@ struct Workbook<'a, R> {
     merged: Merged,
     /// Whether a sheet was a table of messages.
     any: bool,
+    /// Bytes of lines that may still be made: a text that cells share may be in any number of them.
+    left: u64,
 }
 
 /// A sheet while it is read.
@@ -100,6 +114,16 @@ struct Sheet<'a> {
 
 impl<'a, R: Read + Seek + 'a> Source for Workbook<'a, R> {
     fn more(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        let begin = out.len();
+        let more = self.rows(out)?;
+        let made = (out.len() - begin) as u64;
+        self.left = self.left.checked_sub(made).ok_or(Aside::Bomb)?;
+        Ok(more)
+    }
+}
+
+impl<'a, R: Read + Seek + 'a> Workbook<'a, R> {
+    fn rows(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
         let Some(sheet) = &mut self.sheet else {
             let Some(member) = self.sheets.pop() else {
                 return if self.any { Ok(false) } else { Err(Aside::Unrecognised.into()) };
@@ -152,6 +176,8 @@ enum Tag {
 struct Xml<'a> {
     reader: Reader<Metered<'a>>,
     event: Vec<u8>,
+    /// Elements that are open.
+    depth: usize,
 }
 
 impl<'a> Xml<'a> {
@@ -160,20 +186,26 @@ impl<'a> Xml<'a> {
         let metered = Metered { input, left: limits.record_bytes_max, bytes_max: limits.record_bytes_max };
         let mut reader = Reader::from_reader(metered);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { reader, event: Vec::new() })
+        Ok(Self { reader, event: Vec::new(), depth: 0 })
     }
 
     fn next(&mut self) -> io::Result<Event<'_>> {
         self.event.clear();
         let metered = self.reader.get_mut();
         metered.left = metered.bytes_max;
-        self.reader.read_event_into(&mut self.event).map_err(|error| match error {
+        let event = self.reader.read_event_into(&mut self.event).map_err(|error| match error {
             quick_xml::Error::Io(error) => match Aside::of(&error) {
                 Aside::Unreadable => Aside::Corrupt.into(),
                 aside => aside.into(),
             },
-            _ => Aside::Corrupt.into(),
-        })
+            _ => io::Error::from(Aside::Corrupt),
+        })?;
+        match event {
+            Event::Start(_) => self.depth += 1,
+            Event::End(_) => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        if self.depth > DEPTH_MAX { Err(Aside::Corrupt.into()) } else { Ok(event) }
     }
 
     /// The next element that begins or ends; `None` at the end.

@@ -349,9 +349,27 @@ pub(crate) fn all(messages: &[Value]) -> Vec<(&'static str, Vec<u8>)> {
             [b"\xEF\xBB\xBF", Table { chinese: true, end: "\r\n", ..TABLE }.of(messages).as_bytes()].concat(),
         ),
         ("csv in GB18030", gb18030(&Table { chinese: true, exploded: true, ..TABLE }.of(messages))),
+        ("csv with title and separator", format!("sep=,\n会话记录,,\n\n{}", TABLE.of(messages)).into()),
+        ("csv of Windows, twice", Table { end: "\r\r\n", ..TABLE }.of(messages).into()),
+        ("csv with more cells", TABLE.of(messages).replace("}\"\n", "}\",,\n").into()),
+        (
+            "csv put together",
+            TABLE.of(&messages[..9]).into_bytes().into_iter().chain(TABLE.of(&messages[9..]).into_bytes()).collect(),
+        ),
         ("csv with semicolons", Table { separator: ';', ..TABLE }.of(messages).into()),
         ("Unicode text of Excel", utf16(&excel.of(messages), false, true)),
         ("dump of MySQL", mysql(&TABLE.of(messages)).into()),
+        ("dump with a mark", [b"\xEF\xBB\xBF", mysql(&TABLE.of(messages)).as_bytes()].concat()),
+        (
+            "statements without ends",
+            format!(
+                "USE [x]\nGO\n{}",
+                postgres(&TABLE.of(messages), false)
+                    .replace(");\n", ")\nGO\n")
+                    .replace("SET client_encoding = 'UTF8';", "")
+            )
+            .into(),
+        ),
         ("dump of PostgreSQL", postgres(&TABLE.of(messages), true).into()),
         ("statements of PostgreSQL", postgres(&Table { exploded: true, ..TABLE }.of(messages), false).into()),
         ("xlsx", workbook(&TABLE.of(messages))),

@@ -23,6 +23,10 @@ const ZONES: [(&str, i64); 12] = [
 
 /// `2026-03-02 10:01:01`, with `/` or `年月日`, with `T`, fractions, a zone: as milliseconds since 1970.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
+    // As spreadsheets of other programs print whole numbers.
+    if let Some(digits) = text.strip_suffix(".0") {
+        return digits.parse().ok();
+    }
     let (text, zone) = zoned(text.trim());
     let (date, time) = text.split_once([' ', 'T', '日']).unwrap_or((text, ""));
     let mut parts = date.trim_end_matches('日').split(['-', '/', '.', '年', '月']);
@@ -32,6 +36,17 @@ pub(super) fn milliseconds(text: &str) -> Option<i64> {
         return None;
     }
     Some(day.start_ms() + of_day(time.trim())? - zone * MINUTE_MS)
+}
+
+/// `20260302100101`, as Java prints it. As milliseconds that would be in the year 2612.
+pub(super) fn of_digits(text: &str) -> Option<i64> {
+    let part = |range: std::ops::Range<usize>| text.get(range);
+    if text.len() != 14 || !text.starts_with("20") {
+        return None;
+    }
+    let (date, time) =
+        ([part(0..4)?, part(4..6)?, part(6..8)?].join("-"), [part(8..10)?, part(10..12)?, part(12..14)?].join(":"));
+    milliseconds(&format!("{date} {time}"))
 }
 
 /// The text without its zone, and the minutes east of UTC it means.
@@ -68,6 +83,14 @@ mod tests {
     use super::milliseconds;
 
     #[test]
+    fn digits_that_are_a_date() {
+        assert_eq!(super::of_digits("20260302100101"), Some(1_772_416_861_000));
+        for no_date in ["1772416861007", "20261302100101", "19990302100101", "2026030210010", "202603021001011"] {
+            assert_eq!(super::of_digits(no_date), None, "{no_date}");
+        }
+    }
+
+    #[test]
     fn dates_as_exports_write_them() {
         let at = Some(1_772_416_861_000);
         for (text, expected) in [
@@ -85,6 +108,7 @@ mod tests {
             ("2026-03-02 10:01:01.5", Some(1_772_416_861_500)),
             ("2026-03-02 10:01", Some(1_772_416_860_000)),
             ("2026-03-02", Some(1_772_380_800_000)),
+            ("1772416861007.0", Some(1_772_416_861_007)),
             ("2026-02-30 10:00:00", None),
             ("2026-03-02 25:00:00", None),
             ("2026-03-02 10:01:01:01", None),

@@ -187,10 +187,8 @@ fn defects_leave_the_rest_of_the_message() {
             1,
         ),
         (
-            "date",
-            format!(
-                r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":"2026-03-02 10:00:00",{text}}}"#
-            ),
+            "word for a date",
+            format!(r#"{{"msgid":"m","action":"send","from":"a","tolist":["b"],"msgtime":"yesterday",{text}}}"#),
             "time_wrong_type",
             1,
         ),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
 use super::texts::TEXT_BYTES_MAX;
-use super::{RECEIVER_SEPARATORS, milliseconds};
+use super::{RECEIVER_SEPARATORS, may_be_id, milliseconds};
 use crate::message::{Action, Extras, Message, Text};
 
 /// The message, or `None` when the line needs the slow path.
@@ -23,7 +23,8 @@ pub(super) fn parse(line: &[u8]) -> Option<Message> {
     let line: Line<'_> = serde_json::from_slice(line).ok()?;
     let plain = line.action == "send"
         && line.msgtype == "text"
-        && id(&line.msgid)
+        && !line.msgid.is_empty()
+        && line.msgid.trim().len() == line.msgid.len()
         && id(&line.from)
         && !line.tolist.is_empty()
         && line.tolist.iter().all(id);
@@ -97,7 +98,7 @@ fn content() -> Arc<str> {
 /// An id that the slow path would take as it is.
 fn id(id: &impl AsRef<str>) -> bool {
     let id = id.as_ref();
-    !id.is_empty() && id.trim().len() == id.len() && !id.contains(RECEIVER_SEPARATORS)
+    !id.is_empty() && may_be_id(id) && !id.contains(RECEIVER_SEPARATORS)
 }
 
 impl<'de> Deserialize<'de> for Body {

@@ -34,12 +34,16 @@ pub(super) fn string_end(bytes: &[u8], begin: usize) -> Option<usize> {
     std::str::from_utf8(bytes.get(begin..at)?).is_ok().then_some(at)
 }
 
-/// As [`plain_end`], for an id that is taken as it is: not empty, and without space or what vendors join receivers by.
+/// As [`plain_end`], for an id that is taken as it is: not empty, and without space, marks of a list, or what vendors join receivers by.
 #[inline(always)]
 pub(super) fn id_end(bytes: &[u8], at: usize) -> Option<usize> {
-    // Below `-` lie the quote, the space and the comma; with the bit 0x20 set, `\` is `|`.
-    let odd = |word: u64| below(word, b'-') | zero((word | all(0x20)) ^ all(b'|')) | zero(word ^ all(b';')) | word;
-    let end = find(bytes, at, odd, |byte| matches!(byte, ..b'-' | b'\\' | b'|' | b';' | 0x80..))?;
+    // Below `-` lie the quotes, the space, the comma and round brackets; with the bit 0x20 set, `[\]` are `{|}`.
+    let odd = |word: u64| {
+        let curly = word | all(0x20);
+        let brackets = zero(curly ^ all(b'{')) | zero(curly ^ all(b'|')) | zero(curly ^ all(b'}'));
+        below(word, b'-') | brackets | zero(word ^ all(b'/')) | zero(word ^ all(b';')) | word
+    };
+    let end = find(bytes, at, odd, |byte| matches!(byte, ..b'-' | b'/' | b'['..=b']' | b'{'..=b'}' | b';' | 0x80..))?;
     (bytes.get(end) == Some(&b'"') && end > at).then_some(end)
 }
 
@@ -100,6 +104,9 @@ mod tests {
             ("\"", Some(0), None),
             ("two words\"", Some(9), None),
             ("CAQQ+/=_1\"", Some(9), None),
+            ("[12345678\"", Some(9), None),
+            ("x}\"", Some(2), None),
+            ("a/b\"", Some(3), None),
             ("a,b\"", Some(3), None),
             ("a|b, 12345678\"", Some(13), None),
             ("a;b\"", Some(3), None),
@@ -137,7 +144,7 @@ mod tests {
             let read = serde_json::Deserializer::from_slice(&json).into_iter::<String>();
             let mut read = read.map(|read| read.is_ok());
             prop_assert_eq!(string_end(&json, 1).is_some(), read.next() == Some(true));
-            let odd = |byte: u8| odd(byte) || b" !\"#$%&'()*+,;|".contains(&byte);
+            let odd = |byte: u8| odd(byte) || b" !\"#$%&'()*+,/;[]{|}".contains(&byte);
             let id = bytes.iter().position(|byte| odd(*byte)).filter(|at| *at > 0 && bytes[*at] == b'"');
             prop_assert_eq!(id_end(&bytes, 0), id);
         }

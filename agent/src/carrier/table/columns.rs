@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
+use watchpost_policy::message::known_types;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,19 @@ const NAMES: [(&[&str], Column); 12] = [
     (&["msgid", "messageid", "消息id", "消息编号"], Column::Msgid),
     (&["action", "msgaction", "操作", "动作"], Column::Action),
     (
-        &["from", "sender", "fromid", "msgfrom", "fromuser", "发送人", "发送者", "发件人", "发送人id", "发送人账号"],
+        &[
+            "from",
+            "sender",
+            "fromid",
+            "msgfrom",
+            "fromuser",
+            "发送人",
+            "发送者",
+            "发件人",
+            "发送人id",
+            "发送人账号",
+            "发送方",
+        ],
         Column::From,
     ),
     (
@@ -121,16 +134,18 @@ const TEXT_KEYS: [(&str, &str); 13] = [
 
 /// Receivers that rows of one message come to; the largest rooms have some hundred members.
 const RECEIVERS_MAX: usize = 10_000;
+/// Bytes of their ids.
+const RECEIVERS_BYTES_MAX: usize = 1 << 20;
 
 /// The columns of a table, in order.
 #[derive(Clone, Debug)]
-pub(in crate::carrier) struct Columns(Vec<Column>);
+pub(in crate::carrier) struct Columns(Vec<(Column, usize)>);
 
 impl Columns {
     /// What a header names; `None` when that is no table of messages.
     pub(in crate::carrier) fn of(header: &[String]) -> Option<Self> {
         let columns = Self(header.iter().map(|name| column(name)).collect());
-        let has = |wanted: &[Column]| columns.0.iter().any(|column| wanted.contains(column));
+        let has = |wanted: &[Column]| columns.0.iter().any(|(column, _)| wanted.contains(column));
         let says = has(&[Column::Body(0), Column::Body(1), Column::Body(2)]);
         let tells = has(&[Column::Msgid, Column::From, Column::Time]);
         (says && tells).then_some(columns)
@@ -138,21 +153,28 @@ impl Columns {
 
     /// How many are known.
     pub(in crate::carrier) fn known(&self) -> usize {
-        self.0.iter().filter(|column| **column != Column::Other).count()
+        self.0.iter().filter(|(column, _)| *column != Column::Other).count()
     }
 
     pub(in crate::carrier) fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Behind the last column that may hold the body.
+    pub(in crate::carrier) fn body_end(&self) -> usize {
+        self.0.iter().rposition(|(column, _)| matches!(column, Column::Body(_))).map_or(self.0.len(), |last| last + 1)
+    }
+
     /// The message of a row.
     pub(in crate::carrier) fn entry(&self, cells: &[String]) -> Entry {
-        let cell = |wanted: Column| {
-            let cells = self.0.iter().zip(cells).filter(|(column, _)| **column == wanted).map(|(_, cell)| cell.trim());
-            cells.into_iter().find(|cell| !is_null(cell)).unwrap_or_default()
+        let all = |wanted: Column| {
+            let cells = self.0.iter().zip(cells).filter(move |(column, _)| column.0 == wanted);
+            cells.map(|(column, cell)| (column.1, cell.trim())).filter(|(_, cell)| !is_null(cell))
         };
+        // Of several columns the one with the better name says most.
+        let cell = |wanted: Column| all(wanted).min_by_key(|(rank, _)| *rank).map_or("", |(_, cell)| cell);
         let msgtype = msgtype(cell(Column::Type));
-        let named = self.0.iter().filter_map(|column| match column {
+        let named = self.0.iter().filter_map(|(column, _)| match column {
             Column::Named(key) => Some((*key, cell(*column))),
             _ => None,
         });
@@ -167,7 +189,8 @@ impl Columns {
             .chain(named)
             .collect();
         let bodies = [Column::Body(0), Column::Body(1), Column::Body(2)].map(cell);
-        let receivers = receivers(cell(Column::To));
+        let mut receivers: Vec<String> = all(Column::To).flat_map(|(_, cell)| receivers(cell)).collect();
+        receivers.dedup();
         match Body::of(msgtype, bodies) {
             Body::Entry(message) => Entry::of(message, before.into_iter().chain(behind), receivers),
             Body::Part(body) => {
@@ -176,6 +199,7 @@ impl Columns {
                     back: String::new(),
                     is_known: !before[0].1.is_empty(),
                     receivers: Some(receivers),
+                    is_doubtful: false,
                 };
                 before.into_iter().for_each(|(key, value)| member(&mut entry.front, key, value));
                 behind.into_iter().for_each(|(key, value)| member(&mut entry.back, key, value));
@@ -211,14 +235,20 @@ fn key(out: &mut String, name: &str) {
     out.push(':');
 }
 
-fn column(name: &str) -> Column {
+fn column(name: &str) -> (Column, usize) {
     let plain: String = name
         .trim_start_matches('\u{FEFF}')
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '"'))
         .flat_map(char::to_lowercase)
         .collect();
-    NAMES.iter().find(|(names, _)| names.contains(&plain.as_str())).map_or(Column::Other, |(_, column)| *column)
+    let ranked = NAMES.iter().find_map(|(names, column)| {
+        let place = names.iter().position(|name| *name == plain)?;
+        // An id is better than a name.
+        let rank = if plain.ends_with("id") || plain.ends_with("账号") { place } else { place + names.len() };
+        Some((*column, rank))
+    });
+    ranked.unwrap_or((Column::Other, 0))
 }
 
 /// What databases write where there is nothing.
@@ -228,7 +258,8 @@ fn is_null(cell: &str) -> bool {
 
 fn msgtype(cell: &str) -> &str {
     let named = TYPES.iter().find(|(names, _)| names.contains(&cell)).map(|(_, name)| *name);
-    named.unwrap_or(if cell.is_empty() { "text" } else { cell })
+    let known = || known_types().find(|name| name.eq_ignore_ascii_case(cell));
+    named.or_else(known).unwrap_or(if cell.is_empty() { "text" } else { cell })
 }
 
 fn action<'c>(cell: &'c str, msgtype: &str) -> &'c str {
@@ -277,13 +308,18 @@ enum Body {
 
 impl Body {
     fn of(msgtype: &str, cells: [&str; 3]) -> Self {
-        for cell in cells.into_iter().filter(|cell| cell.starts_with(['{', '"'])) {
+        for (at, cell) in cells.into_iter().enumerate().filter(|(_, cell)| cell.starts_with(['{', '"'])) {
+            // Where the text itself may stand, only what has the shape of a body is one: people write JSON, too.
+            let is_raw = at == 0;
             // Most cells are the body as it was, which need not be read to be told on.
             if let Ok(keys) = serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(cell)
                 && !keys.contains_key("msgtype")
                 && !keys.contains_key(msgtype)
             {
-                return Self::Part(cell.replace(['\n', '\r'], " "));
+                if is_raw || msgtype != "text" || keys.contains_key("content") {
+                    return Self::Part(cell.replace(['\n', '\r'], " "));
+                }
+                continue;
             }
             let object = match serde_json::from_str(cell) {
                 Ok(Value::Object(object)) => Some(object),
@@ -291,9 +327,16 @@ impl Body {
                 Ok(Value::String(inner)) => serde_json::from_str(&inner).ok(),
                 _ => None,
             };
-            if let Some(object) = object {
-                let is_entry = object.contains_key("msgtype") || object.get(msgtype).is_some_and(Value::is_object);
-                return if is_entry { Self::Entry(object) } else { Self::Part(Value::Object(object).to_string()) };
+            let Some(mut object) = object else { continue };
+            if is_raw && object.contains_key("msgtype") {
+                return Self::Entry(object);
+            }
+            match object.remove(msgtype) {
+                Some(body @ Value::Object(_)) => return Self::Part(body.to_string()),
+                _ if is_raw || msgtype != "text" || object.contains_key("content") => {
+                    return Self::Part(Value::Object(object).to_string());
+                }
+                _ => {}
             }
         }
         let text = cells.into_iter().find(|cell| !cell.is_empty());
@@ -319,6 +362,7 @@ pub(in crate::carrier) struct Entry {
     is_known: bool,
     /// None where the message says itself who received it.
     receivers: Option<Vec<String>>,
+    is_doubtful: bool,
 }
 
 impl Entry {
@@ -328,21 +372,29 @@ impl Entry {
         members: impl Iterator<Item = (&'m str, &'m str)>,
         receivers: Vec<String>,
     ) -> Self {
+        // What the table itself says counts.
         for (key, value) in members.filter(|(_, value)| !value.is_empty()) {
-            message.entry(key).or_insert_with(|| value.into());
+            message.insert(key.to_owned(), value.into());
         }
-        let is_known = message.get("msgid").is_some_and(Value::is_string);
+        let is_known = message.contains_key("msgid");
+        if !receivers.is_empty() {
+            message.remove("tolist");
+        }
         let receivers = (!message.contains_key("tolist")).then_some(receivers);
         let mut front = Value::Object(message).to_string();
         front.pop();
-        Self { front, back: "}".into(), is_known, receivers }
+        Self { front, back: "}".into(), is_known, receivers, is_doubtful: false }
     }
 
     /// Whether another row is of the same message.
     fn is_of(&self, other: &Self) -> bool {
-        let room = self.receivers.as_ref().is_some_and(|receivers| receivers.len() < RECEIVERS_MAX);
         let same = self.is_known && self.front == other.front && self.back == other.back;
-        room && same && self.receivers != other.receivers
+        same && self.receivers.is_some() && self.receivers != other.receivers
+    }
+
+    /// Somebody who received it is not known: whether that is one of the never list nobody can tell.
+    fn doubt(&mut self) {
+        self.is_doubtful = true;
     }
 }
 
@@ -355,8 +407,13 @@ impl Merged {
     pub(in crate::carrier) fn add(&mut self, entry: Entry, out: &mut Vec<u8>) {
         match &mut self.0 {
             Some(held) if held.is_of(&entry) => {
-                let more = entry.receivers.into_iter().flatten();
-                held.receivers.get_or_insert_default().extend(more);
+                let all = held.receivers.get_or_insert_default();
+                let bytes: usize = all.iter().map(String::len).sum();
+                if all.len() < RECEIVERS_MAX && bytes < RECEIVERS_BYTES_MAX {
+                    all.extend(entry.receivers.into_iter().flatten());
+                } else {
+                    held.doubt();
+                }
             }
             _ => {
                 self.end(out);
@@ -365,12 +422,21 @@ impl Merged {
         }
     }
 
+    /// A row that may be of the message could not be read.
+    pub(in crate::carrier) fn torn(&mut self, out: &mut Vec<u8>) {
+        self.0.iter_mut().for_each(Entry::doubt);
+        self.end(out);
+    }
+
     /// No more rows of the message come.
     pub(in crate::carrier) fn end(&mut self, out: &mut Vec<u8>) {
-        let Some(Entry { mut front, back, receivers, .. }) = self.0.take() else { return };
+        let Some(Entry { mut front, back, receivers, is_doubtful, .. }) = self.0.take() else { return };
         if let Some(receivers) = receivers {
             key(&mut front, "tolist");
-            front.push_str(&Value::from(receivers).to_string());
+            // What is no id stands for whoever is not known.
+            let doubt = is_doubtful.then_some(Value::Null);
+            let all: Vec<Value> = receivers.into_iter().map(Value::from).chain(doubt).collect();
+            front.push_str(&Value::from(all).to_string());
         }
         out.extend_from_slice(front.as_bytes());
         out.extend_from_slice(back.as_bytes());

@@ -95,9 +95,14 @@ impl Rows {
 }
 
 /// Reads the row that bytes begin with; `ended` if there is nothing behind them.
-pub(super) fn row(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> Row {
-    read(bytes, separator, ended, cells).0
+pub(super) fn row(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (Row, usize) {
+    read(bytes, separator, ended, cells)
 }
+
+/// Cells of a row; tables of messages have some dozen.
+const CELLS_MAX: usize = 1_000;
+/// Bytes that a quoted cell may have behind its first line. People write texts of some lines; what goes on for longer has lost its quote.
+const LINES_BYTES_MAX: usize = 64 * 1024;
 
 /// The row, and how many bytes it takes.
 fn read(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (Row, usize) {
@@ -107,38 +112,69 @@ fn read(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (R
     loop {
         cell.clear();
         if bytes.get(at) == Some(&b'"') {
-            let Some(end) = quoted(bytes, at + 1, &mut cell) else { return (Row::Open, 0) };
-            at = end;
+            match quoted(bytes, at + 1, &mut cell) {
+                Quoted::Closed(end) => at = end,
+                Quoted::Open => return (Row::Open, 0),
+                Quoted::Lost => return (Row::Torn, 0),
+            }
         } else {
             let rest = bytes.get(at..).unwrap_or_default();
-            let mut end = rest.iter().position(|byte| *byte == separator || *byte == b'\n').unwrap_or(rest.len());
-            // A line may end with two characters.
-            if rest.get(end) != Some(&separator) && rest[..end].ends_with(b"\r") {
-                end -= 1;
-            }
-            cell.extend_from_slice(&rest[..end]);
-            at += end;
+            let end = rest.iter().position(|byte| *byte == separator || *byte == b'\n').unwrap_or(rest.len());
+            let is_last = rest.get(end) != Some(&separator);
+            // Lines end in one character, in two, or, where two programs have each added theirs, in more.
+            let text = if is_last { without_returns(&rest[..end]) } else { &rest[..end] };
+            cell.extend_from_slice(text);
+            at += text.len();
+        }
+        if cells.len() >= CELLS_MAX {
+            return (Row::Torn, 0);
         }
         cells.push(String::from_utf8_lossy(&cell).into_owned());
-        match bytes.get(at..).unwrap_or_default() {
-            [byte, ..] if *byte == separator => at += 1,
-            [b'\n', ..] => return (Row::Whole(true), at + 1),
-            [b'\r', b'\n', ..] => return (Row::Whole(true), at + 2),
-            [b'\r'] | [] => return (if ended { Row::Whole(false) } else { Row::Open }, bytes.len()),
-            _ => return (Row::Torn, 0),
+        let rest = bytes.get(at..).unwrap_or_default();
+        let returns = rest.iter().take_while(|byte| **byte == b'\r').count();
+        match rest.get(returns) {
+            Some(byte) if *byte == separator && returns == 0 => at += 1,
+            Some(b'\n') => return (Row::Whole(true), at + returns + 1),
+            None => return (if ended { Row::Whole(false) } else { Row::Open }, bytes.len()),
+            Some(_) => return (Row::Torn, 0),
         }
     }
 }
 
-/// Reads a quoted cell behind its quote, and says where its closing quote ends.
-fn quoted(bytes: &[u8], mut at: usize, cell: &mut Vec<u8>) -> Option<usize> {
+fn without_returns(mut line: &[u8]) -> &[u8] {
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
+    line
+}
+
+/// What became of a quoted cell.
+enum Quoted {
+    /// Where it ends, behind its quote.
+    Closed(usize),
+    /// Its quote is not there yet.
+    Open,
+    /// Nobody closed it.
+    Lost,
+}
+
+/// Reads a quoted cell behind its quote.
+fn quoted(bytes: &[u8], begin: usize, cell: &mut Vec<u8>) -> Quoted {
+    let mut at = begin;
     loop {
-        let rest = bytes.get(at..)?;
-        let end = memchr(b'"', rest)?;
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end = memchr(b'"', rest).unwrap_or(rest.len());
+        let line = memchr(b'\n', bytes.get(begin..at + end).unwrap_or_default());
+        if line.is_some_and(|line| at + end - begin - line > LINES_BYTES_MAX) {
+            return Quoted::Lost;
+        }
+        if end == rest.len() {
+            return Quoted::Open;
+        }
         cell.extend_from_slice(&rest[..end]);
         at += end + 1;
         if bytes.get(at) != Some(&b'"') {
-            return Some(at);
+            return Quoted::Closed(at);
         }
         cell.push(b'"');
         at += 1;
