@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The lines of an export are the same however often it is opened, and those of one that grew begin with the lines it had: places in them can be
-//! kept. What cannot be read stands among them as a mark ([`mark`]) that counts as a defect; what ends an export early is an error that
+//! kept. What cannot be read stands among them as a mark that counts as a defect; what ends an export early is an error that
 //! [`Aside::of`] tells the reason of.
 
 mod documents;
@@ -33,7 +33,7 @@ const SAMPLE_BYTES: usize = 64 * 1024;
 pub struct Limits {
     /// Bytes an export may unpack to.
     pub unpacked_bytes_max: u64,
-    /// Bytes that one packed byte may unpack to, beyond the first [`packed::RATIO_FREE_BYTES`].
+    /// Bytes that one packed byte may unpack to, beyond the first 64 MiB.
     pub ratio_max: u64,
     /// Files in a zip archive.
     pub members_max: usize,
