@@ -242,6 +242,7 @@ fn fates() -> Vec<Fate> {
         ("a line torn in a response", format!("{{\"chatdata\":[{},{{\"msgid\":\"x\",\"text\":\"未\n{}]}}", hit("m1").trim(), hit("m2")).into(), "done", 2, &[("torn", 1)]),
         ("brackets without end", "[".repeat(200_000).into(), "unrecognised", 0, &[]),
         ("brackets in a message", format!("{{\"msgtype\":{}\n{three}", "[".repeat(200_000)).into(), "done", 3, &[("too_deep", 1)]),
+        ("brackets between lines", format!("{}{{\"torn\n{}\n{}", hit("m1"), "[".repeat(900), hit("m2")).into(), "done", 2, &[("too_deep", 1), ("torn", 1)]),
         ("lone surrogates", line("m1", "您加我私人微信吧\\ud83d").into(), "done", 1, &[("lone_surrogate", 1)]),
         ("overlong UTF-8", [hit("m1").as_bytes(), b"{\"msgid\":\"m2\",\"action\":\"send\",\"from\":\"a\",\"tolist\":[\"b\"],\"msgtime\":1795132800000,\"msgtype\":\"text\",\"text\":{\"content\":\"\xC0\xAF\"}}\n"].concat(), "done", 2, &[("invalid_utf8", 1)]),
         ("a header alone", format!("{header}\n").into(), "done", 0, &[]),

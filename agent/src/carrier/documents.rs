@@ -115,7 +115,9 @@ struct Splitter {
     lists: usize,
     /// Whether the next byte is the first of its line.
     is_line_start: bool,
-    /// Whether the entry begun was the first of its line, and is still on it.
+    /// Whether the line began outside of any entry.
+    is_line_outside: bool,
+    /// Whether the entry begun stands on such a line, and is still on it.
     is_one_line: bool,
 }
 
@@ -133,6 +135,7 @@ impl Splitter {
             key: Vec::new(),
             lists: 0,
             is_line_start: true,
+            is_line_outside: true,
             is_one_line: false,
         }
     }
@@ -176,6 +179,9 @@ impl Splitter {
         }
         let Some(byte) = bytes.first() else { return 0 };
         let is_line_start = std::mem::replace(&mut self.is_line_start, *byte == b'\n');
+        if is_line_start {
+            self.is_line_outside = !self.in_entry();
+        }
         if is_line_start && self.in_entry() {
             // An entry that began a line and was not closed on it, and the next one: it was torn.
             if *byte == b'{' && self.is_one_line {
@@ -184,16 +190,17 @@ impl Splitter {
             self.is_one_line = false;
         }
         match byte {
-            b'{' if !self.in_entry() => {
-                self.is_one_line = is_line_start;
-                self.opened(b'{');
-            }
             b'"' => {
                 self.key.clear();
                 self.state = State::String(false);
                 self.push(b"\"");
             }
-            b'{' | b'[' => self.opened(*byte),
+            b'{' | b'[' => {
+                if !self.in_entry() {
+                    self.is_one_line = self.is_line_outside;
+                }
+                self.opened(*byte);
+            }
             b'}' | b']' => self.closed(*byte, out),
             b':' => {
                 self.keyed();
