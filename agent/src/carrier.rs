@@ -157,7 +157,12 @@ impl Form {
             // Some may be torn. Where most are not whole, the values are spread over lines, or too long to be seen whole here.
             _ if 2 * whole.len() > lines.len() => Some(Self::Lines),
             Some(b'{') => Some(Self::Documents),
-            _ => sql::Dialect::of(sample).map(Self::Dump).or_else(|| table::Head::of(sample).map(Self::Table)),
+            _ => {
+                let dump = || sql::Dialect::of(sample).map(Self::Dump);
+                let table = || table::Head::of(sample).map(Self::Table);
+                // A message among other things is a message.
+                dump().or_else(table).or((!whole.is_empty()).then_some(Self::Lines))
+            }
         }
     }
 }

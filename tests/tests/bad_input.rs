@@ -226,7 +226,7 @@ fn what_is_no_regular_file_is_set_aside_and_nothing_outside_is_read() {
     let (exports, outside) = (lab.agents[0].exports(), lab.dir().join("outside"));
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret.jsonl"), line("outside-1")).unwrap();
-    fs::write(exports.join("binary.jsonl"), [b"PK\x03\x04\0\0", line("binary-1").as_bytes()].concat()).unwrap();
+    fs::write(exports.join("binary.jsonl"), [b"MZ\x03\x04\0\0", line("binary-1").as_bytes()].concat()).unwrap();
     fs::create_dir_all(exports.join("folder.jsonl")).unwrap();
     fs::write(exports.join("folder.jsonl/inner.jsonl"), line("inner-1")).unwrap();
     symlink(outside.join("secret.jsonl"), exports.join("link.jsonl")).unwrap();

@@ -220,7 +220,7 @@ impl FileRow {
         let read = counts.messages + counts.out_of_scope + counts.repeats;
         let encrypted = counts.defects.get(Defect::Encrypted.code()).is_some_and(|count| *count > 0);
         let aside = match () {
-            () if read > 0 || counts.defects.is_empty() && !counts.torn => None,
+            () if read > 0 || counts.defects.is_empty() => None,
             () if encrypted => Some(Aside::Sealed),
             () => Some(Aside::Unrecognised),
         };
