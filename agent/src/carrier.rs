@@ -152,11 +152,10 @@ impl Form {
         let is_object = |line: &&&[u8]| line.starts_with(b"{") && documents::is_whole(line);
         let whole: Vec<&&[u8]> = lines.iter().filter(is_object).collect();
         match first.first() {
-            Some(b'[') => Some(Self::Documents),
             _ if whole.iter().any(|line| documents::holds_many(line)) => Some(Self::Documents),
             // Some may be torn. Where most are not whole, the values are spread over lines, or too long to be seen whole here.
             _ if 2 * whole.len() > lines.len() => Some(Self::Lines),
-            Some(b'{') => Some(Self::Documents),
+            Some(b'{' | b'[') => Some(Self::Documents),
             _ => {
                 let dump = || sql::Dialect::of(sample).map(Self::Dump);
                 let table = || table::Head::of(sample).map(Self::Table);

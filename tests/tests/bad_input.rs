@@ -113,7 +113,7 @@ fn cases() -> Vec<Case> {
             .found(&["crlf-1", "crlf-2"]),
         case("long.jsonl", line(&"x".repeat(50 * 1024 * 1024)) + &line("long-1"))
             .lines(2)
-            .defect("line_too_long", 1)
+            .defect("record_too_long", 1)
             .found(&["long-1"]),
         case("deep.jsonl", format!("{}\n{}\n{deep_body}{}", deep("[", "]"), deep("{\"a\":", "}"), line("deep-2")))
             .lines(4)
