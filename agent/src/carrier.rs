@@ -47,6 +47,16 @@ impl Default for Limits {
     }
 }
 
+/// Unpacked bytes that are no bomb whatever they were packed to.
+const RATIO_FREE_BYTES: u64 = 64 << 20;
+
+impl Limits {
+    /// Bytes that so many packed ones may unpack to.
+    fn unpacked_max(self, packed: u64) -> u64 {
+        packed.saturating_mul(self.ratio_max).max(RATIO_FREE_BYTES).min(self.unpacked_bytes_max)
+    }
+}
+
 /// An opened export.
 pub struct Carried<'a> {
     /// Its JSON lines.

@@ -11,8 +11,6 @@ use super::input::{Counted, Made, Peek, Section, Shared, Source};
 use super::{Carried, Limits, SAMPLE_BYTES, mark, open_text, workbook};
 use crate::source::Aside;
 
-/// Unpacked bytes that are no bomb whatever they were packed to.
-pub(super) const RATIO_FREE_BYTES: u64 = 64 << 20;
 /// Bytes of the packed input read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes of its own output a zstd stream may refer back to; what real programs write needs 8 MiB at most.
@@ -96,21 +94,14 @@ struct Bounded<'a> {
 impl Read for Bounded<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out).map_err(|error| match error {
-            // What the system said of the file itself.
-            error
-                if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput
-                    || error.kind() == io::ErrorKind::Interrupted =>
-            {
-                error
-            }
+            error if is_of_system(&error) || error.kind() == io::ErrorKind::Interrupted => error,
             _ => Aside::Corrupt.into(),
         })?;
         self.unpacked += read as u64;
         if self.unpacked > self.limits.unpacked_bytes_max {
             return Err(Aside::TooLarge.into());
         }
-        let allowed = self.packed.get().saturating_mul(self.limits.ratio_max).max(RATIO_FREE_BYTES);
-        if self.unpacked > allowed { Err(Aside::Bomb.into()) } else { Ok(read) }
+        if self.unpacked > self.limits.unpacked_max(self.packed.get()) { Err(Aside::Bomb.into()) } else { Ok(read) }
     }
 }
 
@@ -149,11 +140,11 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Li
         }
     }
     if let Some(parts) = workbook::Parts::of(&members) {
-        return workbook::lines(export, parts, limits);
+        return workbook::lines(export, size, parts, limits);
     }
     let members: Vec<Member> = members.into_iter().rev().map(|(_, member)| member).collect();
     // Files of an archive may be the same bytes over and over.
-    let unpacked_max = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
+    let unpacked_max = limits.unpacked_max(size);
     let members = Members {
         export,
         members,
@@ -164,11 +155,9 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Li
         open: None,
         aside: Some(Aside::NothingInside),
     };
-    let mut members = Made::new(members);
     // An archive in which no export is found is told at once.
-    let lines = Peek::new(&mut members, 1)?;
-    let first = lines.first().to_vec();
-    Ok(Carried { lines: Box::new(io::Cursor::new(first).chain(members)), carrier: Magic::Zip.name().to_owned() })
+    let lines = Peek::new(Made::new(members), 1)?;
+    Ok(Carried { lines: Box::new(lines), carrier: Magic::Zip.name().to_owned() })
 }
 
 /// How many files the end of an archive says there are, before anything is made of them.
@@ -183,14 +172,14 @@ fn files_told<R: Read + Seek>(export: &mut Shared<R>, size: u64) -> io::Result<u
     Ok(usize::from(count.ok_or(Aside::Corrupt)?))
 }
 
-/// What the system said of the file is told as it is, unless it was asked for what cannot be.
+/// Whether the system said it of the file itself, and not because it was asked for what cannot be.
+fn is_of_system(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput
+}
+
 fn damaged(error: zip::result::ZipError) -> io::Error {
     match error {
-        zip::result::ZipError::Io(error)
-            if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput =>
-        {
-            error
-        }
+        zip::result::ZipError::Io(error) if is_of_system(&error) => error,
         _ => Aside::Corrupt.into(),
     }
 }

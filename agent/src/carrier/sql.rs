@@ -124,7 +124,7 @@ enum State {
     /// In the columns of a new table; how many brackets are open, and whether a column may begin.
     Create { table: String, columns: Vec<String>, depth: usize, begins: bool },
     /// In the columns an `INSERT` or `COPY` names.
-    Names { table: String, columns: Vec<String>, copy: bool },
+    Names { columns: Vec<String>, copy: bool },
     /// Before or between the rows of an `INSERT`.
     Values(Option<Columns>),
     /// In a row.
@@ -249,23 +249,22 @@ impl<R> Dump<R> {
             }
             (State::Statement(words), Token::Sign(b'(')) => match table_of(&words) {
                 Some(("create", table)) => State::Create { table, columns: Vec::new(), depth: 1, begins: true },
-                Some((verb, table)) => State::Names { table, columns: Vec::new(), copy: verb == "copy" },
+                Some((verb, _)) => State::Names { columns: Vec::new(), copy: verb == "copy" },
                 None => State::Other,
             },
-            (State::Names { table, mut columns, copy }, Token::Word(name) | Token::Name(name)) => {
+            (State::Names { mut columns, copy }, Token::Word(name) | Token::Name(name)) => {
                 if columns.len() < COLUMNS_MAX && name.len() <= NAME_BYTES_MAX {
                     columns.push(name);
                 }
-                State::Names { table, columns, copy }
+                State::Names { columns, copy }
             }
-            (State::Names { columns, copy, .. }, Token::Sign(b')')) => {
+            (State::Names { columns, copy }, Token::Sign(b')')) => {
                 let columns = Columns::of(&columns);
                 if copy { State::CopyHead(columns) } else { State::Values(columns) }
             }
-            (State::Names { table, columns, copy }, _) => State::Names { table, columns, copy },
             (State::CopyHead(columns), Token::Word(word)) if word == "stdin" => State::Copy(columns),
             (State::Values(columns), Token::Sign(b'(')) => State::Row(InRow { columns, ..InRow::default() }),
-            (state @ (State::CopyHead(_) | State::Values(_) | State::Statement(_)), _) => state,
+            (state @ (State::Names { .. } | State::CopyHead(_) | State::Values(_) | State::Statement(_)), _) => state,
             (State::Other | State::Copy(_), _) => State::Other,
         }
     }
@@ -502,9 +501,9 @@ fn copied_cell(cell: &[u8]) -> String {
     let mut out = Vec::with_capacity(cell.len());
     let mut bytes = cell.iter();
     while let Some(byte) = bytes.next() {
-        match (byte, byte == &b'\\') {
-            (_, true) => out.extend(bytes.next().map(|escaped| unescaped(*escaped))),
-            (byte, false) => out.push(*byte),
+        match byte {
+            b'\\' => out.extend(bytes.next().map(|escaped| unescaped(*escaped))),
+            byte => out.push(*byte),
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -37,11 +37,14 @@ impl Head {
     /// The header a text begins with, if it is one: with the separator by which most columns are known.
     pub(super) fn of(sample: &[u8]) -> Option<Self> {
         let returns = !sample.contains(&b'\n') && sample.contains(&b'\r');
-        let sample = if returns { with_line_feeds(sample.to_vec()) } else { sample.to_vec() };
+        let mut sample = sample.to_vec();
+        if returns {
+            make_line_feeds(&mut sample);
+        }
         let heads = SEPARATORS.into_iter().filter_map(|(separator, name)| {
             let (mut rest, mut cells) = (&sample[..], Vec::new());
             for above in 0..ROWS_ABOVE_MAX {
-                let (Row::Whole(_), length) = rows::row(rest, separator, true, &mut cells) else { return None };
+                let (Row::Whole(_), length) = rows::read(rest, separator, true, &mut cells) else { return None };
                 if let Some(columns) = Columns::of(&cells) {
                     return Some(Self { separator, name, above, cells, columns, returns });
                 }
@@ -57,9 +60,8 @@ impl Head {
     }
 }
 
-fn with_line_feeds(mut bytes: Vec<u8>) -> Vec<u8> {
+fn make_line_feeds(bytes: &mut [u8]) {
     bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
-    bytes
 }
 
 /// The rows of a table that begins with this header.
@@ -104,7 +106,7 @@ impl<R: Read> Source for Table<R> {
         let ended = read == 0;
         let bytes = &mut self.buffer[..read];
         if self.head.returns {
-            bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+            make_line_feeds(bytes);
         }
         self.rows.push(bytes);
         let mut cells = Vec::new();

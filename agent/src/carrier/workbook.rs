@@ -1,6 +1,6 @@
 //! Workbooks (`.xlsx`): an archive of XML. Rows are read as they come; only the texts that cells share are kept.
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
@@ -8,7 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Shared, Source};
-use super::packed::{Member, RATIO_FREE_BYTES, open_member};
+use super::packed::{Member, open_member};
 use super::table::{Columns, Merged};
 use super::{Carried, Limits, mark};
 use crate::source::Aside;
@@ -51,7 +51,8 @@ impl Parts {
 
 /// The rows of every sheet that is a table of messages.
 pub(super) fn lines<'a, R: Read + Seek + 'a>(
-    mut export: Shared<R>,
+    export: Shared<R>,
+    size: u64,
     parts: Parts,
     limits: Limits,
 ) -> io::Result<Carried<'a>> {
@@ -59,8 +60,7 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
         Some(member) => shared_texts(Xml::open(&export, member, limits)?)?,
         None => Vec::new(),
     };
-    let size = export.seek(SeekFrom::End(0))?;
-    let left = size.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES).min(limits.unpacked_bytes_max);
+    let left = limits.unpacked_max(size);
     let workbook = Workbook {
         export,
         sheets: parts.sheets,
@@ -76,10 +76,7 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
 
 fn shared_texts(mut xml: Xml<'_>) -> io::Result<Vec<Box<str>>> {
     let (mut texts, mut bytes): (Vec<Box<str>>, _) = (Vec::new(), 0);
-    while let Some(tag) = xml.tag()? {
-        if tag != Tag::Begins("si".into()) {
-            continue;
-        }
+    while xml.find("si")? {
         let text = xml.text_until("si")?;
         bytes += text.len();
         if bytes > SHARED_BYTES_MAX || texts.len() >= SHARED_MAX {
@@ -165,13 +162,6 @@ fn row(columns: &Columns, mut cells: Vec<String>, merged: &mut Merged, out: &mut
     }
 }
 
-/// Where an element begins or ends, by its local name.
-#[derive(Debug, PartialEq, Eq)]
-enum Tag {
-    Begins(String),
-    Ends(String),
-}
-
 /// XML as a stream of bounded memory.
 struct Xml<'a> {
     reader: Reader<Metered<'a>>,
@@ -208,13 +198,12 @@ impl<'a> Xml<'a> {
         if self.depth > DEPTH_MAX { Err(Aside::Corrupt.into()) } else { Ok(event) }
     }
 
-    /// The next element that begins or ends; `None` at the end.
-    fn tag(&mut self) -> io::Result<Option<Tag>> {
+    /// Goes on to where the next such element begins; `false` when there is none.
+    fn find(&mut self, element: &str) -> io::Result<bool> {
         loop {
             match self.next()? {
-                Event::Start(start) => return Ok(Some(Tag::Begins(name(&start)))),
-                Event::End(end) => return Ok(Some(Tag::Ends(end.local_name().as_ref().to_owned()))),
-                Event::Eof => return Ok(None),
+                Event::Start(start) if start.local_name().as_ref() == element => return Ok(true),
+                Event::Eof => return Ok(false),
                 _ => {}
             }
         }
@@ -228,9 +217,9 @@ impl<'a> Xml<'a> {
         loop {
             match self.next()? {
                 Event::Start(start) => {
-                    let name = name(&start);
-                    aloud += usize::from(name == "rPh");
-                    is_text = matches!(name.as_str(), "t" | "v");
+                    let name = start.local_name();
+                    aloud += usize::from(name.as_ref() == "rPh");
+                    is_text = matches!(name.as_ref(), "t" | "v");
                 }
                 Event::End(end) => {
                     let name = end.local_name();
@@ -261,12 +250,8 @@ impl<'a> Xml<'a> {
 
     /// The cells of the next row, or why it is none; `None` at the end of the sheet.
     fn row(&mut self, shared: &[Box<str>], bytes_max: usize) -> io::Result<Option<Result<Vec<String>, Defect>>> {
-        loop {
-            match self.next()? {
-                Event::Start(start) if start.local_name().as_ref() == "row" => break,
-                Event::Eof => return Ok(None),
-                _ => {}
-            }
+        if !self.find("row")? {
+            return Ok(None);
         }
         let (mut cells, mut bytes): (Vec<String>, _) = (Vec::new(), 0);
         let mut place = 0;
@@ -299,10 +284,6 @@ impl<'a> Xml<'a> {
         }
         Ok(Some(if bytes > bytes_max { Err(Defect::RecordTooLong) } else { Ok(cells) }))
     }
-}
-
-fn name(start: &BytesStart<'_>) -> String {
-    start.local_name().as_ref().to_owned()
 }
 
 fn attribute(start: &BytesStart<'_>, wanted: &str) -> Option<String> {

@@ -219,10 +219,12 @@ impl FileRow {
         let counts = &self.counts;
         let read = counts.messages + counts.out_of_scope + counts.repeats;
         let encrypted = counts.defects.get(Defect::Encrypted.code()).is_some_and(|count| *count > 0);
-        let aside = match () {
-            () if read > 0 || counts.defects.is_empty() => None,
-            () if encrypted => Some(Aside::Sealed),
-            () => Some(Aside::Unrecognised),
+        let aside = if read > 0 || counts.defects.is_empty() {
+            None
+        } else if encrypted {
+            Some(Aside::Sealed)
+        } else {
+            Some(Aside::Unrecognised)
         };
         self.state = if aside.is_some() { FileState::SetAside } else { FileState::Done };
         self.reason = aside.map_or("", Aside::as_str).to_owned();

@@ -79,13 +79,13 @@ impl<'a> Look<'a> {
 
     /// Parses and evaluates the line with the engine and for the corp of the skim. What the skim has seen of it is not looked for again.
     pub fn look(&self, engine: &Engine, corp: &Corp, key: &TenantKey, scratch: &mut Scratch) -> Looked {
-        let read = self.read.and_then(|read| Some((read, read.message()?)));
-        let (parsed, mut told) = match read {
-            Some((read, message)) => {
-                let parsed = Parsed { message: Some(message), defects: Vec::new() };
-                (parsed, self.found.map(|found| read.told(found)).into_iter().flatten())
-            }
-            None => (parse_line(self.bytes), None.into_iter().flatten()),
+        let message = self.read.and_then(Read::message);
+        // What was told is about the texts of a message that was read by its shape.
+        let told = message.as_ref().and(self.read).zip(self.found);
+        let mut told = told.into_iter().flat_map(|(read, found)| read.told(found));
+        let parsed = match message {
+            Some(message) => Parsed { message: Some(message), defects: Vec::new() },
+            None => parse_line(self.bytes),
         };
         let standing = parsed.message.as_ref().map(|message| engine.standing(corp, message));
         let evaluated = parsed.message.as_ref().map(|message| engine.look_told(corp, message, key, &mut told, scratch));

@@ -311,12 +311,13 @@ impl Body {
         for (at, cell) in cells.into_iter().enumerate().filter(|(_, cell)| cell.starts_with(['{', '"'])) {
             // Where the text itself may stand, only what has the shape of a body is one: people write JSON, too.
             let is_raw = at == 0;
+            let is_body = |has_content: bool| is_raw || msgtype != "text" || has_content;
             // Most cells are the body as it was, which need not be read to be told on.
             if let Ok(keys) = serde_json::from_str::<BTreeMap<Cow<'_, str>, IgnoredAny>>(cell)
                 && !keys.contains_key("msgtype")
                 && !keys.contains_key(msgtype)
             {
-                if is_raw || msgtype != "text" || keys.contains_key("content") {
+                if is_body(keys.contains_key("content")) {
                     return Self::Part(cell.replace(['\n', '\r'], " "));
                 }
                 continue;
@@ -333,7 +334,7 @@ impl Body {
             }
             match object.remove(msgtype) {
                 Some(body @ Value::Object(_)) => return Self::Part(body.to_string()),
-                _ if is_raw || msgtype != "text" || object.contains_key("content") => {
+                _ if is_body(object.contains_key("content")) => {
                     return Self::Part(Value::Object(object).to_string());
                 }
                 _ => {}

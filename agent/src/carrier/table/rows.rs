@@ -94,18 +94,13 @@ impl Rows {
     }
 }
 
-/// Reads the row that bytes begin with; `ended` if there is nothing behind them.
-pub(super) fn row(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (Row, usize) {
-    read(bytes, separator, ended, cells)
-}
-
 /// Cells of a row; tables of messages have some dozen.
 const CELLS_MAX: usize = 1_000;
 /// Bytes that a quoted cell may have behind its first line. People write texts of some lines; what goes on for longer has lost its quote.
 const LINES_BYTES_MAX: usize = 64 * 1024;
 
-/// The row, and how many bytes it takes.
-fn read(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (Row, usize) {
+/// Reads the row that bytes begin with, and says how many of them it takes; `ended` if there is nothing behind them.
+pub(super) fn read(bytes: &[u8], separator: u8, ended: bool, cells: &mut Vec<String>) -> (Row, usize) {
     cells.clear();
     let mut at = 0;
     let mut cell = Vec::new();
