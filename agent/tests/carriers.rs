@@ -7,12 +7,14 @@ mod support;
 mod written;
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
+use watchpost_agent::carrier::{Limits, open_stream};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
@@ -374,5 +376,39 @@ fn every_reason_is_documented() {
     for aside in Aside::ALL {
         assert!(page.contains(&format!("`{}`", aside.as_str())), "{aside}");
         assert_eq!(Aside::of_word(aside.as_str()), Some(aside));
+    }
+}
+
+/// The lines an export comes out as.
+fn lines_of(export: &[u8]) -> Vec<String> {
+    let mut lines = String::new();
+    let carried = open_stream(export, Limits::default()).ok();
+    carried.map(|mut carried| carried.lines.read_to_string(&mut lines));
+    lines.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+proptest! {
+    /// Whatever parallel writers have torn, and however little of it is whole: a whole line loses nothing.
+    #[test]
+    fn what_is_torn_loses_only_itself(
+        pieces in proptest::collection::vec((0u8..4, any::<[prop::sample::Index; 2]>(), 0u8..4, any::<bool>()), 1..12),
+    ) {
+        let mut export = String::new();
+        for (number, cut, kind, ends) in pieces {
+            let whole = hit(&format!("m{number}")).trim_end().replace("\"content\":\"", "\"content\":\"C:\\\\");
+            let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).collect();
+            let [begin, end] = cut.map(|index| *index.get(&places));
+            export += match kind {
+                0 | 1 => &whole,
+                2 => &whole[..end],
+                _ => &whole[begin.min(end)..end],
+            };
+            export += if ends || kind == 0 { "\n" } else { "" };
+        }
+        let is_message = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|value| value["msgid"].is_string());
+        let got = lines_of(export.as_bytes());
+        for line in export.lines().filter(is_message) {
+            prop_assert!(got.iter().any(|one| one == line), "{line} of\n{export}\ncame as\n{got:#?}");
+        }
     }
 }

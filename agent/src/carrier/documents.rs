@@ -2,9 +2,11 @@
 //!
 //! Values are told apart by their brackets and strings alone; whether one is a message is for the parser to say. A list of messages is an array
 //! that stands alone, or one under a known key of an object that is itself no message; what else such an object has is left out. A line break
-//! inside a string, which JSON forbids, means that a line was torn, and so does a value that begins a line inside one that began the line before:
-//! what was begun is given as it is, and the next line starts afresh.
+//! inside a string, which JSON forbids, means that a line was torn, and so does a whole message on a line inside of another, or a value that begins
+//! a line where the lines are indented: what was begun is given as it is, and the next line starts afresh.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use memchr::memchr3;
@@ -43,6 +45,12 @@ const KEY_BYTES_MAX: usize = 16;
 /// Whether a line is one whole JSON value.
 pub(super) fn is_whole(line: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
+/// Whether a line is a whole message.
+fn is_message(line: &[u8]) -> bool {
+    let keys = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(line).unwrap_or_default();
+    keys.keys().any(|key| OF_MESSAGES.contains(&key.to_ascii_lowercase().as_bytes()))
 }
 
 /// Whether a whole JSON value holds many messages.
@@ -85,6 +93,15 @@ enum State {
     Garbage,
 }
 
+/// How far a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Start,
+    /// Nothing but white space so far.
+    Blank,
+    Begun,
+}
+
 /// A bracket that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
@@ -113,12 +130,11 @@ struct Splitter {
     key: Vec<u8>,
     /// Lists of messages seen.
     lists: usize,
-    /// Whether the next byte is the first of its line.
-    is_line_start: bool,
-    /// Whether the line began outside of any entry.
-    is_line_outside: bool,
-    /// Whether the entry begun stands on such a line, and is still on it.
-    is_one_line: bool,
+    line: Line,
+    /// Whether lines of the entry begin without indentation.
+    is_flat: bool,
+    /// The line, if it begins like a message inside of an entry, and how long the entry was before it.
+    alone: Option<(Vec<u8>, usize)>,
 }
 
 impl Splitter {
@@ -134,9 +150,9 @@ impl Splitter {
             is_mistaken: false,
             key: Vec::new(),
             lists: 0,
-            is_line_start: true,
-            is_line_outside: true,
-            is_one_line: false,
+            line: Line::Start,
+            is_flat: false,
+            alone: None,
         }
     }
 
@@ -154,6 +170,7 @@ impl Splitter {
 
     /// There is no more. What was begun is given unended.
     fn end(&mut self, out: &mut Vec<u8>) {
+        self.line_ended(out);
         if self.is_too_long {
             mark(Defect::RecordTooLong, out);
         } else if !self.is_wrap {
@@ -172,23 +189,14 @@ impl Splitter {
             let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'\n' | b':'));
             let plain = plain.unwrap_or(bytes.len());
             if plain > 0 {
-                self.is_line_start = false;
+                let begin = bytes[..plain].iter().position(|byte| !byte.is_ascii_whitespace());
+                self.line_goes_on(begin.map_or(b' ', |at| bytes[at]), out);
                 self.push(&bytes[..plain]);
                 return plain;
             }
         }
         let Some(byte) = bytes.first() else { return 0 };
-        let is_line_start = std::mem::replace(&mut self.is_line_start, *byte == b'\n');
-        if is_line_start {
-            self.is_line_outside = !self.in_entry();
-        }
-        if is_line_start && self.in_entry() {
-            // An entry that began a line and was not closed on it, and the next one: it was torn.
-            if *byte == b'{' && self.is_one_line {
-                self.torn(out);
-            }
-            self.is_one_line = false;
-        }
+        self.line_goes_on(*byte, out);
         match byte {
             b'"' => {
                 self.key.clear();
@@ -196,9 +204,7 @@ impl Splitter {
                 self.push(b"\"");
             }
             b'{' | b'[' => {
-                if !self.in_entry() {
-                    self.is_one_line = self.is_line_outside;
-                }
+                self.is_flat &= self.in_entry();
                 self.opened(*byte);
             }
             b'}' | b']' => self.closed(*byte, out),
@@ -220,6 +226,41 @@ impl Splitter {
         1
     }
 
+    /// The next byte of the line; an entry that it shows to be torn is given.
+    fn line_goes_on(&mut self, byte: u8, out: &mut Vec<u8>) {
+        let before = self.line;
+        if byte == b'\n' {
+            self.line = Line::Start;
+        } else if before != Line::Begun {
+            self.line = if byte.is_ascii_whitespace() { Line::Blank } else { Line::Begun };
+        }
+        if !self.in_entry() {
+            return;
+        }
+        if byte == b'\n' {
+            self.line_ended(out);
+        } else if before == Line::Start && byte == b'{' && !self.is_flat {
+            // Inside of an entry whose lines are indented, or that was to be one line, nothing begins here: it was torn.
+            self.torn(out);
+            self.line = Line::Begun;
+        } else if before == Line::Start && byte == b'{' {
+            self.alone = Some((Vec::new(), self.entry.len()));
+        } else if before == Line::Start && self.line == Line::Begun {
+            self.is_flat |= !b"}]".contains(&byte);
+        }
+    }
+
+    /// A line inside of an entry ended. If it is a message of its own, the entry was torn before it.
+    fn line_ended(&mut self, out: &mut Vec<u8>) {
+        let Some((line, entry_bytes)) = self.alone.take() else { return };
+        if is_message(&line) {
+            self.entry.truncate(entry_bytes);
+            self.torn(out);
+            out.extend_from_slice(line.trim_ascii());
+            out.push(b'\n');
+        }
+    }
+
     fn in_entry(&self) -> bool {
         !matches!(self.open.last(), None | Some(Open::List))
     }
@@ -227,7 +268,10 @@ impl Splitter {
     fn string(&mut self, bytes: &[u8], escaped: bool, out: &mut Vec<u8>) -> usize {
         if escaped {
             self.state = State::String(false);
-            self.push(&bytes[..1]);
+            match bytes.first() {
+                Some(b'\n') => self.torn(out),
+                _ => self.push(&bytes[..1]),
+            }
             return 1;
         }
         let end = memchr3(b'"', b'\\', b'\n', bytes).unwrap_or(bytes.len());
@@ -350,6 +394,11 @@ impl Splitter {
 
     /// Adds bytes to the entry, on one line.
     fn push(&mut self, bytes: &[u8]) {
+        if let Some((line, _)) = &mut self.alone
+            && line.len() + bytes.len() <= self.limits.record_bytes_max
+        {
+            line.extend_from_slice(bytes);
+        }
         if self.is_too_long || self.is_wrap {
             return;
         }

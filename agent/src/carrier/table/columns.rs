@@ -55,6 +55,8 @@ const NAMES: [(&[&str], Column); 12] = [
             "接收人",
             "接收者",
             "接收人id",
+            "接收人账号",
+            "接收方",
             "收件人",
             "recipient/conversation",
             "recipient",
