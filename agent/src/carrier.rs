@@ -2,7 +2,7 @@
 //! is the same for all.
 //!
 //! ```text
-//! bytes ─► packed: gzip, zstd, bzip2, zip ─► text: UTF-8, UTF-16, GB18030 ─► form: lines, documents, a table ─► JSON lines
+//! bytes ─► packed: gzip, zstd, bzip2, zip ─► text: UTF-8, UTF-16, GB18030 ─► form: lines, documents, callbacks, a table ─► JSON lines
 //! ```
 //!
 //! The lines of an export are the same however often it is opened, and those of one that grew begin with the lines it had: places in them can be
@@ -16,6 +16,7 @@ mod sql;
 mod table;
 mod text;
 mod workbook;
+mod xml;
 
 use std::io::{self, Read, Seek};
 
@@ -27,6 +28,9 @@ pub(crate) use input::Shared;
 
 /// First bytes an export is judged by, packed and unpacked.
 const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Bounds on what an export may unpack to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +127,7 @@ fn open_text<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> io::Result<Carrie
         Some(Form::Lines) => (Box::new(peek), LINES),
         Some(Form::Documents) => (Box::new(documents::lines(peek, limits)), "json"),
         Some(Form::Dump(dialect)) => (Box::new(sql::lines(peek, dialect, limits)), "sql"),
+        Some(Form::Xml) => (Box::new(xml::lines(peek, limits)), "xml"),
         Some(Form::Table(head)) => {
             let name = head.name();
             (Box::new(table::lines(peek, head, limits)), name)
@@ -141,6 +146,8 @@ enum Form {
     Documents,
     /// Statements that make the rows of a database.
     Dump(sql::Dialect),
+    /// Callbacks, each a document.
+    Xml,
     /// Rows of cells under a header.
     Table(table::Head),
 }
@@ -166,6 +173,7 @@ impl Form {
             // Some may be torn. Where most are not whole, the values are spread over lines, or too long to be seen whole here.
             _ if 2 * whole.len() > lines.len() => Some(Self::Lines),
             Some(b'{' | b'[') => Some(Self::Documents),
+            Some(b'<') if xml::is_meant(sample) => Some(Self::Xml),
             _ => {
                 let dump = || sql::Dialect::of(sample).map(Self::Dump);
                 let table = || table::Head::of(sample).map(Self::Table);

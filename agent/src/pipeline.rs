@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use watchpost_policy::engine::{Engine, Scratch, Standing};
 use watchpost_policy::identity::TenantKey;
 use watchpost_policy::message::Corp;
-use watchpost_policy::parse::parse_line;
+use watchpost_policy::parse::{Defect, parse_line};
 use watchpost_policy::rules::Disclose;
 use watchpost_policy::summary::{MessageFacts, SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
@@ -245,10 +245,11 @@ impl Pipeline {
     }
 }
 
-/// Whether a line that has no end is a message, or nothing at all.
+/// Whether a line that has no end is a whole object, or nothing at all.
 fn is_complete(line: &[u8]) -> bool {
     let parsed = parse_line(line);
-    parsed.message.is_some() || parsed.defects.is_empty()
+    let is_object = |defect: &Defect| matches!(defect, Defect::NotAMessage | Defect::Encrypted);
+    parsed.message.is_some() || parsed.defects.iter().all(is_object)
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;

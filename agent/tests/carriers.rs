@@ -255,8 +255,58 @@ fn fates() -> Vec<Fate> {
         ("a row still written", format!("{header}\n{rows}9,m1,send,li.na,\"x").into(), "done", 3, &[("to_wrong_type", 1)]),
         ("a table of nulls", "msgid,from,msgtime,content\nNULL,NULL,NULL,NULL\n".into(), "done", 1, &[("body_missing", 1), ("from_missing", 1), ("msgid_missing", 1), ("time_missing", 1), ("to_missing", 1)]),
         ("formulas in a table", "msgid,from,to,msgtime,content\nm1,li.na,wm1,1795132800000,=cmd|' /C calc'!A0\n".into(), "done", 1, &[]),
+        ("callbacks", deleted(3).into(), "done", 3, &[]),
+        ("a callback cut at the end", deleted(3)[..900].into(), "done", 2, &[]),
+        ("callbacks one of which is torn", deleted(3).replacen("<UserID>", "<UserID></xml>", 1).into(), "done", 2, &[("not_json", 1), ("torn", 1)]),
+        ("a sealed callback", b"<xml><ToUserName>ww1</ToUserName><Encrypt><![CDATA[QQ==]]></Encrypt></xml>".to_vec(), "sealed", 0, &[("encrypted", 1)]),
+        ("a page", b"<html><body>\xE4\xBD\xA0</body></html>".to_vec(), "unrecognised", 0, &[]),
+        ("a callback of many elements", format!("<xml>{}</xml>{}", "<a>".repeat(100_000), deleted(1)).into(), "done", 1, &[("not_json", 1)]),
+        ("a log", json!({ "errcode": 0, "record_list": [{ "time": 1, "userid": "li.na", "oper_type": 2 }, { "time": 2, "userid": "li.na", "oper_type": 2 }] }).to_string().into(), "done", 2, &[]),
+        ("bills", json!({ "bill_list": [{ "transaction_id": "1", "bill_type": 0, "pay_time": 1_795_132_800, "payee_userid": "li.na", "commodity_list": [{ "amount": 1 }] }], "next_cursor": "" }).to_string().into(), "done", 1, &[]),
+        ("sensitive words of WeCom itself", json!({ "rule_list": [{ "rule_id": 1, "rule_name": "飞单" }] }).to_string().into(), "unrecognised", 0, &[("not_a_message", 1)]),
+        ("what the data zone keeps", json!({ "has_more": 0, "msg_list": [{ "msgid": "1", "sender": { "type": 1, "id": "wo1" }, "receiver_list": [], "send_time": 1, "msgtype": 2, "service_encrypt_info": {} }] }).to_string().into(), "sealed", 0, &[("encrypted", 1)]),
+        ("customer service", json!({ "msg_list": [{ "msgid": "1", "open_kfid": "wk1", "external_userid": "wm1", "send_time": 1_795_132_800, "origin": 3, "servicer_userid": "li.na", "msgtype": "text", "text": { "content": "在吗" } }] }).to_string().into(), "done", 1, &[]),
         ("a date that is none", "msgid,from,to,msgtime,content\nm1,li.na,wm1,yesterday,x\n".into(), "done", 1, &[("time_wrong_type", 1)]),
     ]
+}
+
+/// Callbacks that tell of so many customers deleted, a minute after each other.
+fn deleted(count: usize) -> String {
+    let one = |at: usize| {
+        let seconds = NOW_MS / 1000 - 86_000 + 60 * at as i64;
+        format!(
+            "<xml><ToUserName><![CDATA[{CORP}]]></ToUserName><FromUserName><![CDATA[sys]]></FromUserName><CreateTime>{seconds}</CreateTime><MsgType><![CDATA[event]]></MsgType><Event><![CDATA[change_external_contact]]></Event><ChangeType><![CDATA[del_external_contact]]></ChangeType><UserID><![CDATA[li.na]]></UserID><ExternalUserID><![CDATA[wmExAmPlEAAA{at:04}customerAAAAAAAA]]></ExternalUserID></xml>\n"
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+/// Twenty customers deleted in a day are a finding, however often and in whatever carrier it is told; nobody has sent anything.
+#[test]
+fn what_other_interfaces_report_is_looked_at() {
+    let xml = deleted(20);
+    let objects = lines_of(xml.as_bytes());
+    let zipped = written::zip(&[Member::new("a.xml", xml.as_bytes()), Member::new("b.xml", xml.as_bytes())]);
+    for export in [
+        xml.clone().into_bytes(),
+        xml.repeat(2).into(),
+        objects.join("\n").into(),
+        format!("[{}]", objects.join(",")).into(),
+        zipped,
+    ] {
+        let (_dir, store, mut pipeline) = setup();
+        let mut export = Export::of(export);
+        export.take(&mut pipeline, false);
+        assert_eq!((export.row.state, export.row.counts.messages), (FileState::Done, 20), "{:?}", export.row.counts);
+        let (findings, tallies) = told(&store);
+        // Without a roster nobody is known not to be leaving.
+        let rules = findings.values().filter(|finding| finding.contains("value: 20")).count();
+        assert_eq!((findings.len(), rules), (2, 2), "{findings:?}");
+        assert!(tallies.is_empty(), "{tallies:?}");
+    }
+    let (_dir, store, mut pipeline) = setup();
+    Export::of(deleted(4)).take(&mut pipeline, false);
+    assert!(told(&store).0.is_empty());
 }
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS `m` (`msgid` varchar(9), `from` varchar(9), `to` varchar(9), `msgtime` bigint, `content` text);\n";

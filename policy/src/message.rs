@@ -166,6 +166,36 @@ pub const RAW_TYPES: [&str; 31] = [
 pub const TEXTLESS_TYPES: [&str; 9] =
     ["agree", "disagree", "emotion", "image", "revoke", "switch", "video", "voice", "voiptext"];
 
+/// Types that records of other interfaces become: contacts, groups, members, logs, payments. No message of the archive is of one of these.
+pub const EVENT_TYPES: [&str; 18] = [
+    "event.admin_log",
+    "event.contact_add",
+    "event.contact_delete",
+    "event.contact_edit",
+    "event.contact_lost",
+    "event.contact_transfer",
+    "event.file_log",
+    "event.group_create",
+    "event.group_dismiss",
+    "event.group_transfer",
+    "event.group_update",
+    "event.member_create",
+    "event.member_delete",
+    "event.member_log",
+    "event.member_update",
+    "event.other",
+    "event.payment",
+    "event.screenshot",
+];
+/// What their names begin with.
+const EVENT: &str = "event.";
+
+/// Whether a message stands for an event: nobody said it. Rules look at it only where their scope names its type, and tallies leave it out.
+#[must_use]
+pub fn is_event_type(msgtype: &str) -> bool {
+    msgtype.starts_with(EVENT)
+}
+
 /// Whether the type is one of the archive's own.
 #[must_use]
 pub fn known_type(msgtype: &str) -> bool {

@@ -10,9 +10,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::facts;
-use crate::message::{Action, Extras, Message, READ_TYPES, Text, known_type};
+use crate::message::{Action, Extras, Message, READ_TYPES, Text, is_event_type, known_type};
 
 mod dates;
+mod events;
+mod service;
 mod surrogate;
 mod texts;
 mod typed;
@@ -287,7 +289,7 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
         defects.add(Defect::NotAnObject);
         return None;
     };
-    if !looks_like_message(&entry) {
+    if !is_readable(&entry) {
         if is_encrypted(&entry) {
             defects.add(Defect::Encrypted);
             return None;
@@ -300,32 +302,44 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
             }
         }
     }
-    Some(read_message(entry, defects))
+    if looks_like_message(&entry) { Some(read_message(entry, defects)) } else { events::read(&entry, defects) }
+}
+
+fn is_readable(entry: &Map<String, Value>) -> bool {
+    looks_like_message(entry) || events::is_record(entry)
 }
 
 fn looks_like_message(entry: &Map<String, Value>) -> bool {
     let has = |key| entry.contains_key(key);
-    has("msgtype") || has("action") || (has("from") && (has("tolist") || has("msgtime")))
+    // The data zone tells who wrote to whom, and no more.
+    let is_sealed = has("service_encrypt_info") && !has("from");
+    !is_sealed && (has("msgtype") || has("action") || (has("from") && (has("tolist") || has("msgtime"))))
 }
 
 /// Keys under which vendors wrap a message: `{"seq":…,"msg":{…}}`, `{"message_id":…,"content":"{…}"}`.
-const WRAPS: [&str; 5] = ["msg", "content", "message", "data", "body"];
+const WRAPS: [&str; 6] = ["msg", "content", "message", "data", "body", "xml"];
 
 /// The message in a wrapper, as an object or as JSON in a string.
 fn wrapped(entry: &mut Map<String, Value>, defects: &mut Defects) -> Option<Map<String, Value>> {
     WRAPS.into_iter().find_map(|key| match texts::unwrap_string(entry.remove(key)?, defects) {
-        Value::Object(inner) if looks_like_message(&inner) => Some(inner),
+        Value::Object(inner) if is_readable(&inner) => Some(inner),
         _ => None,
     })
 }
 
 fn is_encrypted(entry: &Map<String, Value>) -> bool {
-    let sealed = |entry: &Map<String, Value>| entry.contains_key("encrypt_chat_msg");
+    let has = |entry: &Map<String, Value>, key| entry.contains_key(key);
+    let sealed = |entry: &Map<String, Value>| {
+        has(entry, "encrypt_chat_msg") || has(entry, "service_encrypt_info") || has(entry, "Encrypt")
+    };
     let batch = entry.get("chatdata").and_then(Value::as_array);
     sealed(entry) || batch.is_some_and(|batch| batch.iter().filter_map(Value::as_object).any(sealed))
 }
 
 fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message {
+    if entry.contains_key("open_kfid") && !entry.contains_key("from") {
+        service::as_archived(&mut entry);
+    }
     let action = read_action(entry.get("action"), defects);
     let msgid = read_msgid(entry.get("msgid"), defects);
     let switch = action == Action::Switch;
@@ -396,7 +410,8 @@ pub(super) fn may_be_id(id: &str) -> bool {
 
 fn read_type(value: Option<&Value>, defects: &mut Defects) -> String {
     match value {
-        Some(Value::String(text)) if !text.trim().is_empty() => text.trim().to_owned(),
+        // Only records of other interfaces are events, whatever a message says of itself.
+        Some(Value::String(text)) if !text.trim().is_empty() && !is_event_type(text.trim()) => text.trim().to_owned(),
         None | Some(Value::Null | Value::String(_)) => {
             defects.add(Defect::TypeMissing);
             String::new()

@@ -14,10 +14,10 @@ use serde::de::IgnoredAny;
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
-use super::{Limits, mark};
+use super::{Limits, READ_BYTES, mark};
 
 /// Keys of lists of messages, in responses and in what vendors make of them.
-const LISTS: [&[u8]; 12] = [
+const LISTS: [&[u8]; 17] = [
     b"chatdata",
     b"msg_list",
     b"messages",
@@ -30,13 +30,17 @@ const LISTS: [&[u8]; 12] = [
     b"items",
     b"data",
     b"result",
+    // Of interfaces beside the archive.
+    b"agreeinfo",
+    b"bill_list",
+    b"customer",
+    b"failed_chat_list",
+    b"info",
 ];
 /// Keys of objects that a list may stand in.
 const WRAPS: [&[u8]; 5] = [b"data", b"result", b"response", b"body", b"payload"];
 /// Keys only a message has, so that whatever is in it is a part of it.
 const OF_MESSAGES: [&[u8]; 5] = [b"msgid", b"msgtype", b"msgtime", b"tolist", b"message_id"];
-/// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
 /// Brackets inside each other that are followed; the parser refuses what is deeper.
 const DEPTH_MAX: usize = 1_000;
 /// Bytes of a key that may be one of the known ones.

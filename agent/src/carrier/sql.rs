@@ -9,11 +9,9 @@ use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
 use super::table::{Columns, Merged};
-use super::{Limits, mark};
+use super::{Limits, READ_BYTES, mark};
 use crate::source::Aside;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
 /// Tables whose columns are remembered.
 const TABLES_MAX: usize = 1_000;
 /// Columns of a table.

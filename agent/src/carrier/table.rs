@@ -9,12 +9,10 @@ use std::io::{self, Read};
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
-use super::{Limits, mark};
+use super::{Limits, READ_BYTES, mark};
 pub(super) use columns::{Columns, Merged};
 use rows::{Row, Rows};
 
-/// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
 /// What cells may be separated by.
 const SEPARATORS: [(u8, &str); 4] = [(b',', "csv"), (b'\t', "tsv"), (b';', "csv"), (b'|', "csv")];
 

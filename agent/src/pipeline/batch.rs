@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use watchpost_policy::engine::Engine;
 use watchpost_policy::identity::{TenantKey, content_digest, mid};
-use watchpost_policy::message::{Account, Corp, Message, Side};
+use watchpost_policy::message::{Account, Corp, Message, Side, is_event_type};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
 
@@ -118,7 +118,8 @@ impl Taken {
         let (mid, body) = (mid(key, corp, message), content_digest(message));
         let remembered = Remembered::new(msgtime, now_ms, horizon_days, &mid.0, &body.0);
         // A message that cannot be known again must not be counted: a second export of it would count it twice.
-        let parties = if remembered.is_some() { own_parties(engine, corp, message) } else { Vec::new() };
+        let is_counted = remembered.is_some() && !is_event_type(&message.msgtype);
+        let parties = if is_counted { own_parties(engine, corp, message) } else { Vec::new() };
         let hour = u32::try_from(msgtime.div_euclid(HOUR_MS)).unwrap_or(0);
         Self { remembered, summaries, added: None, hour, parties }
     }

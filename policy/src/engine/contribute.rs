@@ -6,7 +6,7 @@ use super::{AllowHits, Engine, Finding, HITS_MAX, Hit, Parties, RawHit, RuleAt, 
 use super::{finding_of, of_rule, plan};
 use crate::identity::{Parts, TenantKey, mid, value_digest};
 use crate::matcher::Told;
-use crate::message::{Account, Action, Corp, Extras, FileInfo, Message, Side, Text, lower};
+use crate::message::{Account, Action, Corp, Extras, FileInfo, Message, Side, Text, is_event_type, lower};
 use crate::rules::{Chat, Pack, Rule};
 use crate::windows::{ANSWER, ASK, By, Contribution, Distinct, GroupKey, Held, JOINED_FIELD, Kind, ShortMid, Window};
 
@@ -311,7 +311,7 @@ impl Contributing<'_> {
 
 /// Whether a message of this type asks or answers: to take one back, or to agree to being archived, does neither.
 fn says_something(msgtype: &str) -> bool {
-    !matches!(msgtype, "revoke" | "agree" | "disagree")
+    !matches!(msgtype, "revoke" | "agree" | "disagree") && !is_event_type(msgtype)
 }
 
 fn short(digest: &[u8; 32]) -> ShortMid {

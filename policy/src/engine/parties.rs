@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::accounts::{Accounts, Entry};
 use crate::explain::ScopePart;
-use crate::message::{Account, Corp, Message, Side, userid_shaped};
+use crate::message::{Account, Corp, Message, Side, is_event_type, userid_shaped};
 use crate::rules::{Chat, Scope};
 
 /// Who takes part in a message, worked out once.
@@ -55,7 +55,9 @@ impl<'a> Parties<'a> {
         match part {
             ScopePart::From => scope.from.is_empty() || scope.from.contains(&self.from),
             ScopePart::To => scope.to.is_empty() || self.to.iter().any(|side| scope.to.contains(side)),
-            ScopePart::Types => scope.types.is_empty() || scope.types.contains(&message.msgtype),
+            ScopePart::Types => {
+                scope.types.is_empty() && !is_event_type(&message.msgtype) || scope.types.contains(&message.msgtype)
+            }
             ScopePart::Labels => {
                 let listed = || self.labels().iter().any(|label| scope.labels.contains(label));
                 !self.labelled || scope.labels.is_empty() || listed()

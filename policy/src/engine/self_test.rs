@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{CompileError, Engine, Scratch};
 use crate::explain::ExplainedRule;
-use crate::message::{Action, Corp, Extras, FileInfo, Message, Side, Text};
+use crate::message::{Action, Corp, Extras, FileInfo, Message, Side, Text, is_event_type};
 use crate::rules::{Chat, Pack, Rule, RuleTest};
 
 /// What a test gave.
@@ -85,6 +85,7 @@ fn texts(test: &RuleTest) -> Vec<Text> {
         "file" | "qydiskfile" => "filename",
         "link" | "weapp" | "docmsg" | "location" | "calendar" => "title",
         "redpacket" | "external_redpacket" => "wish",
+        event if is_event_type(event) => "detail",
         _ => "content",
     };
     let text = |key: &str, text: &str| Text { field: format!("{}.{key}", test.msgtype).into(), text: text.to_owned() };

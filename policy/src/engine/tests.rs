@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::identity::TenantKey;
 use crate::message::{Action, Extras, Text};
 
 mod filters;
@@ -197,6 +198,29 @@ fn scope_decides_by_sides_and_types() {
     ] {
         assert_eq!(!evaluate(&engine(&rule(scope)), &message).is_empty(), expected, "{name}");
     }
+}
+
+#[test]
+fn events_are_for_rules_that_name_them() {
+    let event = Message { msgtype: "event.admin_log".to_owned(), ..message(&["保本"]) };
+    let words = "detection:\n  a: { words: [保本] }\n  condition: a";
+    for (scope, text, admin_log) in [
+        ("", 1, 0),
+        ("scope: { types: [event.admin_log] }\n", 0, 1),
+        ("scope: { types: [text, event.admin_log] }\n", 1, 1),
+        ("scope: { types: [event.member_log] }\n", 0, 0),
+    ] {
+        let engine = engine(&format!("{scope}{words}"));
+        let found = [&message(&["保本"]), &event].map(|message| evaluate(&engine, message).len());
+        assert_eq!(found, [text, admin_log], "{scope}");
+    }
+    // Nobody has answered by deleting a contact.
+    let reply = engine(
+        "scope: { from: external, to: employee }\nwindow: { reply: 30m, calendar: cn }\ndetection:\n  a: { chat: single }\n  condition: a",
+    );
+    let key = TenantKey([1; 32]);
+    let adds = |message: &Message| reply.look(&corp(), message, &key, &mut Scratch::default()).contributions.len();
+    assert_eq!((adds(&message(&["好的"])), adds(&event)), (1, 0));
 }
 
 #[test]

@@ -567,3 +567,133 @@ fn joined_receivers_are_told_apart_and_unreadable_ones_are_marked() {
     }
     assert!(of(r#"[{"userid":"lawyer"},"li.na"]"#).unread_parties);
 }
+
+/// Type, sender, receivers, room, time in seconds and texts of what a line comes to.
+fn event(line: &str) -> (String, String, String, String, i64, String) {
+    let parsed = parse(line.as_bytes());
+    assert_eq!(codes(&parsed), Vec::<&str>::new(), "{line}");
+    let message = parsed.message.unwrap();
+    assert!(message.msgid.as_ref().is_some_and(|id| id.len() > 1), "{message:?}");
+    let texts = message.texts.iter().map(|text| format!("{}={}", text.field, text.text)).collect::<Vec<_>>().join(" ");
+    let room = message.room.unwrap_or_default();
+    (message.msgtype, message.from, message.to.join(","), room, message.msgtime.unwrap_or_default() / 1000, texts)
+}
+
+#[test]
+fn records_of_other_interfaces_are_events() {
+    let callback = |change: &str, more: &str| {
+        format!(
+            r#"{{"ToUserName":"ww1","FromUserName":"sys","CreateTime":"1772416861","MsgType":"event",{change}{more}}}"#
+        )
+    };
+    let contact = |change: &str, more: &str| {
+        callback(
+            &format!(
+                r#""Event":"change_external_contact","ChangeType":"{change}","UserID":"li.na","ExternalUserID":"wm1""#
+            ),
+            more,
+        )
+    };
+    let chat = r#"{"SuiteId":"wwS","AuthCorpId":"ww1","InfoType":"change_external_chat","TimeStamp":"1772416861","ChatId":"wr1","ChangeType":"update","UpdateDetail":"del_member","MemChangeList":{"Item":["wm1","wm2"]}}"#;
+    let at = 1_772_416_861;
+    for (line, msgtype, from, to, room, time, texts) in [
+        (contact("add_external_contact", ""), "contact_add", "li.na", "wm1", "", at, ""),
+        (contact("add_half_external_contact", ""), "contact_add", "li.na", "wm1", "", at, ""),
+        (contact("edit_external_contact", ""), "contact_edit", "li.na", "wm1", "", at, ""),
+        (contact("del_external_contact", r#","Source":"DELETE_BY_TRANSFER""#), "contact_delete", "li.na", "wm1", "", at, "detail=DELETE_BY_TRANSFER"),
+        (contact("del_follow_user", ""), "contact_lost", "wm1", "li.na", "", at, ""),
+        (contact("transfer_fail", r#","FailReason":"customer_refused""#), "contact_transfer", "li.na", "wm1", "", at, "detail=customer_refused"),
+        (chat.to_owned(), "group_update", "", "wm1,wm2", "wr1", at, "detail=del_member"),
+        (chat.replace(r#"{"Item":["wm1","wm2"]}"#, r#"{"Item":"wm1"}"#), "group_update", "", "wm1", "wr1", at, "detail=del_member"),
+        (callback(r#""Event":"change_contact","ChangeType":"delete_user","UserID":"zhou""#, ""), "member_delete", "", "zhou", "", at, ""),
+        (callback(r#""Event":"change_external_tag","ChangeType":"create""#, ""), "other", "", "", "", at, "detail=change_external_tag create"),
+        (format!(r#"{{"xml":{}}}"#, contact("edit_external_contact", "")), "contact_edit", "li.na", "wm1", "", at, ""),
+        (r#"{"time":1772416861,"userid":"li.na","oper_type":11,"detail_type":3,"detail_info":"修改聊天权限","ip":"203.0.113.8"}"#.into(), "admin_log", "li.na", "", "", at, "operation=通讯录与聊天 detail=修改聊天权限"),
+        (r#"{"time":1772416861,"userid":"li.na","oper_type":2,"detail_info":"王总","ip":"203.0.113.*"}"#.into(), "member_log", "li.na", "", "", at, "operation=删除外部联系人 detail=王总"),
+        (r#"{"time":1772416861,"userid":"li.na","operation":{"type":101,"source":401},"file_info":"客户名单.xlsx","file_size":20480,"file_md5":"0f"}"#.into(), "file_log", "li.na", "", "", at, "filename=客户名单.xlsx"),
+        (r#"{"time":1772416861,"userid":"li.na","department_id":1,"screen_shot_type":1,"screen_shot_content":"客户群","system":"Windows"}"#.into(), "screenshot", "li.na", "", "", at, "detail=客户群"),
+        (r#"{"transaction_id":"4200","bill_type":0,"trade_state":1,"pay_time":1772416861,"external_userid":"wm1","total_fee":19900,"payee_userid":"li.na","remark":"定金","commodity_list":[{"description":"首期","amount":19900}]}"#.into(), "payment", "wm1", "li.na", "", at, "detail=定金 goods=首期"),
+        (r#"{"external_userid":"wm1","status":2,"takeover_time":0}"#.into(), "contact_transfer", "", "wm1", "", 0, "detail=waiting"),
+        (r#"{"handover_userid":"zhou","external_userid":"wm1","dimission_time":1772416861}"#.into(), "contact_transfer", "zhou", "wm1", "", at, "detail=unassigned"),
+        (r#"{"external_userid":"wm1","errcode":40096}"#.into(), "contact_transfer", "", "wm1", "", 0, "detail=failed"),
+        (r#"{"chat_id":"wr1","errcode":90500,"errmsg":"the owner is not resigned"}"#.into(), "group_transfer", "", "", "wr1", 0, "detail=the owner is not resigned"),
+    ] {
+        let texts = texts.replace("detail=", &format!("event.{msgtype}.detail="));
+        let texts = ["operation=", "filename=", "goods="].iter().fold(texts, |texts, key| texts.replace(key, &format!("event.{msgtype}.{key}")));
+        let expected = (format!("event.{msgtype}"), from.into(), to.into(), room.into(), time, texts);
+        assert_eq!(event(&line), expected, "{line}");
+    }
+    let payment = parse(br#"{"transaction_id":"1","bill_type":0,"pay_time":1,"total_fee":"19900"}"#).message.unwrap();
+    assert_eq!(payment.extras.amount, Some(19_900));
+    for (status, msgtype) in [("Agree", "agree"), ("Default_Agree", "agree"), ("Disagree", "disagree")] {
+        let line = format!(
+            r#"{{"status_change_time":1772416861,"userid":"li.na","exteranalopenid":"wm1","agree_status":"{status}"}}"#
+        );
+        assert_eq!(event(&line), (msgtype.into(), "wm1".into(), "li.na".into(), String::new(), at, String::new()));
+    }
+    assert_eq!(event(&contact("msg_audit_approved", "")).0, "agree");
+    for line in [
+        r#"{"rule_id":1,"rule_name":"飞单","word_list":["x"]}"#,
+        r#"{"userid":"li.na","checkin_type":"上班打卡","checkin_time":1}"#,
+    ] {
+        assert_eq!(codes(&parse(line.as_bytes())), ["not_a_message"], "{line}");
+    }
+}
+
+#[test]
+fn an_event_is_the_same_message_however_often_it_is_told() {
+    let msgid = |line: &str| parse(line.as_bytes()).message.unwrap().msgid.unwrap();
+    let record = r#"{"time":1772416861,"userid":"li.na","oper_type":2,"detail_info":"王总","ip":"1"}"#;
+    let again = r#"{"ip":"2","oper_type":"2","userid":"Li.Na","time":"1772416861","detail_info":" 王总 "}"#;
+    assert_eq!(msgid(record), msgid(again));
+    for other in ["1772416862", "li.nb", "王经理"] {
+        let known = ["1772416861", "li.na", "王总"]
+            [["1772416862", "li.nb", "王经理"].iter().position(|it| *it == other).unwrap()];
+        assert_ne!(msgid(record), msgid(&record.replace(known, other)), "{other}");
+    }
+    assert_ne!(msgid(record), msgid(&record.replace(r#""oper_type":2"#, r#""oper_type":3"#)));
+    let bill = r#"{"transaction_id":"4200","bill_type":0,"pay_time":1772416861,"external_userid":"wm1","payee_userid":"li.na"}"#;
+    assert_ne!(msgid(bill), msgid(&bill.replace("4200", "4201")));
+}
+
+#[test]
+fn a_message_is_no_event_whatever_it_says() {
+    let parsed = parse(line(r#""msgtype":"event.contact_delete","text":{"content":"保本"}"#).as_bytes());
+    assert_eq!(codes(&parsed), ["type_missing"]);
+    assert_eq!(parsed.message.unwrap().msgtype, "");
+}
+
+#[test]
+fn who_is_meant_by_a_record_must_be_readable() {
+    let parsed = parse(br#"{"time":1772416861,"userid":{"id":"li.na"},"oper_type":2}"#);
+    assert_eq!(codes(&parsed), ["from_wrong_type"]);
+    assert!(parsed.message.unwrap().unread_parties);
+}
+
+#[test]
+fn customer_service_is_read_as_the_archive_would_have_it() {
+    let line = |origin: u8, rest: &str| {
+        format!(
+            r#"{{"msgid":"k1","open_kfid":"wk1","external_userid":"wm1","send_time":1772416861,"origin":{origin},"servicer_userid":"li.na",{rest}}}"#
+        )
+    };
+    let text = r#""msgtype":"text","text":{"content":"您好"}"#;
+    let at = 1_772_416_861;
+    assert_eq!(
+        event(&line(3, text)),
+        ("text".into(), "wm1".into(), "li.na".into(), String::new(), at, "text.content=您好".into())
+    );
+    assert_eq!(event(&line(5, text)).1, "li.na");
+    let unserved = line(3, text).replace("\"li.na\"", "\"\"");
+    assert_eq!(event(&unserved).2, "wk1");
+    let link = line(5, r#""msgtype":"link","link":{"title":"t","desc":"d","url":"https://example.com"}"#);
+    assert_eq!(event(&link).5, "link.title=t link.description=d link.link_url=https://example.com");
+    assert_eq!(event(&line(5, r#""msgtype":"miniprogram","miniprogram":{"title":"t"}"#)).0, "weapp");
+}
+
+#[test]
+fn what_the_data_zone_keeps_is_encrypted() {
+    let zone = br#"{"msgid":"1","sender":{"type":1,"id":"wo1"},"receiver_list":[{"type":2,"id":"wm1"}],"send_time":1,"msgtype":2,"service_encrypt_info":{"public_key_ver":1}}"#;
+    assert_eq!(codes(&parse(zone)), ["encrypted"]);
+    assert_eq!(codes(&parse(br#"{"ToUserName":"ww1","Encrypt":"abc","AgentID":"1"}"#)), ["encrypted"]);
+}

@@ -2,7 +2,8 @@
 
 use super::{Fields, Reader, TITLE_CHARS_MAX};
 use crate::matcher::Channel;
-use crate::rules::{Disclose, Level, Rule, Scope, Status, Title, Weak};
+use crate::message::is_event_type;
+use crate::rules::{Disclose, Fact, Kind, Level, Rule, Scope, Status, Title, Weak};
 use crate::yaml::Node;
 
 /// Legal bases of one rule; more nobody reads.
@@ -70,6 +71,7 @@ impl Reader<'_> {
             line: node.at.line,
         };
         self.can_hold(&rule, node);
+        self.names_its_events(&rule, node);
         Some(rule)
     }
 
@@ -123,6 +125,21 @@ impl Reader<'_> {
     fn note(&mut self, fields: &Fields<'_>, what: &str) -> Option<Option<Title>> {
         let what = format!("the note of {what}");
         self.optional(fields, "note", None, |this, node| this.both_languages(node, &what).map(Some))
+    }
+
+    /// Events are only looked at by rules whose scope names them, so asking for another one is a mistake.
+    fn names_its_events(&mut self, rule: &Rule, node: &Node) {
+        let facts = rule.selections.iter().filter_map(|selection| match &selection.kind {
+            Kind::Fact(Fact::Type(types)) => Some(types),
+            _ => None,
+        });
+        let is_left_out = |name: &&str| is_event_type(name) && !rule.scope.types.iter().any(|listed| listed == name);
+        if let Some(name) = facts.flatten().map(|name| &**name).find(is_left_out) {
+            self.wrong(
+                node.at,
+                format!("rules look at events only where their scope names them; add `{name}` to `types` of the scope"),
+            );
+        }
     }
 
     /// A rule that looks for text in messages that have none could never hold.

@@ -2,7 +2,7 @@
 
 use super::{Fields, Reader};
 use crate::hint::did_you_mean;
-use crate::message::{Side, known_type, known_types};
+use crate::message::{EVENT_TYPES, Side, known_type, known_types};
 use crate::rules::{Chat, Scope};
 use crate::yaml::{Node, Place, Yaml};
 
@@ -51,8 +51,8 @@ impl Reader<'_> {
     }
 
     pub(super) fn known_type(&mut self, msgtype: &str, at: Place) {
-        if !known_type(msgtype) {
-            let names: Vec<&str> = known_types().collect();
+        if !known_type(msgtype) && !EVENT_TYPES.contains(&msgtype) {
+            let names: Vec<&str> = known_types().chain(EVENT_TYPES).collect();
             let hint = did_you_mean(msgtype, &names);
             let hint = if hint.is_empty() { format!("; known are: {}", names.join(", ")) } else { hint };
             self.wrong(at, format!("there is no message type `{msgtype}`{hint}"));

@@ -7,7 +7,7 @@ use regex::RegexBuilder;
 use super::{Draft, DraftNear, Fields, Reader, WITHIN_MAX};
 use crate::hint::did_you_mean;
 use crate::matcher::WordOptions;
-use crate::message::known_types;
+use crate::message::{EVENT_TYPES, known_types};
 use crate::normalise::Normalisation;
 use crate::rules::selection::NAME_FIELDS;
 use crate::rules::{Kind, Order, Pattern, Selection, Validated, Words};
@@ -302,9 +302,15 @@ impl Reader<'_> {
             let front = path.split(['.', '[']).next().unwrap_or_default();
             let mut names: Vec<&str> = known_types().collect();
             names.extend(["room", "sender"]);
-            if NAME_FIELDS.contains(path) || known_types().any(|name| name == front) {
+            let of_event =
+                |name: &str| path.strip_prefix(name).is_some_and(|key| key.is_empty() || key.starts_with('.'));
+            if NAME_FIELDS.contains(path)
+                || known_types().any(|name| name == front)
+                || EVENT_TYPES.into_iter().any(of_event)
+            {
                 continue;
             }
+            names.extend(EVENT_TYPES);
             names.extend(NAME_FIELDS);
             let near = did_you_mean(path, &names);
             let hint = if near.is_empty() { did_you_mean(front, &names) } else { near };

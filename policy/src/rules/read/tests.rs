@@ -162,6 +162,18 @@ fn mistakes_in_rules_say_where_and_what_to_do() {
             "could never hold",
         ),
         (
+            "an event the scope does not name",
+            "detection:\n  a: { type: [event.screenshot] }\n  condition: a",
+            5,
+            "add `event.screenshot` to `types` of the scope",
+        ),
+        (
+            "an event there is none of",
+            "scope: { types: [event.contact_deleted] }\ndetection:\n  a: { words: [保本] }\n  condition: a",
+            9,
+            "did you mean `event.contact_delete`?",
+        ),
+        (
             "unknown side",
             "scope: { from: customer }\ndetection:\n  a: { words: [保本] }\n  condition: a",
             9,

@@ -1,0 +1,319 @@
+//! What WeCom's own interfaces report beside messages: contacts added and deleted, groups and members changed, logs, payments, consent. Each record
+//! becomes a message of an event type (see [`crate::message::EVENT_TYPES`]), so that rules and windows can look at it.
+//!
+//! Records have no msgid and are delivered more than once: one is made of what they say, so that the same event is the same message in every export.
+
+use serde_json::{Map, Value};
+
+use super::{Defects, may_be_id, read_time, scalar};
+use crate::identity::Parts;
+use crate::message::{Action, Extras, FileInfo, Message, Text, is_event_type};
+use crate::parse::Defect;
+
+type Record = Map<String, Value>;
+
+/// The message that a record stands for; `None` for anything that is no record of these.
+pub(super) fn read(record: &Record, defects: &mut Defects) -> Option<Message> {
+    let event = Event::of(record)?;
+    Some(event.message(record, defects))
+}
+
+/// Whether an object is such a record.
+pub(super) fn is_record(record: &Record) -> bool {
+    Event::of(record).is_some()
+}
+
+/// What of a record makes the message.
+#[derive(Default)]
+struct Event<'a> {
+    msgtype: &'static str,
+    /// Key of the time.
+    time: &'static str,
+    from: Option<&'a Value>,
+    to: Vec<&'a Value>,
+    room: Option<&'a Value>,
+    /// Texts and the last part of their path.
+    texts: Vec<(&'static str, String)>,
+    file: Option<FileInfo>,
+    amount: Option<u64>,
+    /// What tells it from others of the same time and parties, beside its texts.
+    number: Option<&'a Value>,
+}
+
+impl<'a> Event<'a> {
+    fn of(record: &'a Record) -> Option<Self> {
+        let has = |key: &str| record.contains_key(key);
+        match () {
+            () if has("Event") || has("InfoType") => Some(Self::callback(record)),
+            () if has("agree_status") => Self::consent(record),
+            () if has("oper_type") && has("userid") => Some(Self::log(record)),
+            () if has("operation") && (has("file_info") || has("file_md5")) => Some(Self::file(record)),
+            () if has("screen_shot_type") => Some(Self::screenshot(record)),
+            () if has("transaction_id") && (has("bill_type") || has("payee_userid")) => Some(Self::payment(record)),
+            () if has("external_userid") => Self::transfer(record),
+            () if has("chat_id") && has("errcode") => Some(Self::group_transfer(record)),
+            () => None,
+        }
+    }
+
+    /// What WeCom calls a server back with, as XML or as the JSON made of it.
+    fn callback(record: &'a Record) -> Self {
+        let word = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default().trim();
+        let event = [word("Event"), word("InfoType")].into_iter().find(|word| !word.is_empty()).unwrap_or_default();
+        let [user, customer] = ["UserID", "ExternalUserID"].map(|key| record.get(key));
+        let between = |msgtype| Self { msgtype, from: user, to: customer.into_iter().collect(), ..Self::default() };
+        let turned = |msgtype| Self { msgtype, from: customer, to: user.into_iter().collect(), ..Self::default() };
+        let detail = |key: &str| [("detail", word(key).to_owned())].into();
+        let group = |msgtype| {
+            let changed = record.get("MemChangeList").map(|list| list.get("Item").unwrap_or(list));
+            let to = changed
+                .and_then(Value::as_array)
+                .map_or_else(|| changed.into_iter().collect(), |all| all.iter().collect());
+            Self { msgtype, room: record.get("ChatId"), to, texts: detail("UpdateDetail"), ..Self::default() }
+        };
+        let member = |msgtype| Self { msgtype, to: user.into_iter().collect(), ..Self::default() };
+        let of = match (event, word("ChangeType")) {
+            ("change_external_contact", "add_external_contact" | "add_half_external_contact") => {
+                between("event.contact_add")
+            }
+            ("change_external_contact", "edit_external_contact") => between("event.contact_edit"),
+            ("change_external_contact", "del_external_contact") => {
+                Self { texts: detail("Source"), ..between("event.contact_delete") }
+            }
+            ("change_external_contact", "del_follow_user") => turned("event.contact_lost"),
+            ("change_external_contact", "transfer_fail") => {
+                Self { texts: detail("FailReason"), ..between("event.contact_transfer") }
+            }
+            ("change_external_contact", "msg_audit_approved") => turned("agree"),
+            ("change_external_chat", "create") => group("event.group_create"),
+            ("change_external_chat", "update") => group("event.group_update"),
+            ("change_external_chat", "dismiss") => group("event.group_dismiss"),
+            ("change_contact", "create_user") => member("event.member_create"),
+            ("change_contact", "update_user") => member("event.member_update"),
+            ("change_contact", "delete_user") => member("event.member_delete"),
+            (event, change) => {
+                let said = [event, change].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+                Self { texts: [("detail", said)].into(), ..between("event.other") }
+            }
+        };
+        Self { time: if record.contains_key("CreateTime") { "CreateTime" } else { "TimeStamp" }, ..of }
+    }
+
+    /// Whether a customer agreed to being archived.
+    fn consent(record: &'a Record) -> Option<Self> {
+        let status = record.get("agree_status").and_then(Value::as_str)?.trim().to_ascii_lowercase();
+        let msgtype = match status.as_str() {
+            "agree" | "default_agree" => "agree",
+            "disagree" => "disagree",
+            _ => return None,
+        };
+        // The first is how WeCom itself writes it.
+        let customer = ["exteranalopenid", "externalopenid", "external_userid"].iter().find_map(|key| record.get(*key));
+        let to = record.get("userid").into_iter().collect();
+        Some(Self { msgtype, time: "status_change_time", from: customer, to, ..Self::default() })
+    }
+
+    /// What administrators or members did.
+    fn log(record: &'a Record) -> Self {
+        let by_admin = record.contains_key("detail_type");
+        let (msgtype, names) = if by_admin {
+            ("event.admin_log", &ADMIN_OPERATIONS[..])
+        } else {
+            ("event.member_log", &MEMBER_OPERATIONS[..])
+        };
+        let number = record.get("oper_type");
+        let name = number.and_then(unsigned).and_then(|number| names.iter().find(|(at, _)| *at == number));
+        let operation = name.map(|(_, name)| (*name).to_owned()).or_else(|| Some(scalar(number?)?.into_owned()));
+        let texts = [operation.map(|text| ("operation", text)), text(record, "detail_info", "detail")];
+        Self {
+            msgtype,
+            time: "time",
+            from: record.get("userid"),
+            texts: texts.into_iter().flatten().collect(),
+            number: record.get("detail_type"),
+            ..Self::default()
+        }
+    }
+
+    /// What was done with a file.
+    fn file(record: &'a Record) -> Self {
+        let external = record.get("external_user").and_then(|user| user.get("name"));
+        let name = record.get("file_info").and_then(Value::as_str).unwrap_or_default();
+        Self {
+            msgtype: "event.file_log",
+            time: "time",
+            from: record.get("userid").or(external),
+            texts: text(record, "file_info", "filename").into_iter().collect(),
+            file: Some(FileInfo::new(name, "", record.get("file_size").and_then(unsigned))),
+            number: record.get("operation").and_then(|operation| operation.get("type")),
+            ..Self::default()
+        }
+    }
+
+    fn screenshot(record: &'a Record) -> Self {
+        Self {
+            msgtype: "event.screenshot",
+            time: "time",
+            from: record.get("userid"),
+            texts: text(record, "screen_shot_content", "detail").into_iter().collect(),
+            number: record.get("screen_shot_type"),
+            ..Self::default()
+        }
+    }
+
+    /// A payment a customer made to an employee through WeCom, or a refund.
+    fn payment(record: &'a Record) -> Self {
+        let goods = record.get("commodity_list").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let goods = goods.iter().filter_map(|one| Some(("goods", one.get("description")?.as_str()?.to_owned())));
+        Self {
+            msgtype: "event.payment",
+            time: "pay_time",
+            from: record.get("external_userid"),
+            to: record.get("payee_userid").into_iter().collect(),
+            texts: text(record, "remark", "detail").into_iter().chain(goods.take(GOODS_MAX)).collect(),
+            amount: record.get("total_fee").and_then(unsigned),
+            number: record.get("transaction_id"),
+            ..Self::default()
+        }
+    }
+
+    /// What became of a customer who is handed to another employee.
+    fn transfer(record: &'a Record) -> Option<Self> {
+        let has = |key: &str| record.contains_key(key);
+        let state = |key: &str| record.get(key).and_then(unsigned);
+        let detail = if has("takeover_time") {
+            let said = state("status").and_then(|status| TRANSFER_STATES.get(usize::try_from(status).ok()?));
+            said.map_or("unknown", |said| said)
+        } else if has("dimission_time") {
+            "unassigned"
+        } else if has("errcode") {
+            if state("errcode") == Some(0) { "started" } else { "failed" }
+        } else {
+            return None;
+        };
+        let to = ["external_userid", "takeover_userid"].iter().filter_map(|key| record.get(*key)).collect();
+        Some(Self {
+            msgtype: "event.contact_transfer",
+            time: if has("dimission_time") { "dimission_time" } else { "takeover_time" },
+            from: record.get("handover_userid"),
+            to,
+            texts: [("detail", detail.to_owned())].into(),
+            ..Self::default()
+        })
+    }
+
+    /// A group that could not be handed to another employee.
+    fn group_transfer(record: &'a Record) -> Self {
+        Self {
+            msgtype: "event.group_transfer",
+            room: record.get("chat_id"),
+            texts: text(record, "errmsg", "detail").into_iter().collect(),
+            number: record.get("errcode"),
+            ..Self::default()
+        }
+    }
+
+    fn message(self, record: &Record, defects: &mut Defects) -> Message {
+        let from = self.from.map(|value| party(value, Defect::FromWrongType, defects)).unwrap_or_default();
+        let to = self.to.iter().map(|value| party(value, Defect::ToWrongType, defects)).filter(|id| !id.is_empty());
+        let to = to.collect();
+        let mut message = Message {
+            msgid: None,
+            // The archive has these among its messages.
+            action: if is_event_type(self.msgtype) { Action::Other } else { Action::Send },
+            from,
+            to,
+            room: self.room.and_then(scalar).map(|room| room.trim().to_owned()).filter(|room| !room.is_empty()),
+            msgtime: time(record.get(self.time), defects),
+            msgtype: self.msgtype.to_owned(),
+            texts: Vec::new(),
+            body: None,
+            unread_parties: defects.has(Defect::ToWrongType) || defects.has(Defect::FromWrongType),
+            extras: Extras { files: self.file.into_iter().collect(), amount: self.amount, ..Extras::default() },
+        };
+        let said = self.texts.into_iter().filter(|(_, text)| !text.is_empty());
+        let path = |key| format!("{}.{key}", self.msgtype).into();
+        message.texts = said.map(|(key, text)| Text { field: path(key), text }).collect();
+        message.msgid = Some(msgid(&message, self.number));
+        message
+    }
+}
+
+/// Goods of one payment that are read.
+const GOODS_MAX: usize = 100;
+
+const ADMIN_OPERATIONS: [(u64, &str); 7] = [
+    (2, "权限管理"),
+    (3, "成员与部门"),
+    (7, "其他"),
+    (8, "应用管理"),
+    (11, "通讯录与聊天"),
+    (12, "企业信息"),
+    (13, "外部联系人"),
+];
+
+const MEMBER_OPERATIONS: [(u64, &str); 17] = [
+    (1, "添加外部联系人"),
+    (2, "删除外部联系人"),
+    (3, "标记客户"),
+    (4, "新设备登录"),
+    (5, "更换手机号"),
+    (6, "绑定微信"),
+    (7, "换绑微信"),
+    (8, "邀请成员"),
+    (9, "禁止登录"),
+    (11, "修改昵称"),
+    (12, "修改姓名"),
+    (13, "辅助设备登录"),
+    (15, "确认订单"),
+    (16, "应用变更"),
+    (17, "确认会话存档订单"),
+    (20, "禁止对外沟通"),
+    (21, "锁定设备"),
+];
+
+/// By the number of the state.
+const TRANSFER_STATES: [&str; 6] = ["unknown", "done", "waiting", "refused", "successor_full", "no_record"];
+
+fn text(record: &Record, key: &str, path: &'static str) -> Option<(&'static str, String)> {
+    Some((path, record.get(key)?.as_str()?.trim().to_owned()))
+}
+
+fn unsigned(value: &Value) -> Option<u64> {
+    scalar(value)?.trim().parse().ok()
+}
+
+/// The id of somebody a record names.
+fn party(value: &Value, wrong: Defect, defects: &mut Defects) -> String {
+    let id = match value {
+        Value::Null => return String::new(),
+        value => scalar(value).map(|id| id.trim().to_owned()),
+    };
+    if !id.as_deref().is_some_and(may_be_id) {
+        defects.add(wrong);
+    }
+    id.unwrap_or_default()
+}
+
+/// Some have no time: what is waiting for something.
+fn time(value: Option<&Value>, defects: &mut Defects) -> Option<i64> {
+    let is_none = value.is_none_or(|value| value.as_u64() == Some(0));
+    if is_none { None } else { read_time(value, defects) }
+}
+
+/// An id made of what the record says.
+fn msgid(message: &Message, number: Option<&Value>) -> String {
+    let mut to: Vec<String> = message.to.iter().map(|id| id.to_ascii_lowercase()).collect();
+    to.sort_unstable();
+    to.dedup();
+    let parts = Parts::new("watchpost/event")
+        .str(&message.msgtype)
+        .str(&message.msgtime.map(|ms| (ms / 1000).to_string()).unwrap_or_default())
+        .str(&message.from.to_ascii_lowercase())
+        .str(message.room.as_deref().unwrap_or_default())
+        .str(&number.and_then(scalar).unwrap_or_default())
+        .bytes(&(to.len() as u64).to_be_bytes());
+    let parts = to.iter().fold(parts, |parts, id| parts.str(id));
+    let parts = message.texts.iter().fold(parts, |parts, text| parts.str(&text.field).str(&text.text));
+    format!("event:{}", hex::encode(&parts.sha256()[..16]))
+}
