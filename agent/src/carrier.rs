@@ -25,6 +25,7 @@ use watchpost_policy::parse::Defect;
 use crate::source::Aside;
 use input::Peek;
 pub(crate) use input::Shared;
+pub use table::Names;
 
 /// First bytes an export is judged by, packed and unpacked.
 const SAMPLE_BYTES: usize = 64 * 1024;
@@ -49,6 +50,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { unpacked_bytes_max: 1 << 40, ratio_max: 500, members_max: 10_000, record_bytes_max: 32 << 20 }
     }
+}
+
+/// How exports are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What they may come to.
+    pub limits: Limits,
+    /// What columns are called, beside the usual names.
+    pub names: Names,
 }
 
 /// Unpacked bytes that are no bomb whatever they were packed to.
@@ -83,50 +93,55 @@ const LINES: &str = "lines";
 ///
 /// # Errors
 /// When it cannot be read, or is nothing that holds messages: [`Aside::of`] tells which.
-pub fn open<'a, R: Read + Seek + 'a>(export: R, limits: Limits) -> io::Result<Carried<'a>> {
+pub fn open<'a, R: Read + Seek + 'a>(export: R, reading: &Reading) -> io::Result<Carried<'a>> {
     let export = Shared::new(export);
     let peek = Peek::new(export.clone(), SAMPLE_BYTES)?;
     let magic = packed::Magic::of(peek.first());
     if magic == Some(packed::Magic::Zip) {
-        return packed::archive(export, limits);
+        return packed::archive(export, reading);
     }
-    unpacked(peek, magic, limits)
+    unpacked(peek, magic, reading)
 }
 
 /// As [`open`] for what cannot be read twice, such as standard input: a zip archive is refused.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_stream<'a, R: Read + 'a>(input: R, limits: Limits) -> io::Result<Carried<'a>> {
+pub fn open_stream<'a, R: Read + 'a>(input: R, reading: &Reading) -> io::Result<Carried<'a>> {
     let peek = Peek::new(input, SAMPLE_BYTES)?;
     let magic = packed::Magic::of(peek.first());
-    unpacked(peek, magic, limits)
+    unpacked(peek, magic, reading)
 }
 
-fn unpacked<'a, R: Read + 'a>(peek: Peek<R>, magic: Option<packed::Magic>, limits: Limits) -> io::Result<Carried<'a>> {
+fn unpacked<'a, R: Read + 'a>(
+    peek: Peek<R>,
+    magic: Option<packed::Magic>,
+    reading: &Reading,
+) -> io::Result<Carried<'a>> {
     match magic {
-        None => open_text(Box::new(peek), limits),
+        None => open_text(Box::new(peek), reading),
         Some(magic) => {
             let name = magic.name();
-            let peek = Peek::new(packed::stream(peek, magic, limits)?, SAMPLE_BYTES)?;
+            let peek = Peek::new(packed::stream(peek, magic, reading.limits)?, SAMPLE_BYTES)?;
             // Something packed twice is nobody's export.
             if packed::Magic::of(peek.first()).is_some() {
                 return Err(Aside::Nested.into());
             }
-            let Carried { lines, carrier } = open_text(Box::new(peek), limits)?;
+            let Carried { lines, carrier } = open_text(Box::new(peek), reading)?;
             Ok(Carried { lines, carrier: format!("{name}+{carrier}") })
         }
     }
 }
 
 /// What is unpacked: text, in whatever encoding, of whatever form.
-fn open_text<'a>(input: Box<dyn Read + 'a>, limits: Limits) -> io::Result<Carried<'a>> {
+fn open_text<'a>(input: Box<dyn Read + 'a>, reading: &Reading) -> io::Result<Carried<'a>> {
     let (text, charset) = text::decoded(input)?;
+    let limits = reading.limits;
     let peek = Peek::new(text, SAMPLE_BYTES)?;
-    let (lines, form): (Box<dyn Read + 'a>, _) = match Form::of(peek.first(), peek.is_all()) {
+    let (lines, form): (Box<dyn Read + 'a>, _) = match Form::of(peek.first(), peek.is_all(), &reading.names) {
         Some(Form::Lines) => (Box::new(peek), LINES),
         Some(Form::Documents) => (Box::new(documents::lines(peek, limits)), "json"),
-        Some(Form::Dump(dialect)) => (Box::new(sql::lines(peek, dialect, limits)), "sql"),
+        Some(Form::Dump(dialect)) => (Box::new(sql::lines(peek, dialect, reading)), "sql"),
         Some(Form::Xml) => (Box::new(xml::lines(peek, limits)), "xml"),
         Some(Form::Table(head)) => {
             let name = head.name();
@@ -157,7 +172,7 @@ const JUDGED_LINES: usize = 64;
 
 impl Form {
     /// Judges the beginning of a text; `is_all` if there is no more.
-    fn of(sample: &[u8], is_all: bool) -> Option<Self> {
+    fn of(sample: &[u8], is_all: bool, names: &Names) -> Option<Self> {
         let sample = sample.strip_prefix(text::BOM).unwrap_or(sample);
         let mut lines: Vec<&[u8]> = sample.split(|byte| *byte == b'\n').collect();
         if !is_all && lines.len() > 1 {
@@ -176,7 +191,7 @@ impl Form {
             Some(b'<') if xml::is_meant(sample) => Some(Self::Xml),
             _ => {
                 let dump = || sql::Dialect::of(sample).map(Self::Dump);
-                let table = || table::Head::of(sample).map(Self::Table);
+                let table = || table::Head::of(sample, names).map(Self::Table);
                 // A message among other things is a message.
                 dump().or_else(table).or((!whole.is_empty()).then_some(Self::Lines))
             }

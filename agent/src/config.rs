@@ -2,6 +2,7 @@
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 
-use crate::carrier::Limits;
+use crate::carrier::{Limits, Names};
 use crate::device::DeviceFiles;
+use crate::source::Expectation;
 use crate::uplink::UplinkConfig;
 
 use read::Reader;
@@ -40,6 +42,17 @@ pub struct Folder {
     pub path: PathBuf,
     /// The corporation its exports belong to.
     pub corp: Corp,
+    /// When exports are expected in it.
+    pub expect: Option<Expectation>,
+    /// What the columns of its tables are called, beside the usual names.
+    pub columns: Names,
+}
+
+impl Folder {
+    /// A folder in which nothing is expected and columns have usual names.
+    pub fn new(path: impl Into<PathBuf>, corp: Corp) -> Self {
+        Self { path: path.into(), corp, expect: None, columns: Names::default() }
+    }
 }
 
 /// How exports are taken.
@@ -160,7 +173,18 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let root = reader.root()?;
     reader.known(
         &root,
-        &["collector", "state_dir", "identity", "folder", "accounts", "policy", "source", "outbox", "uplink"],
+        &[
+            "collector",
+            "state_dir",
+            "identity",
+            "folder",
+            "columns",
+            "accounts",
+            "policy",
+            "source",
+            "outbox",
+            "uplink",
+        ],
     );
     let collector = reader.address(&root, "collector");
     let state_dir = reader.path(&root, "state_dir");
@@ -193,10 +217,15 @@ fn read_identity<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<
 }
 
 fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Folder> {
+    let profiles = read_profiles(reader, root);
     let mut folders: Vec<Folder> = Vec::new();
     for table in reader.tables(root, "folder") {
-        reader.known(&table, &["path", "corp"]);
+        reader.known(&table, &["path", "corp", "expect", "columns"]);
         let (path, corp) = (reader.path(&table, "path"), reader.word(&table, "corp"));
+        let expect = reader.parsed(&table, "expect", str::parse::<Expectation>);
+        let columns = reader.parsed(&table, "columns", |name| {
+            profiles.get(name).cloned().ok_or("names no [[columns]] of this file; write its name as it stands there")
+        });
         let (Some(path), Some(corp)) = (path, corp) else { continue };
         let nested = folders.iter().any(|other| other.path.starts_with(&path) || path.starts_with(&other.path));
         if nested {
@@ -205,9 +234,33 @@ fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Fold
                 format!("{} lies in, or is, another watched folder; name each once", path.display()),
             );
         }
-        folders.push(Folder { path, corp: Corp::new(corp) });
+        folders.push(Folder { path, corp: Corp::new(corp), expect, columns: columns.unwrap_or_default() });
     }
     folders
+}
+
+/// Names of columns, by the names of the profiles.
+fn read_profiles<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> BTreeMap<String, Names> {
+    let mut profiles = BTreeMap::new();
+    for table in reader.optional_tables(root, "columns") {
+        let words = Names::words();
+        reader.known(&table, &[&["name"][..], &words[..]].concat());
+        let name = reader.word(&table, "name");
+        let headers: Vec<(&str, String)> = words
+            .into_iter()
+            .flat_map(|word| reader.words(&table, word).into_iter().map(move |text| (word, text)))
+            .collect();
+        match (name, Names::of(headers.iter().map(|(word, header)| (*word, header.as_str())))) {
+            (_, Err(mistake)) => reader.mistake(table.at, mistake),
+            (Some(name), Ok(names)) => {
+                if profiles.insert(name.clone(), names).is_some() {
+                    reader.mistake(table.at, format!("two [[columns]] are named {name}; rename one"));
+                }
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+    profiles
 }
 
 fn read_accounts<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<PathBuf> {
@@ -374,6 +427,31 @@ corp = "wwEXAMPLE0001"
         assert_eq!(mistakes(without), ["line 1: folder is missing; add [[folder]] with path and corp"]);
         let told = mistakes(&format!("{SOUND}[[folder]]\npath = \"exports/sub\"\ncorp = \"ww1\"\n"));
         assert!(told[0].contains("lies in, or is, another watched folder"), "{told:?}");
+    }
+
+    #[test]
+    fn a_folder_says_what_is_expected_and_what_columns_are_called() {
+        let folder = "expect = \"daily by 09:00\"\ncolumns = \"crm\"\n";
+        let profile = "[[columns]]\nname = \"crm\"\nfrom = [\"坐席\", \"客服\"]\nbody = \"话术\"\n";
+        let config = Config::parse(&format!("{SOUND}{folder}{profile}"), Path::new("/")).unwrap();
+        assert_eq!(config.folders[0].expect, Some(Expectation::Daily { by: 540, work_days: false }));
+        assert_eq!(
+            config.folders[0].columns,
+            Names::of([("from", "坐席"), ("from", "客服"), ("body", "话术")]).unwrap()
+        );
+        for (text, expected) in [
+            (SOUND.to_owned() + "expect = \"daily\"\n", "line 12: expect must be such as \"daily by 09:00\""),
+            (SOUND.to_owned() + "columns = \"crm\"\n", "line 12: columns names no [[columns]] of this file"),
+            (SOUND.to_owned() + "[[columns]]\nname = \"crm\"\nsender = \"坐席\"\n", "line 14: unknown key sender"),
+            (
+                SOUND.to_owned() + "[[columns]]\nname = \"crm\"\nfrom = \"a\"\nto = \"A\"\n",
+                "line 12: the column `A` is to be two things",
+            ),
+            (format!("{SOUND}{profile}{profile}"), "line 16: two [[columns]] are named crm"),
+        ] {
+            let told = mistakes(&text);
+            assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}\nnot in {told:#?}");
+        }
     }
 
     #[test]

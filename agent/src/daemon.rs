@@ -222,6 +222,7 @@ fn intake(
         clock: clock.clone(),
         ceiling: config.disclose,
         config: config.source.clone(),
+        columns: config.folders.iter().map(|folder| (folder.path.clone(), folder.columns.clone())).collect(),
         urgent_bytes_max: config.outbox.urgent_bytes_max(),
         scratch: Scratch::default(),
         resting: false,

@@ -2,13 +2,16 @@
 //! tallies and files when there is room.
 
 mod changes;
+mod feeds;
 mod telling;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use watchpost_proto::digest::sha256;
 
 use crate::clock::Clock;
 use crate::config::Folder;
@@ -16,6 +19,8 @@ use crate::pipeline::{Outcome, Pipeline};
 use crate::posture::free_on_disk_of;
 use crate::source::{Aside, Due, Listed, Listing, Settling, Stamp, list, open_export};
 use crate::store::{FileKey, FileRow, FileState, Store, StoreError};
+
+pub use feeds::fed_of;
 
 /// After a full disk, before trying again.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(10);
@@ -53,6 +58,7 @@ pub struct Intake {
 impl Intake {
     /// Begins where the store stands.
     pub fn new(pipeline: Pipeline, folders: Vec<Folder>, bulk_bytes_max: u64) -> Result<Self, StoreError> {
+        retry_aside(&pipeline)?;
         let rows = pipeline.store.read(|tx| tx.files())?;
         let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
         Ok(Self {
@@ -95,6 +101,7 @@ impl Intake {
             }
             self.look_at(listed, stop, committed, &mut round)?;
         }
+        round.appended |= self.tell_feeds()?;
         match self.report_in(&round) {
             Some(Duration::ZERO) => round.appended |= self.report()?,
             Some(wait) => sooner(&mut round.wait, wait),
@@ -184,6 +191,25 @@ impl Intake {
     fn clock(&self) -> &Arc<dyn Clock> {
         &self.pipeline.clock
     }
+}
+
+/// Where the store keeps how exports were read last.
+const READING: &str = "reading";
+
+/// What was set aside is looked at again when it would be read in another way: by another version, within other bounds, under other names.
+fn retry_aside(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let columns: BTreeMap<_, _> = pipeline.columns.iter().collect();
+    let reading = format!("{} {:?} {columns:?}", env!("CARGO_PKG_VERSION"), pipeline.config.limits);
+    let digest = sha256(&[reading.as_bytes()]);
+    pipeline.store.transaction(|tx| {
+        if tx.seen(READING)?.as_deref() == Some(&digest.0[..]) {
+            return Ok(());
+        }
+        for row in tx.files()?.iter().filter(|row| row.state == FileState::SetAside && row.gone_ms.is_none()) {
+            tx.put_file(&FileRow { state: FileState::Waiting, reason: String::new(), ..row.clone() })?;
+        }
+        tx.put_seen(READING, &digest.0)
+    })
 }
 
 fn sooner(wait: &mut Option<Duration>, other: Duration) {

@@ -7,7 +7,9 @@ mod batch;
 mod resume;
 mod windows;
 
+use std::collections::HashMap;
 use std::io::{self, Read, Seek};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +22,7 @@ use watchpost_policy::summary::{MessageFacts, SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
 use watchpost_proto::v1::summary::Kind;
 
+use crate::carrier::{Names, Reading};
 use crate::clock::{Clock, corrected_ms};
 use crate::config::SourceConfig;
 use crate::device::Device;
@@ -46,6 +49,8 @@ pub struct Pipeline {
     pub ceiling: Disclose,
     /// Batch and line sizes, horizon.
     pub config: SourceConfig,
+    /// What columns of tables are called beside the usual names, by folder.
+    pub columns: HashMap<PathBuf, Names>,
     /// Urgent bytes without a receipt at which reading rests.
     pub urgent_bytes_max: u64,
     /// Buffers of the engine.
@@ -83,7 +88,7 @@ impl Pipeline {
         }
         // The row itself changes only with what is committed.
         let mut now = row.clone();
-        let mut lines = match resume::resume(&mut now, export, stamp, self.config.limits) {
+        let mut lines = match resume::resume(&mut now, export, stamp, &self.reading(row)) {
             Ok(lines) => lines,
             Err(error) => return self.set_aside(row, now, Aside::of(&error)),
         };
@@ -113,6 +118,11 @@ impl Pipeline {
                 return Ok(Outcome::OutboxFull);
             }
         }
+    }
+
+    fn reading(&self, row: &FileRow) -> Reading {
+        let names = self.columns.get(&row.key.folder).cloned().unwrap_or_default();
+        Reading { limits: self.config.limits, names }
     }
 
     /// source → messages → hits → findings → summary, for some megabytes of lines, or as far as they could be read.

@@ -2,6 +2,7 @@
 //!
 //! Notifications are hints; a listing is the truth. Nothing in an export folder is ever changed.
 
+mod expectation;
 mod open;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::config::Folder;
 use crate::store::{FileKey, FileRow, FileState};
 
+pub use expectation::{Expectation, Fed};
 pub use open::{is_network_folder, open_export};
 
 /// Folders below a watched folder are followed this deep.
@@ -366,7 +368,7 @@ mod tests {
     use super::*;
 
     fn folder(path: &Path) -> Folder {
-        Folder { path: path.to_owned(), corp: Corp::new("ww1") }
+        Folder::new(path, Corp::new("ww1"))
     }
 
     #[test]

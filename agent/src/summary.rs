@@ -1,17 +1,20 @@
 //! From what the policy found to what the contract carries. Message text ends here: only the excerpt goes on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use watchpost_policy::engine::Engine;
 use watchpost_policy::matcher::Channel;
-use watchpost_policy::message::known_type;
+use watchpost_policy::message::{EVENT_TYPES, known_type};
 use watchpost_policy::rules::{Disclose, Level, Status};
 use watchpost_policy::summary::{FindingSummary, HitSummary, WindowSummary};
 use watchpost_proto::v1::{self, summary::Kind};
 use watchpost_proto::{Digest, digest};
 
+use crate::config::Folder;
 use crate::device::Device;
 use crate::random;
+use crate::source::{Expectation, Fed};
 use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow};
 
 /// What every summary names: when and under what it was made.
@@ -147,7 +150,7 @@ pub fn file_report(device: &Device, row: &FileRow) -> Kind {
 fn known_types(types: &BTreeMap<String, u64>) -> HashMap<String, u64> {
     let mut known = HashMap::new();
     for (name, count) in types {
-        let name = if known_type(name) { name.as_str() } else { "unknown" };
+        let name = if known_type(name) || EVENT_TYPES.contains(&name.as_str()) { name.as_str() } else { "unknown" };
         *known.entry(name.to_owned()).or_default() += count;
     }
     known
@@ -167,6 +170,18 @@ pub fn unread_loss(device: &Device, row: &FileRow, reason: &str) -> Kind {
 /// A loss that is not about an export.
 pub fn loss(reason: &str, from: u64, count: u64, unit: &str) -> Kind {
     Kind::Loss(v1::Loss { reason: reason.to_owned(), file: Vec::new(), from, count, unit: unit.to_owned() })
+}
+
+/// How a folder stands with what is expected of it.
+pub fn feed(device: &Device, folder: &Folder, expectation: Expectation, fed: Fed) -> Kind {
+    Kind::Feed(v1::Feed {
+        folder: file_digest(device, &FileKey { folder: folder.path.clone(), name: PathBuf::new() }).to_vec(),
+        corp: folder.corp.as_str().to_owned(),
+        expected: expectation.to_string(),
+        starved_ms: fed.starved_ms.unwrap_or(0),
+        last_export_ms: fed.last_ms.unwrap_or(0),
+        gone_from_ms: fed.gone_from_ms().unwrap_or(0),
+    })
 }
 
 /// Tells the exports of a device apart without naming them.

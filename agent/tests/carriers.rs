@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
-use watchpost_agent::carrier::{Limits, open_stream};
+use watchpost_agent::carrier::{Reading, open_stream};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
@@ -432,7 +432,7 @@ fn every_reason_is_documented() {
 /// The lines an export comes out as.
 fn lines_of(export: &[u8]) -> Vec<String> {
     let mut lines = String::new();
-    let carried = open_stream(export, Limits::default()).ok();
+    let carried = open_stream(export, &Reading::default()).ok();
     carried.map(|mut carried| carried.lines.read_to_string(&mut lines));
     lines.lines().map(|line| line.trim().to_owned()).collect()
 }

@@ -239,7 +239,7 @@ fn written(content: &[u8]) -> BTreeSet<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// Against a plain model: whatever happens to two exports and whenever the process starts again, each message that
     /// was ever visible when its export was taken makes its finding exactly once, and none that was never written does.

@@ -32,6 +32,25 @@ pub struct Device {
     pub forks: u64,
     /// Loss records it has sent.
     pub losses: u64,
+    /// Its folders of which exports are expected.
+    pub feeds: Vec<FeedOf>,
+}
+
+/// A folder of a device, and how it stands with what is expected of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedOf {
+    /// The corporation its exports belong to.
+    pub corp: String,
+    /// What is expected: `daily by 09:00`.
+    pub expected: String,
+    /// `fed` or `starved`.
+    pub state: &'static str,
+    /// Since when an export is missing, milliseconds since 1970.
+    pub starved_ms: Option<i64>,
+    /// When the newest export had come when the device told of it.
+    pub last_export_ms: Option<i64>,
+    /// From when on messages that no export has brought are gone from the archive for good.
+    pub gone_from_ms: Option<i64>,
 }
 
 /// One lane of a device.
@@ -71,6 +90,7 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
             files: row.get(8)?,
             forks: row.get(9)?,
             losses: row.get(10)?,
+            feeds: feeds(db, row.get(0)?)?,
         });
     }
     Ok(devices)
@@ -85,6 +105,25 @@ fn lanes(db: &Connection, device: i64) -> Result<Vec<LaneOf>, DeriveError> {
             lane: lane_name(Lane::try_from(row.get::<_, i32>(0)?).unwrap_or(Lane::Unspecified)),
             epoch: EpochId::from_slice(&epoch).map(|epoch| epoch.to_string()).unwrap_or_default(),
             next_seq: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn feeds(db: &Connection, device: i64) -> Result<Vec<FeedOf>, DeriveError> {
+    let mut statement = db.prepare_cached(
+        "SELECT corp, expected, nullif(starved_ms, 0), nullif(last_export_ms, 0), nullif(gone_from_ms, 0)
+         FROM feed WHERE device = ?1 ORDER BY folder",
+    )?;
+    let rows = statement.query_map([device], |row| {
+        let starved_ms: Option<i64> = row.get(2)?;
+        Ok(FeedOf {
+            corp: row.get(0)?,
+            expected: row.get(1)?,
+            state: if starved_ms.is_some() { "starved" } else { "fed" },
+            starved_ms,
+            last_export_ms: row.get(3)?,
+            gone_from_ms: row.get(4)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

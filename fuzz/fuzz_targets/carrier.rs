@@ -4,13 +4,13 @@
 use std::io::{Cursor, Read};
 
 use libfuzzer_sys::fuzz_target;
-use watchpost_agent::carrier::{Carried, Limits, open};
+use watchpost_agent::carrier::{Carried, Limits, Names, Reading, open};
 
 const LIMITS: Limits = Limits { unpacked_bytes_max: 1 << 22, ratio_max: 500, members_max: 100, record_bytes_max: 1 << 16 };
 
 /// All lines, read so many bytes at a time, and how the reading ended.
 fn lines(bytes: &[u8], step: usize) -> (Vec<u8>, Option<String>) {
-    let Carried { mut lines, .. } = match open(Cursor::new(bytes), LIMITS) {
+    let Carried { mut lines, .. } = match open(Cursor::new(bytes), &Reading { limits: LIMITS, names: Names::default() }) {
         Ok(carried) => carried,
         Err(error) => return (Vec::new(), Some(error.to_string())),
     };

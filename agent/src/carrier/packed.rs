@@ -8,7 +8,7 @@ use watchpost_policy::parse::Defect;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::input::{Counted, Made, Peek, Section, Shared, Source};
-use super::{Carried, Limits, SAMPLE_BYTES, mark, open_text, workbook};
+use super::{Carried, Limits, Reading, SAMPLE_BYTES, mark, open_text, workbook};
 use crate::source::Aside;
 
 /// Bytes of the packed input read at once.
@@ -106,7 +106,8 @@ impl Read for Bounded<'_> {
 }
 
 /// The exports in a zip archive, one behind the other in the order of its directory.
-pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Limits) -> io::Result<Carried<'a>> {
+pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, reading: &Reading) -> io::Result<Carried<'a>> {
+    let limits = reading.limits;
     let size = export.seek(SeekFrom::End(0))?;
     let told = files_told(&mut export, size)?;
     if told > limits.members_max {
@@ -140,7 +141,7 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Li
         }
     }
     if let Some(parts) = workbook::Parts::of(&members) {
-        return workbook::lines(export, size, parts, limits);
+        return workbook::lines(export, size, parts, reading);
     }
     let members: Vec<Member> = members.into_iter().rev().map(|(_, member)| member).collect();
     // Files of an archive may be the same bytes over and over.
@@ -148,7 +149,7 @@ pub(super) fn archive<'a, R: Read + Seek + 'a>(mut export: Shared<R>, limits: Li
     let members = Members {
         export,
         members,
-        limits,
+        reading: reading.clone(),
         unpacked_max,
         total: Rc::new(Cell::new(0)),
         missing,
@@ -257,7 +258,7 @@ struct Members<'a, R> {
     export: Shared<R>,
     /// Those to come, the next one last.
     members: Vec<Member>,
-    limits: Limits,
+    reading: Reading,
     /// Bytes that may be unpacked, and have been, of all members together.
     unpacked_max: u64,
     total: Rc<Cell<u64>>,
@@ -271,11 +272,11 @@ struct Members<'a, R> {
 impl<'a, R: Read + Seek + 'a> Members<'a, R> {
     /// Opens a member that is an export.
     fn member(&self, member: Member) -> io::Result<Box<dyn Read + 'a>> {
-        let inner = open_member(&self.export, member, self.limits)?;
+        let inner = open_member(&self.export, member, self.reading.limits)?;
         let input = Totalled { inner, total: Rc::clone(&self.total), bytes_max: self.unpacked_max };
         let peek = Peek::new(input, SAMPLE_BYTES)?;
         match Magic::of(peek.first()) {
-            None => Ok(open_text(Box::new(peek), self.limits)?.lines),
+            None => Ok(open_text(Box::new(peek), &self.reading)?.lines),
             Some(Magic::Other(aside)) => Err(aside.into()),
             Some(_) => Err(Aside::Nested.into()),
         }

@@ -8,8 +8,8 @@ use memchr::memmem;
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
-use super::table::{Columns, Merged};
-use super::{Limits, READ_BYTES, mark};
+use super::table::{Columns, Merged, Names};
+use super::{Limits, READ_BYTES, Reading, mark};
 use crate::source::Aside;
 
 /// Tables whose columns are remembered.
@@ -80,7 +80,7 @@ impl Dialect {
 }
 
 /// Every row of a table of messages.
-pub(super) fn lines<'a>(input: impl Read + 'a, dialect: Dialect, limits: Limits) -> impl Read + 'a {
+pub(super) fn lines<'a>(input: impl Read + 'a, dialect: Dialect, reading: &Reading) -> impl Read + 'a {
     Made::new(Dump {
         input,
         buffer: vec![0; READ_BYTES],
@@ -88,7 +88,8 @@ pub(super) fn lines<'a>(input: impl Read + 'a, dialect: Dialect, limits: Limits)
         at: 0,
         ended: false,
         dialect,
-        limits,
+        limits: reading.limits,
+        names: reading.names.clone(),
         tables: HashMap::new(),
         state: State::Statement(Vec::new()),
         merged: Merged::default(),
@@ -104,6 +105,7 @@ struct Dump<R> {
     ended: bool,
     dialect: Dialect,
     limits: Limits,
+    names: Names,
     /// The columns of tables, by their names, as `CREATE TABLE` has them.
     tables: HashMap<String, Vec<String>>,
     state: State,
@@ -257,7 +259,7 @@ impl<R> Dump<R> {
                 State::Names { columns, copy }
             }
             (State::Names { columns, copy }, Token::Sign(b')')) => {
-                let columns = Columns::of(&columns);
+                let columns = Columns::of(&columns, &self.names);
                 if copy { State::CopyHead(columns) } else { State::Values(columns) }
             }
             (State::CopyHead(columns), Token::Word(word)) if word == "stdin" => State::Copy(columns),
@@ -336,7 +338,7 @@ impl<R> Dump<R> {
     }
 
     fn columns(&self, table: &str) -> Option<Columns> {
-        Columns::of(self.tables.get(table)?)
+        Columns::of(self.tables.get(table)?, &self.names)
     }
 
     fn row(&mut self, row: &InRow, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@ use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
 use super::{Limits, READ_BYTES, mark};
+pub use columns::Names;
 pub(super) use columns::{Columns, Merged};
 use rows::{Row, Rows};
 
@@ -33,7 +34,7 @@ pub(super) struct Head {
 
 impl Head {
     /// The header a text begins with, if it is one: with the separator by which most columns are known.
-    pub(super) fn of(sample: &[u8]) -> Option<Self> {
+    pub(super) fn of(sample: &[u8], names: &Names) -> Option<Self> {
         let returns = !sample.contains(&b'\n') && sample.contains(&b'\r');
         let mut sample = sample.to_vec();
         if returns {
@@ -43,7 +44,7 @@ impl Head {
             let (mut rest, mut cells) = (&sample[..], Vec::new());
             for above in 0..ROWS_ABOVE_MAX {
                 let (Row::Whole(_), length) = rows::read(rest, separator, true, &mut cells) else { return None };
-                if let Some(columns) = Columns::of(&cells) {
+                if let Some(columns) = Columns::of(&cells, names) {
                     return Some(Self { separator, name, above, cells, columns, returns });
                 }
                 rest = rest.get(length..).filter(|rest| !rest.is_empty())?;

@@ -9,8 +9,8 @@ use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Shared, Source};
 use super::packed::{Member, open_member};
-use super::table::{Columns, Merged};
-use super::{Carried, Limits, mark};
+use super::table::{Columns, Merged, Names};
+use super::{Carried, Limits, Reading, mark};
 use crate::source::Aside;
 
 /// Bytes of all texts that cells share; with what keeps them apart this is what a workbook may take of memory.
@@ -54,8 +54,9 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
     export: Shared<R>,
     size: u64,
     parts: Parts,
-    limits: Limits,
+    reading: &Reading,
 ) -> io::Result<Carried<'a>> {
+    let limits = reading.limits;
     let shared = match parts.shared {
         Some(member) => shared_texts(Xml::open(&export, member, limits)?)?,
         None => Vec::new(),
@@ -65,6 +66,7 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
         export,
         sheets: parts.sheets,
         limits,
+        names: reading.names.clone(),
         shared,
         sheet: None,
         merged: Merged::default(),
@@ -92,6 +94,7 @@ struct Workbook<'a, R> {
     /// Those to come, the next one last.
     sheets: Vec<Member>,
     limits: Limits,
+    names: Names,
     shared: Vec<Box<str>>,
     sheet: Option<Sheet<'a>>,
     merged: Merged,
@@ -132,7 +135,7 @@ impl<'a, R: Read + Seek + 'a> Workbook<'a, R> {
             match sheet.xml.row(&self.shared, self.limits.record_bytes_max)? {
                 Some(Ok(cells)) => {
                     let Some(columns) = &sheet.columns else {
-                        sheet.columns = Columns::of(&cells);
+                        sheet.columns = Columns::of(&cells, &self.names);
                         self.any |= sheet.columns.is_some();
                         sheet.above += 1;
                         if sheet.columns.is_none() && sheet.above > ROWS_ABOVE_MAX {

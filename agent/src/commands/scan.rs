@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use watchpost_agent::carrier::{Names, Reading};
 use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::policy_files::load_engine;
 use watchpost_policy::engine::Engine;
@@ -37,6 +38,7 @@ use windows::{First, Windows};
     watchpost-agent scan exports/2026-11/ --context 60 | less -R\n  \
     watchpost-agent scan chat.jsonl --policy packs/finance-conduct.yaml --format jsonl\n  \
     watchpost-agent scan 会话消息.xlsx chat.csv.gz dump.sql\n  \
+    watchpost-agent scan crm.csv --column from=坐席 --column to=客户 --column body=话术\n  \
     watchpost-agent scan exports/ --accounts accounts.csv --exit-code\n\n\
     Findings go to standard output, totals and trouble to standard error. Times are those of China (UTC+8).\n\
     Exit codes: 0 ok, 1 something named or listed could not be read, 3 found something (only with --exit-code).")]
@@ -49,6 +51,8 @@ pub(super) struct ScanArgs {
     policy: Vec<PathBuf>,
     #[command(flatten)]
     whose: WhoseArgs,
+    #[command(flatten)]
+    columns: ColumnsArg,
     /// How to print findings.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -75,7 +79,28 @@ pub(super) struct WhoseArgs {
     pub(super) corp: String,
 }
 
-/// How many exports are read at once.
+/// What tables in exports look like.
+#[derive(Args)]
+pub(super) struct ColumnsArg {
+    /// What a column of a table is called: msgid, action, from, to, room, time, type, body, room_name or sender_name, and its header.
+    /// Usual names are known.
+    #[arg(long = "column", value_name = "WORD=HEADER", value_parser = pair)]
+    columns: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (word, header) = text.split_once('=').ok_or("write it as WORD=HEADER, like from=坐席")?;
+    Ok((word.trim().to_owned(), header.to_owned()))
+}
+
+impl ColumnsArg {
+    /// How exports are read.
+    pub(super) fn reading(&self) -> anyhow::Result<Reading> {
+        let names = Names::of(self.columns.iter().map(|(word, header)| (word.as_str(), header.as_str())));
+        Ok(Reading { names: names.map_err(|mistake| anyhow!("--column: {mistake}"))?, ..Reading::default() })
+    }
+}
+
 impl WhoseArgs {
     /// The engine of these packs and filters and of the accounts named.
     pub(super) fn engine(&self, policy: &[PathBuf]) -> anyhow::Result<Engine> {
@@ -83,6 +108,7 @@ impl WhoseArgs {
     }
 }
 
+/// How many exports are read at once.
 #[derive(Args)]
 pub(super) struct ThreadsArg {
     /// Exports read at once; by default as many as there are cores. The output is the same whatever the number.
@@ -119,7 +145,9 @@ pub(super) fn run(args: &ScanArgs) -> anyhow::Result<ExitCode> {
 
 fn scan(args: &ScanArgs, engine: &Engine, walk: Walk, progress: &ProgressBar) -> anyhow::Result<Totals> {
     let corp = Corp::new(args.whose.corp.as_str());
-    let reader = Reader { corp: &corp, engine, progress, now_ms: SystemClock::default().wall_ms() };
+    let reading = args.columns.reading()?;
+    let now_ms = SystemClock::default().wall_ms();
+    let reader = Reader { corp: &corp, engine, progress, reading: &reading, now_ms };
     let mut totals = Totals::new(walk.aside);
     let mut teller = Teller::new(args, engine, progress, BufWriter::with_capacity(64 * 1024, io::stdout().lock()));
     let mut windows = Windows::default();

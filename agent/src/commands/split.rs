@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
+use watchpost_agent::carrier::Reading;
 use watchpost_agent::lines::{Line, Lines};
 use watchpost_agent::policy_files::load_accounts;
 use watchpost_policy::accounts::Accounts;
@@ -19,7 +20,7 @@ use watchpost_policy::parse::parse_line;
 use watchpost_proto::digest::sha256;
 
 use super::print_json;
-use super::scan::read::LINE_BYTES_MAX;
+use super::scan::ColumnsArg;
 use super::scan::walk::{Export, Walk, unread};
 
 /// Bytes gathered for all accounts before they are written.
@@ -53,6 +54,8 @@ pub(super) struct SplitArgs {
     /// Where to write; not below what is read.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    #[command(flatten)]
+    columns: ColumnsArg,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -87,6 +90,7 @@ pub(super) fn run(args: &SplitArgs) -> anyhow::Result<ExitCode> {
     }
     let engine = Engine::compile(Vec::new(), Some(accounts))?;
     let corp = Corp::new(args.corp.as_str());
+    let reading = args.columns.reading()?;
     let walk = Walk::of(&args.paths);
     let progress = super::scan::progress(walk.bytes);
     let mut counts = Counts::default();
@@ -94,7 +98,7 @@ pub(super) fn run(args: &SplitArgs) -> anyhow::Result<ExitCode> {
     walk.aside.iter().for_each(|aside| eprintln!("  set aside  {}: {}", aside.name, aside.why));
     for export in &walk.exports {
         let mut split = Split::new(&engine, &corp, &out, &export.name);
-        match split.export(export, &progress, &mut counts) {
+        match split.export(export, &progress, &reading, &mut counts) {
             Ok(()) => counts.exports += 1,
             Err(error) => {
                 failed = true;
@@ -145,9 +149,15 @@ impl<'a> Split<'a> {
         Self { engine, corp, out, name, gathered: BTreeMap::new(), bytes: 0, begun: BTreeSet::new() }
     }
 
-    fn export(&mut self, export: &Export, progress: &ProgressBar, counts: &mut Counts) -> anyhow::Result<()> {
-        let carried = export.open(progress).map_err(|aside| anyhow!(aside.why))?;
-        let mut lines = Lines::new(carried.lines, LINE_BYTES_MAX, 0, None);
+    fn export(
+        &mut self,
+        export: &Export,
+        progress: &ProgressBar,
+        reading: &Reading,
+        counts: &mut Counts,
+    ) -> anyhow::Result<()> {
+        let carried = export.open(progress, reading).map_err(|aside| anyhow!(aside.why))?;
+        let mut lines = Lines::new(carried.lines, reading.limits.record_bytes_max, 0, None);
         loop {
             let line = lines.next().map_err(|error| anyhow!(unread(&export.name, &error).why))?;
             let (line, is_last) = match line {

@@ -6,10 +6,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use watchpost_agent::clock::{Clock as _, SystemClock, corrected_ms};
+use watchpost_agent::config::Folder;
+use watchpost_agent::intake::fed_of;
 use watchpost_agent::seal::last_server_time;
-use watchpost_agent::source::Aside;
+use watchpost_agent::source::{Aside, Expectation, Fed};
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 
+use super::terminal::china_time;
 use super::{ConfigArg, print_json};
 
 /// Show folders, exports, what waits to be sent, and what the collector has receipted.
@@ -31,13 +35,15 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("no agent has run with {} yet", config.state_dir.display()))?;
     let (files, backlog, lanes, server_ms) =
         store.read(|tx| Ok((tx.files()?, tx.backlog()?, tx.lanes()?, last_server_time(tx)?)))?;
+    let now_ms = corrected_ms(SystemClock::default().wall_ms(), server_ms);
+    let fed = |folder| store.read(|tx| fed_of(tx, folder, &files, now_ms));
+    let folders = config.folders.iter().map(|folder| Ok((folder, fed(folder)?))).collect::<anyhow::Result<Vec<_>>>()?;
     // What the daemon goes by, too: where the outbox is full it reads nothing more.
     let resting = if backlog.urgent.bytes >= config.outbox.urgent_bytes_max() { "outbox_full" } else { "" };
     let mut out = io::stdout().lock();
     if args.json {
         let status = json!({
-            "folders": config.folders.iter().map(|folder| json!({
-                "path": folder.path.display().to_string(), "corp": folder.corp.as_str() })).collect::<Vec<_>>(),
+            "folders": folders.iter().map(|(folder, fed)| folder_json(folder, *fed)).collect::<Vec<_>>(),
             "files": files.iter().map(file_json).collect::<Vec<_>>(),
             "backlog": { "urgent": backlog.urgent.records, "bulk": backlog.bulk.records, "bytes": backlog.bytes() },
             "lanes": lanes.iter().map(|lane| json!({
@@ -49,8 +55,11 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         print_json(&mut out, &status)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for folder in &config.folders {
+    for (folder, fed) in &folders {
         writeln!(out, "folder   {}  ({})", folder.path.display(), folder.corp.as_str())?;
+        if let (Some(expectation), Some(fed)) = (folder.expect, fed) {
+            writeln!(out, "  {}", expected(expectation, *fed))?;
+        }
     }
     for state in [FileState::Waiting, FileState::Reading, FileState::Done, FileState::SetAside] {
         let count = files.iter().filter(|file| file.state == state).count();
@@ -74,6 +83,39 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn time_of(ms: i64) -> String {
+    china_time(ms).unwrap_or_default()
+}
+
+/// How a folder stands with what is expected of it, in a line.
+fn expected(expectation: Expectation, fed: Fed) -> String {
+    let last = fed.last_ms.map_or("never".to_owned(), time_of);
+    match (fed.starved_ms, fed.gone_from_ms()) {
+        (None, _) => format!("fed      {expectation}; the newest export came {last}"),
+        (Some(since), gone) => {
+            let gone = gone.map(|gone| {
+                format!("; WeCom keeps messages for five days: from {} on they are gone for good", time_of(gone))
+            });
+            format!(
+                "STARVED  {expectation}; missing since {}, the newest export came {last}{}. Look at the archive job",
+                time_of(since),
+                gone.unwrap_or_default()
+            )
+        }
+    }
+}
+
+fn folder_json(folder: &Folder, fed: Option<Fed>) -> serde_json::Value {
+    json!({
+        "path": folder.path.display().to_string(),
+        "corp": folder.corp.as_str(),
+        "expected": folder.expect.map(|expectation| expectation.to_string()),
+        "starved_ms": fed.and_then(|fed| fed.starved_ms),
+        "last_export_ms": fed.and_then(|fed| fed.last_ms),
+        "gone_from_ms": fed.and_then(Fed::gone_from_ms),
+    })
 }
 
 fn file_json(row: &FileRow) -> serde_json::Value {

@@ -15,6 +15,15 @@ use watchpost_policy::rules::{Level, Title};
 
 pub(super) use snippet::snippets;
 
+/// China keeps one time, eight hours before UTC, all year.
+pub(super) fn china_time(ms: i64) -> Option<String> {
+    use time::{OffsetDateTime, UtcOffset, macros::format_description};
+
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
+    let here = utc.checked_to_offset(UtcOffset::from_hms(8, 0, 0).ok()?)?;
+    here.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).ok()
+}
+
 /// How output for people looks.
 #[derive(Args)]
 pub(super) struct LookArgs {
@@ -280,6 +289,13 @@ pub(super) fn escaped_in_json(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_those_of_china() {
+        assert_eq!(china_time(1_772_416_861_007).as_deref(), Some("2026-03-02 10:01:01"));
+        assert_eq!(china_time(-1).as_deref(), Some("1970-01-01 07:59:59"));
+        assert_eq!(china_time(i64::MAX), None);
+    }
 
     #[test]
     fn nothing_that_acts_on_a_terminal_is_shown() {

@@ -86,10 +86,15 @@ impl<'i> Reader<'i> {
 
     /// An array of tables with at least one.
     pub(super) fn tables(&mut self, parent: &Table<'i>, name: &str) -> Vec<Table<'i>> {
-        let Some((value, span)) = find(parent, name) else {
+        if !parent.values.contains_key(name) {
             self.mistake(parent.at, format!("{name} is missing; add [[{name}]] with path and corp"));
-            return Vec::new();
-        };
+        }
+        self.optional_tables(parent, name)
+    }
+
+    /// An array of tables; empty where it is absent.
+    pub(super) fn optional_tables(&mut self, parent: &Table<'i>, name: &str) -> Vec<Table<'i>> {
+        let Some((value, span)) = find(parent, name) else { return Vec::new() };
         let tables: Option<Vec<Table<'i>>> = value.as_array().map(|values| {
             values
                 .iter()
@@ -117,6 +122,31 @@ impl<'i> Reader<'i> {
             }
             Some((value, span)) => self.text_of(name, value, &span),
         }
+    }
+
+    /// What a text that may be absent stands for; the mistake is told behind its name.
+    pub(super) fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        table: &Table<'_>,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let (value, span) = find(table, name)?;
+        let text = self.text_of(name, value, &span)?;
+        match parse(&text) {
+            Ok(parsed) => Some(parsed),
+            Err(mistake) => {
+                self.mistake(span.start, format!("{name} {mistake}"));
+                None
+            }
+        }
+    }
+
+    /// A text or a list of texts; empty where it is absent.
+    pub(super) fn words(&mut self, table: &Table<'_>, name: &str) -> Vec<String> {
+        let Some((value, span)) = find(table, name) else { return Vec::new() };
+        let Some(values) = value.as_array() else { return self.text_of(name, value, &span).into_iter().collect() };
+        values.iter().filter_map(|value| self.text_of(name, value.get_ref(), &value.span())).collect()
     }
 
     /// `host:port`.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use watchpost_proto::digest::Running;
 
-use crate::carrier::{self, Limits, Shared};
+use crate::carrier::{self, Reading, Shared};
 use crate::lines::Lines;
 use crate::source::Stamp;
 use crate::store::{FileRow, FileState};
@@ -18,23 +18,23 @@ pub(super) fn resume<'a, R: Read + Seek + 'a>(
     row: &mut FileRow,
     export: R,
     stamp: Stamp,
-    limits: Limits,
+    reading: &Reading,
 ) -> io::Result<ExportLines<'a>> {
     // The stamp from before reading: what is added meanwhile makes the export due again.
     (row.size, row.mtime_ns, row.gone_ms) = (stamp.size, stamp.mtime_ns, None);
     let mut export = Shared::new(export);
-    let mut carried = carrier::open(export.clone(), limits)?;
+    let mut carried = carrier::open(export.clone(), reading)?;
     let mut digest = prefix(&mut carried.lines, row.offset)?;
     if digest.digest().0 != row.prefix {
         row.restart();
         digest = Running::default();
         export.seek(SeekFrom::Start(0))?;
-        carried = carrier::open(export, limits)?;
+        carried = carrier::open(export, reading)?;
     }
     row.carrier = carried.carrier;
     row.state = FileState::Reading;
     row.reason.clear();
-    Ok(Lines::new(carried.lines, limits.record_bytes_max, row.offset, Some(digest)))
+    Ok(Lines::new(carried.lines, reading.limits.record_bytes_max, row.offset, Some(digest)))
 }
 
 fn prefix(lines: &mut impl Read, length: u64) -> io::Result<Running> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub(crate) fn pipeline(store: &Arc<Store>) -> Pipeline {
         clock: Arc::new(TestClock::default()),
         ceiling: Disclose::Context,
         config: SourceConfig::default(),
+        columns: HashMap::new(),
         urgent_bytes_max: u64::MAX,
         scratch: Scratch::default(),
         resting: false,

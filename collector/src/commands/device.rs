@@ -96,14 +96,23 @@ fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let db = derive::open_read_only(&config.derived_db())?;
     let mut out = Output::new();
     if !json {
-        out.row(&["DEVICE", "STATE", "AGENT", "FINDINGS", "FILES", "REASON"])?;
+        out.row(&["DEVICE", "STATE", "AGENT", "FINDINGS", "FILES", "STARVED", "REASON"])?;
     }
     for device in devices::list(&db, None)? {
         if json {
             out.json(&device)?;
         } else {
             let (findings, files) = (device.findings.to_string(), device.files.to_string());
-            out.row(&[&device.device, device.state, &device.agent_version, &findings, &files, &device.reason])?;
+            let starved = device.feeds.iter().filter(|feed| feed.starved_ms.is_some()).count().to_string();
+            out.row(&[
+                &device.device,
+                device.state,
+                &device.agent_version,
+                &findings,
+                &files,
+                &starved,
+                &device.reason,
+            ])?;
         }
     }
     out.finish()
@@ -132,10 +141,29 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
     out.row(&["files", &device.files.to_string()])?;
     out.row(&["losses", &device.losses.to_string()])?;
     out.row(&["forks", &device.forks.to_string()])?;
+    for feed in &device.feeds {
+        let said = [
+            ("since", feed.starved_ms),
+            ("newest export", feed.last_export_ms),
+            ("gone for good from", feed.gone_from_ms),
+        ];
+        let said = said.iter().filter_map(|(what, ms)| Some(format!("{what} {}", moment((*ms)?)))).collect::<Vec<_>>();
+        out.row(&[feed.state, &feed.corp, &feed.expected, &said.join(", ")])?;
+    }
     for lane in &device.lanes {
         out.row(&[lane.lane, &lane.epoch, &lane.next_seq.to_string()])?;
     }
     Ok(())
+}
+
+/// A moment in China, to the minute.
+fn moment(ms: i64) -> String {
+    use time::{OffsetDateTime, UtcOffset, macros::format_description};
+
+    let at = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok();
+    let here = at.and_then(|at| at.checked_to_offset(UtcOffset::from_hms(8, 0, 0).ok()?));
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]+08:00");
+    here.and_then(|here| here.format(format).ok()).unwrap_or_default()
 }
 
 fn deed(verb: Verb, args: DeedArgs) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use watchpost_proto::record::{self, SALT_BYTES};
 use watchpost_proto::segment::{ReadStatement, read_statement};
 use watchpost_proto::v1::{
-    DeviceAction, EntryKind, FileReport, Finding, RuleStatus, SegmentEntry, Summary, Tally, summary,
+    DeviceAction, EntryKind, Feed, FileReport, Finding, RuleStatus, SegmentEntry, Summary, Tally, summary,
 };
 use watchpost_proto::{DeviceId, Message as _};
 
@@ -151,6 +151,7 @@ impl Batch<'_> {
             Some(summary::Kind::Finding(finding)) => return self.finding(place.device, finding, bytes),
             Some(summary::Kind::Tally(tally)) => self.tally(place.device, tally)?,
             Some(summary::Kind::FileReport(report)) => self.file_report(place.device, report, bytes)?,
+            Some(summary::Kind::Feed(feed)) => self.feed(place.device, feed)?,
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction
                     .prepare_cached(
@@ -271,6 +272,13 @@ impl Batch<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute((device, &report.file, report.state, &report.reason, bytes))?;
+        Ok(())
+    }
+
+    fn feed(&self, device: i64, feed: &Feed) -> Result<(), DeriveError> {
+        self.transaction.prepare_cached("INSERT OR REPLACE INTO feed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
+            (device, &feed.folder, &feed.corp, &feed.expected, feed.starved_ms, feed.last_export_ms, feed.gone_from_ms),
+        )?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use watchpost_proto::LogId;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
@@ -65,6 +65,17 @@ const TABLES: &str = "
         reason TEXT NOT NULL,
         summary BLOB NOT NULL,
         PRIMARY KEY (device, file)
+    ) STRICT, WITHOUT ROWID;
+    -- The latest a device told of a folder and what is expected of it.
+    CREATE TABLE feed (
+        device INTEGER NOT NULL,
+        folder BLOB NOT NULL,
+        corp TEXT NOT NULL,
+        expected TEXT NOT NULL,
+        starved_ms INTEGER NOT NULL,
+        last_export_ms INTEGER NOT NULL,
+        gone_from_ms INTEGER NOT NULL,
+        PRIMARY KEY (device, folder)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE tally (
         device INTEGER NOT NULL,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
@@ -22,6 +23,52 @@ enum Column {
     /// Something the parser knows by this key.
     Named(&'static str),
     Other,
+}
+
+/// What columns are called in tables that no usual name fits, for [`Names`]: the words of the configuration.
+const MEANINGS: [(&str, Column); 10] = [
+    ("msgid", Column::Msgid),
+    ("action", Column::Action),
+    ("from", Column::From),
+    ("to", Column::To),
+    ("room", Column::Room),
+    ("time", Column::Time),
+    ("type", Column::Type),
+    ("body", Column::Body(0)),
+    ("room_name", Column::Named("room_name")),
+    ("sender_name", Column::Named("sender_name")),
+];
+
+/// What the columns of somebody's tables are called, where that is told and not learned from usual names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Arc<BTreeMap<String, Column>>);
+
+impl Names {
+    /// The words a name may be told for.
+    pub fn words() -> [&'static str; 10] {
+        MEANINGS.map(|(word, _)| word)
+    }
+
+    /// Takes pairs of such a word and the name of a column.
+    ///
+    /// # Errors
+    /// A sentence about a word that is none, or a column that is to be two things.
+    pub fn of<'n>(pairs: impl IntoIterator<Item = (&'n str, &'n str)>) -> Result<Self, String> {
+        let mut names = BTreeMap::new();
+        for (word, name) in pairs {
+            let Some((_, column)) = MEANINGS.iter().find(|(known, _)| *known == word) else {
+                return Err(format!("`{word}` is nothing a column can be; known are {}", Self::words().join(", ")));
+            };
+            let plain = plain(name);
+            if plain.is_empty() {
+                return Err(format!("the name of the column for `{word}` is empty; write it as the header has it"));
+            }
+            if names.insert(plain, *column).is_some_and(|other| other != *column) {
+                return Err(format!("the column `{name}` is to be two things; name it once"));
+            }
+        }
+        Ok(Self(Arc::new(names)))
+    }
 }
 
 /// Names of columns without case, spaces, `_` and `-`.
@@ -145,8 +192,8 @@ pub(in crate::carrier) struct Columns(Vec<(Column, usize)>);
 
 impl Columns {
     /// What a header names; `None` when that is no table of messages.
-    pub(in crate::carrier) fn of(header: &[String]) -> Option<Self> {
-        let columns = Self(header.iter().map(|name| column(name)).collect());
+    pub(in crate::carrier) fn of(header: &[String], names: &Names) -> Option<Self> {
+        let columns = Self(header.iter().map(|name| column(name, names)).collect());
         let has = |wanted: &[Column]| columns.0.iter().any(|(column, _)| wanted.contains(column));
         let says = has(&[Column::Body(0), Column::Body(1), Column::Body(2)]);
         let tells = has(&[Column::Msgid, Column::From, Column::Time]);
@@ -237,17 +284,23 @@ fn key(out: &mut String, name: &str) {
     out.push(':');
 }
 
-fn column(name: &str) -> (Column, usize) {
-    let plain: String = name
-        .trim_start_matches('\u{FEFF}')
-        .chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '"'))
-        .flat_map(char::to_lowercase)
-        .collect();
+/// A name as it is compared.
+fn plain(name: &str) -> String {
+    let said = |c: &char| !c.is_whitespace() && !matches!(c, '_' | '-' | '"');
+    name.trim_start_matches('\u{FEFF}').chars().filter(said).flat_map(char::to_lowercase).collect()
+}
+
+/// What a column is, and how sure that is: the less the surer.
+fn column(name: &str, names: &Names) -> (Column, usize) {
+    let plain = plain(name);
+    if let Some(column) = names.0.get(&plain) {
+        return (*column, 0);
+    }
     let ranked = NAMES.iter().find_map(|(names, column)| {
         let place = names.iter().position(|name| *name == plain)?;
         // An id is better than a name.
         let rank = if plain.ends_with("id") || plain.ends_with("账号") { place } else { place + names.len() };
+        let rank = rank + 1;
         Some((*column, rank))
     });
     ranked.unwrap_or((Column::Other, 0))

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use watchpost_agent::carrier::Limits;
 use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::lines::{Line, Lines};
 use watchpost_policy::explain::{ExplainedRule, Explanation, Fate};
@@ -15,7 +16,6 @@ use watchpost_policy::parse::parse_line;
 
 use super::super::print_json;
 use super::super::scan::WhoseArgs;
-use super::super::scan::read::LINE_BYTES_MAX;
 use super::super::terminal::{LookArgs, clean, pad, stdout_columns, width};
 use super::why::Why;
 
@@ -180,7 +180,7 @@ fn line_of(place: &str) -> anyhow::Result<Vec<u8>> {
     let (file, number) = place.rsplit_once(':').context("--line wants FILE:N, a file and the number of a line")?;
     let number: u64 = number.parse().with_context(|| format!("`{number}` is no line number; write FILE:N"))?;
     let input = std::fs::File::open(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
-    let mut lines = Lines::new(input, LINE_BYTES_MAX, 0, None);
+    let mut lines = Lines::new(input, Limits::default().record_bytes_max, 0, None);
     for at in 1.. {
         match lines.next().with_context(|| format!("cannot read {file}"))? {
             Some(Line::Whole(line) | Line::Unended(line)) if at == number => return Ok(line.to_vec()),

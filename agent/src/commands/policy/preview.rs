@@ -28,6 +28,7 @@ use super::super::scan::windows::Windows;
 use super::super::scan::{ThreadsArg, WhoseArgs, progress};
 use super::super::terminal::LookArgs;
 use show::Shown;
+use watchpost_agent::carrier::Reading;
 
 /// Share of messages beyond which a word is told to be too common: curated words hit at most one in a thousand lines of
 /// ordinary talk.
@@ -106,7 +107,9 @@ impl PreviewArgs {
     fn read(&self, engine: &Engine, walk: &Walk, before: Option<&Preview>) -> anyhow::Result<Preview> {
         let corp = Corp::new(self.whose.corp.as_str());
         let bar = progress(walk.bytes);
-        let reader = Reader { corp: &corp, engine, progress: &bar, now_ms: SystemClock::default().wall_ms() };
+        let reading = Reading::default();
+        let reader =
+            Reader { corp: &corp, engine, progress: &bar, reading: &reading, now_ms: SystemClock::default().wall_ms() };
         let mut preview = Preview::of(engine, self.rule.as_deref());
         let mut windows = Windows::default();
         read::in_order(&reader, &walk.exports, self.threads.number(), |export, piece| {

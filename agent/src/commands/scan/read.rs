@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
+use watchpost_agent::carrier::Reading;
 use watchpost_agent::lines::{Line, Lines};
 use watchpost_agent::source::Aside;
 use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
@@ -21,8 +22,6 @@ use watchpost_policy::skim::{Looked, Skim, Skimmed};
 
 use super::walk::{Export, SetAside, unread};
 
-/// Longest line read, in bytes, as in the daemon.
-pub(in crate::commands) const LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Stretches of one export whose pieces wait to be told; each may be as long as the longest line.
 const WAITING_MAX: usize = 2;
 
@@ -34,6 +33,7 @@ pub(in crate::commands) struct Reader<'a> {
     pub(in crate::commands) corp: &'a Corp,
     pub(in crate::commands) engine: &'a Engine,
     pub(in crate::commands) progress: &'a ProgressBar,
+    pub(in crate::commands) reading: &'a Reading,
     /// The present moment.
     pub(in crate::commands) now_ms: i64,
 }
@@ -123,9 +123,12 @@ impl Reader<'_> {
     fn export(&self, export: &Export, sender: &SyncSender<Vec<Piece>>) {
         let (scratch, end, pieces) = (Scratch::default(), End::default(), Vec::new());
         let mut sight = Sight { reader: self, scratch, end, pieces, sender };
-        match export.open(self.progress) {
+        match export.open(self.progress, self.reading) {
             Ok(carried) => {
-                if sight.lines(Lines::new(carried.lines, LINE_BYTES_MAX, 0, None), &export.name).is_err() {
+                if sight
+                    .lines(Lines::new(carried.lines, self.reading.limits.record_bytes_max, 0, None), &export.name)
+                    .is_err()
+                {
                     return;
                 }
                 sight.end.settle(&export.name);

@@ -15,7 +15,7 @@ use watchpost_policy::rules::{Rule, Status};
 use watchpost_policy::scan::ScanRow;
 
 use super::super::print_json;
-use super::super::terminal::{Ink, Lang, Paint, clean, cut, pad, snippets, stdout_columns};
+use super::super::terminal::{Ink, Lang, Paint, china_time, clean, cut, pad, snippets, stdout_columns};
 use super::read::Evaluated;
 use super::totals::Totals;
 use super::walk::Export;
@@ -187,25 +187,4 @@ pub(in crate::commands) fn about(message: &Message, lang: Lang) -> String {
     let room =
         message.room.as_deref().map_or(String::new(), |room| format!("  {} {}", lang.of("群", "room"), id(room)));
     format!("{}  {} → {to}{room}", pad(&time, 19), id(&message.from))
-}
-
-/// China keeps one time, eight hours before UTC, all year.
-fn china_time(ms: i64) -> Option<String> {
-    use time::{OffsetDateTime, UtcOffset, macros::format_description};
-
-    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
-    let here = utc.checked_to_offset(UtcOffset::from_hms(8, 0, 0).ok()?)?;
-    here.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_those_of_china() {
-        assert_eq!(china_time(1_772_416_861_007).as_deref(), Some("2026-03-02 10:01:01"));
-        assert_eq!(china_time(-1).as_deref(), Some("1970-01-01 07:59:59"));
-        assert_eq!(china_time(i64::MAX), None);
-    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use watchpost_agent::carrier::{self, Carried, Limits};
+use watchpost_agent::carrier::{self, Carried, Reading};
 use watchpost_agent::config::Folder;
 use watchpost_agent::source::{Aside, list, open_export};
 use watchpost_agent::store::FileKey;
@@ -71,7 +71,7 @@ impl Walk {
     }
 
     fn folder(&mut self, path: &Path) {
-        let mut listing = list(&[Folder { path: path.to_owned(), corp: Corp::new("corp") }]);
+        let mut listing = list(&[Folder::new(path, Corp::new("corp"))]);
         listing.exports.sort_by(|a, b| a.key.cmp(&b.key));
         for listed in listing.exports {
             let name = listed.key.path().display().to_string();
@@ -118,11 +118,14 @@ fn refused(name: String, aside: Aside) -> SetAside {
 
 impl Export {
     /// Opens it, whatever it is carried in, and tells the bar of every byte of it.
-    pub(in crate::commands) fn open<'a>(&self, progress: &'a ProgressBar) -> Result<Carried<'a>, SetAside> {
-        let limits = Limits::default();
+    pub(in crate::commands) fn open<'a>(
+        &self,
+        progress: &'a ProgressBar,
+        reading: &Reading,
+    ) -> Result<Carried<'a>, SetAside> {
         let carried = match &self.place {
-            Place::File(key) => carrier::open(progress.wrap_read(self.file(key)?), limits),
-            Place::Input => carrier::open_stream(progress.wrap_read(io::stdin().lock()), limits),
+            Place::File(key) => carrier::open(progress.wrap_read(self.file(key)?), reading),
+            Place::Input => carrier::open_stream(progress.wrap_read(io::stdin().lock()), reading),
         };
         carried.map_err(|error| unread(&self.name, &error))
     }
@@ -193,7 +196,7 @@ mod tests {
         let named = Walk::of(&[exports.join("link")]);
         let mut text = String::new();
         let progress = ProgressBar::hidden();
-        let opened = named.exports[0].open(&progress).unwrap_or_else(|aside| panic!("{aside:?}"));
+        let opened = named.exports[0].open(&progress, &Reading::default()).unwrap_or_else(|aside| panic!("{aside:?}"));
         opened.lines.take(9).read_to_string(&mut text).unwrap();
         assert_eq!(text, "{}");
     }
