@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
-use watchpost_agent::carrier::{Reading, open_stream};
+use watchpost_agent::carrier::{Names, Reading, open_stream};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
+use watchpost_policy::parse::parse_line;
 use watchpost_proto::v1::summary::Kind;
 use written::{Member, TABLE, Table};
 
@@ -460,5 +461,63 @@ proptest! {
         for line in export.lines().filter(is_message) {
             prop_assert!(got.iter().any(|one| one == line), "{line} of\n{export}\ncame as\n{got:#?}");
         }
+    }
+}
+
+/// The tables that the guide says need nothing told, and one that does.
+#[test]
+fn tables_of_vendors_are_read_as_the_guide_says() {
+    let body = r#""{""content"":""您加我私人微信吧""}""#;
+    let time = NOW_MS;
+    for (vendor, header, row, columns) in [
+        (
+            "LinkWeChat",
+            "id,msg_id,from_id,to_list,room_id,action,msg_type,msg_time,seq,contact,is_external,del_flg",
+            format!("1,m1,li.na,{CUSTOMER},,send,text,2026-11-20 08:00:00,5,{body},0,0"),
+            &[][..],
+        ),
+        (
+            "wework-msgaudit",
+            "id,msgid,publickey_ver,seq,action,msgfrom,tolist,msgtype,msgtime,text,sdkfield,msgdata,status,media_code,media_path,roomid,created",
+            format!("1,m1,3,5,send,li.na,{CUSTOMER},text,{time},您加我私人微信吧,,{body},1,,,,2026-11-20"),
+            &[],
+        ),
+        (
+            "wework-java",
+            "msgid,action,msgtype,roomid,msgtime,msg,media_url,content,sender",
+            format!("m1,send,text,,2026-11-20 08:00:00,{body},,您加我私人微信吧,li.na"),
+            &[],
+        ),
+        (
+            "FetchData",
+            "seq,msgid,action,sender,receiver,roomid,msgtime,msgtype,sdkfileid,raw_json",
+            format!("5,m1,send,li.na,{CUSTOMER},,2026-11-20 08:00:00,text,,{body}"),
+            &[],
+        ),
+        (
+            "MoChat",
+            "id,corp_id,seq,msg_id,action,from,tolist,msg_type,content,msg_time,room_id",
+            format!("1,1,5,m1,0,li.na,{CUSTOMER},1,{body},{time},"),
+            &[],
+        ),
+        (
+            "a search export",
+            "名称,头像,发送时间,消息类型,发送类型,消息内容",
+            "李娜,,2026-11-20 08:00:00,文本,1,您加我私人微信吧".to_owned(),
+            &[("from", "名称")],
+        ),
+    ] {
+        let reading = Reading { names: Names::of(columns.iter().copied()).unwrap(), ..Reading::default() };
+        let table = format!("{header}\n{row}\n");
+        let mut line = String::new();
+        open_stream(table.as_bytes(), &reading).unwrap().lines.read_to_string(&mut line).unwrap();
+        let message = parse_line(line.as_bytes()).message.unwrap_or_else(|| panic!("{vendor}: {line}"));
+        let texts: Vec<&str> = message.texts.iter().map(|text| text.text.as_str()).collect();
+        assert_eq!(
+            (message.msgtype.as_str(), message.msgtime, texts),
+            ("text", Some(NOW_MS), vec!["您加我私人微信吧"]),
+            "{vendor}: {line}"
+        );
+        assert!(["li.na", "李娜"].contains(&message.from.as_str()), "{vendor}: {line}");
     }
 }

@@ -14,6 +14,7 @@ pub mod chain;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod coverage;
 pub mod credentials;
 pub mod data_lock;
 pub mod derive;

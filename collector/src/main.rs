@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, device, finding, init, log, output, serve};
+use watchpost_collector::commands::{alert, coverage, device, finding, init, log, output, serve};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Alert(alert::AlertArgs),
     Finding(finding::FindingArgs),
     Device(device::DeviceArgs),
+    File(coverage::FileArgs),
+    Coverage(coverage::CoverageArgs),
     Log(log::LogArgs),
 }
 
@@ -42,6 +44,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Alert(args) => alert::run(args),
         Command::Finding(args) => finding::run(args),
         Command::Device(args) => device::run(args),
+        Command::File(args) => coverage::run_file(args),
+        Command::Coverage(args) => coverage::run(args),
         Command::Log(args) => log::run(args),
     }
 }

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod filters;
 pub mod hint;
 pub mod identity;
+pub mod import;
 pub mod lint;
 pub mod matcher;
 pub mod message;

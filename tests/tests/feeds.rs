@@ -98,6 +98,16 @@ fn a_table_with_names_of_its_own_is_read_once_they_are_told() {
     let found = || lab.collector.json(&["finding", "list"]);
     lab.wait_until("what it says is found", PATIENCE, || Ok(found()?.iter().any(|finding| finding["msgid"] == "t1")))
         .unwrap();
+    outcome::wait_until_drained(&lab, PATIENCE).unwrap();
+    lab.wait_until("its fate and what it covers are seen", PATIENCE, || {
+        let files = lab.collector.json(&["file", "list"])?;
+        let days = lab.collector.json(&["coverage", "--account", "ww2/li.na"])?;
+        let file = |file: &Value| file["carrier"] == "csv" && file["state"] == "done" && file["messages"] == 1;
+        Ok(files.iter().any(file) && days.len() == 1 && days[0]["sent"] == 1 && days[0]["flagged"] == 1)
+    })
+    .unwrap();
+    assert!(lab.collector.json(&["file", "list", "--aside"]).unwrap().is_empty());
+    assert!(lab.collector.json(&["coverage", "--since", "2999-01-01"]).unwrap().is_empty());
     let arguments = [
         "scan",
         "late/crm.csv",

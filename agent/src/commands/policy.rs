@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod import;
 mod preview;
 mod report;
 mod test;
@@ -20,9 +21,9 @@ use watchpost_policy::rules::{Mistake, Pack};
 use super::terminal::LookArgs;
 use report::Reporter;
 
-/// Check, test and try out rule packs.
+/// Check, test, try out and import rule packs.
 ///
-/// 检查、测试、解释和试运行规则包。
+/// 检查、测试、解释、试运行和导入规则包。
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  watchpost-agent policy check packs/*.yaml\n  watchpost-agent policy test packs/sales.yaml"
@@ -38,6 +39,7 @@ enum Action {
     Test(test::TestArgs),
     Explain(explain::ExplainArgs),
     Preview(preview::PreviewArgs),
+    Import(import::ImportArgs),
 }
 
 /// Which packs.
@@ -59,6 +61,7 @@ pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<ExitCode> {
         Action::Test(args) => test::run(args),
         Action::Explain(args) => explain::run(args),
         Action::Preview(args) => preview::run(args),
+        Action::Import(args) => import::run(args),
     }
 }
 

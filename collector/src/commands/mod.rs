@@ -1,6 +1,7 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod alert;
+pub mod coverage;
 pub mod device;
 pub mod finding;
 pub mod init;

@@ -1,0 +1,178 @@
+//! What was looked at: messages of each account and day, and what became of every export.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use serde::Serialize;
+use time::{Date, Duration, Month};
+use watchpost_proto::Message as _;
+use watchpost_proto::v1::{FileReport, FileState, Summary, summary};
+
+use crate::alerts::device_name;
+use crate::derive::DeriveError;
+
+/// China is so many hours before UTC.
+const CHINA_HOURS: i64 = 8;
+
+/// Messages of one account on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountDay {
+    /// `corp/userid`.
+    pub account: String,
+    /// Day at +08:00, `YYYY-MM-DD`.
+    pub day: String,
+    /// Messages it sent.
+    pub sent: u64,
+    /// Messages it received.
+    pub received: u64,
+    /// Messages among them with a finding.
+    pub flagged: u64,
+}
+
+/// What became of one export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileOf {
+    /// UUID of the device that read it.
+    pub device: String,
+    /// Tells it from other files of the device without naming it, hexadecimal.
+    pub file: String,
+    /// The corporation its messages belong to.
+    pub corp: String,
+    /// `waiting`, `reading`, `done` or `set_aside`.
+    pub state: &'static str,
+    /// Why it was set aside.
+    pub reason: String,
+    /// What its messages are carried in: `lines`, `gzip+csv`.
+    pub carrier: String,
+    /// Bytes of lines read.
+    pub bytes: u64,
+    /// Messages evaluated.
+    pub messages: u64,
+    /// Messages without a managed account, or with one of the never list.
+    pub out_of_scope: u64,
+    /// Messages that were known already.
+    pub repeats: u64,
+    /// Findings made.
+    pub findings: u64,
+    /// What could not be read, by kind.
+    pub defects: BTreeMap<String, u64>,
+    /// Messages by type.
+    pub types: BTreeMap<String, u64>,
+    /// Time of the oldest message, milliseconds since 1970.
+    pub first_ms: Option<i64>,
+    /// Time of the newest message.
+    pub last_ms: Option<i64>,
+}
+
+/// A day at +08:00 as days since 1970, from `YYYY-MM-DD`.
+#[must_use]
+pub fn parse_day(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-').map(str::parse::<u16>);
+    let mut part = || parts.next().and_then(Result::ok);
+    let (year, month, day) = (part()?, part()?, part()?);
+    let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?).ok()?;
+    Some((date - Date::from_ordinal_date(1970, 1).ok()?).whole_days())
+}
+
+/// Messages by account and day, from a day on; of an account several devices see, what the one tells that has seen most of each hour. Ordered by
+/// account and day.
+///
+/// # Errors
+/// The database.
+pub fn accounts(db: &Connection, account: Option<&str>, since_day: i64) -> Result<Vec<AccountDay>, DeriveError> {
+    let mut statement = db.prepare(
+        "SELECT account, (hour + ?3) / 24 AS day, sum(sent), sum(received), sum(flagged)
+         FROM (SELECT account, hour, max(sent) AS sent, max(received) AS received, max(flagged) AS flagged
+               FROM tally JOIN device ON device.id = tally.device
+               WHERE NOT device.quarantined AND (?1 IS NULL OR account = ?1) AND (hour + ?3) / 24 >= ?2
+               GROUP BY account, hour)
+         GROUP BY account, day ORDER BY account, day",
+    )?;
+    let rows = statement.query_map((account, since_day, CHINA_HOURS), |row| {
+        Ok(AccountDay {
+            account: row.get(0)?,
+            day: day_name(row.get(1)?),
+            sent: row.get(2)?,
+            received: row.get(3)?,
+            flagged: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Every export a device has told of, ordered by device; only those set aside, if so asked.
+///
+/// # Errors
+/// Those of the database and of `take`.
+pub fn files<E: From<DeriveError>>(
+    db: &Connection,
+    only_aside: bool,
+    mut take: impl FnMut(FileOf) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = db
+        .prepare(
+            "SELECT device.device, summary FROM file_report JOIN device ON device.id = file_report.device
+             WHERE NOT ?1 OR state = ?2 ORDER BY device.device, file",
+        )
+        .map_err(DeriveError::from)?;
+    let mut rows = statement.query((only_aside, FileState::SetAside as i32)).map_err(DeriveError::from)?;
+    while let Some(row) = rows.next().map_err(DeriveError::from)? {
+        let (device, bytes): (Vec<u8>, Vec<u8>) =
+            (row.get(0).map_err(DeriveError::from)?, row.get(1).map_err(DeriveError::from)?);
+        if let Ok(Summary { kind: Some(summary::Kind::FileReport(report)), .. }) = Summary::decode(&bytes[..]) {
+            take(file(&device, report))?;
+        }
+    }
+    Ok(())
+}
+
+fn file(device: &[u8], report: FileReport) -> FileOf {
+    let state = report.state();
+    FileOf {
+        device: device_name(device),
+        file: hex::encode(&report.file),
+        corp: report.corp,
+        state: match state {
+            FileState::Unspecified => "unknown",
+            FileState::Waiting => "waiting",
+            FileState::Reading => "reading",
+            FileState::Done => "done",
+            FileState::SetAside => "set_aside",
+        },
+        reason: report.reason,
+        carrier: report.carrier,
+        bytes: report.bytes,
+        messages: report.messages,
+        out_of_scope: report.out_of_scope,
+        repeats: report.repeats,
+        findings: report.findings,
+        defects: report.defects.into_iter().collect(),
+        types: report.types.into_iter().collect(),
+        first_ms: Some(report.first_ms).filter(|ms| *ms != 0),
+        last_ms: Some(report.last_ms).filter(|ms| *ms != 0),
+    }
+}
+
+fn day_name(day: i64) -> String {
+    let date = Date::from_ordinal_date(1970, 1).ok().and_then(|first| first.checked_add(Duration::days(day)));
+    date.map_or_else(|| "unknown".to_owned(), |date| date.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_named_as_they_are_read() {
+        for (text, day) in
+            [("1970-01-01", Some(0)), ("2026-11-22", Some(20_779)), ("2026-11-31", None), ("today", None), ("", None)]
+        {
+            assert_eq!(parse_day(text), day, "{text}");
+            if let Some(day) = day {
+                assert_eq!(day_name(day), text);
+            }
+        }
+        assert_eq!(day_name(i64::MAX / 86_400_000), "unknown");
+    }
+}
