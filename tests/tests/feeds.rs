@@ -56,7 +56,7 @@ fn a_folder_whose_exports_stop_coming_is_starved_until_one_comes() {
     assert!(told.contains("STARVED  every 2h") && told.contains("gone for good"), "{told}");
     // One that cannot be read has not come.
     fs::write(lab.agents[0].dir().join("late/new.jsonl"), "no export").unwrap();
-    outcome_of(&lab, "new.jsonl", "unrecognised");
+    wait_for(&lab, "new.jsonl", "unrecognised").unwrap();
     assert_eq!(feed(&lab).unwrap().unwrap()["state"], "starved");
     fs::write(lab.agents[0].dir().join("late/good.jsonl"), "").unwrap();
     lab.wait_until("it is fed", PATIENCE, || Ok(feed(&lab)?.is_some_and(|feed| feed["state"] == "fed"))).unwrap();
@@ -68,14 +68,13 @@ fn a_folder_whose_exports_stop_coming_is_starved_until_one_comes() {
     assert_eq!(feed(&lab).unwrap().unwrap()["state"], "fed");
 }
 
-fn outcome_of(lab: &Lab, name: &str, word: &str) {
+fn wait_for(lab: &Lab, name: &str, word: &str) -> anyhow::Result<()> {
     lab.wait_until(&format!("{name} is {word}"), PATIENCE, || {
         let status = outcome::status(&lab.agents[0])?;
         let file =
             outcome::files(&status)?.iter().find(|file| file["path"].as_str().is_some_and(|path| path.ends_with(name)));
         Ok(file.is_some_and(|file| file["state"] == word || file["reason"] == word))
     })
-    .unwrap();
 }
 
 #[test]
@@ -88,13 +87,13 @@ fn a_table_with_names_of_its_own_is_read_once_they_are_told() {
     );
     fs::write(lab.agents[0].dir().join("late/crm.csv"), table).unwrap();
     lab.agents[0].start().unwrap();
-    outcome_of(&lab, "crm.csv", "unrecognised");
+    wait_for(&lab, "crm.csv", "unrecognised").unwrap();
     lab.agents[0].stop().unwrap();
     let told = "[[columns]]\nname = \"crm\"\nmsgid = \"流水\"\nfrom = [\"坐席\", \"客服\"]\nto = \"对象\"\ntime = \"何时\"\nbody = \"说了什么\"\n";
     let address = lab.collector.address().unwrap();
     lab.agents[0].configure(address, &format!("{}{told}", folder("columns = \"crm\"\n"))).unwrap();
     lab.agents[0].start().unwrap();
-    outcome_of(&lab, "crm.csv", "done");
+    wait_for(&lab, "crm.csv", "done").unwrap();
     let found = || lab.collector.json(&["finding", "list"]);
     lab.wait_until("what it says is found", PATIENCE, || Ok(found()?.iter().any(|finding| finding["msgid"] == "t1")))
         .unwrap();
