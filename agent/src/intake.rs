@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use watchpost_proto::Digest;
 use watchpost_proto::digest::sha256;
 
 use crate::clock::Clock;
@@ -47,6 +48,8 @@ pub struct Intake {
     /// Bulk bytes without a receipt at which tallies and file reports wait where they are.
     bulk_bytes_max: u64,
     rows: HashMap<FileKey, FileRow>,
+    /// Exports set aside that are to be looked at again, while there are any since the way of reading has changed.
+    again: Option<HashSet<FileKey>>,
     settling: Settling,
     reported: Option<Duration>,
     forgotten: Option<Duration>,
@@ -58,14 +61,17 @@ pub struct Intake {
 impl Intake {
     /// Begins where the store stands.
     pub fn new(pipeline: Pipeline, folders: Vec<Folder>, bulk_bytes_max: u64) -> Result<Self, StoreError> {
-        retry_aside(&pipeline)?;
-        let rows = pipeline.store.read(|tx| tx.files())?;
+        let (rows, read_as) = pipeline.store.read(|tx| Ok((tx.files()?, tx.seen(READING)?)))?;
+        let is_new = read_as.as_deref() != Some(&reading(&pipeline).0[..]);
+        let again = rows.iter().filter(|row| is_new && row.state == FileState::SetAside && Aside::is_read(&row.reason));
+        let again = Some(again.map(|row| row.key.clone()).collect()).filter(|_| is_new);
         let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
         Ok(Self {
             pipeline,
             folders,
             bulk_bytes_max,
             rows,
+            again,
             settling: Settling::default(),
             reported: None,
             forgotten: None,
@@ -101,6 +107,7 @@ impl Intake {
             }
             self.look_at(listed, stop, committed, &mut round)?;
         }
+        self.note_reading(&listing)?;
         round.appended |= self.tell_feeds()?;
         match self.report_in(&round) {
             Some(Duration::ZERO) => round.appended |= self.report()?,
@@ -108,6 +115,21 @@ impl Intake {
             None => {}
         }
         Ok(round)
+    }
+
+    /// Keeps how exports are read, once all that was to be looked at again has been.
+    fn note_reading(&mut self, listing: &Listing) -> Result<(), StoreError> {
+        let Some(again) = &mut self.again else { return Ok(()) };
+        if !again.is_empty() {
+            let listed: HashSet<&FileKey> = listing.exports.iter().map(|listed| &listed.key).collect();
+            again.retain(|key| listed.contains(key));
+        }
+        if again.is_empty() {
+            self.again = None;
+            let digest = reading(&self.pipeline);
+            self.pipeline.store.transaction(|tx| tx.put_seen(READING, &digest.0))?;
+        }
+        Ok(())
     }
 
     fn look_at(
@@ -119,7 +141,9 @@ impl Intake {
     ) -> Result<(), StoreError> {
         let (Ok(stamp), Some(row)) = (listed.stamp, self.rows.get(&listed.key)) else { return Ok(()) };
         let now = self.clock().monotonic();
+        let again = self.again.as_ref().is_some_and(|again| again.contains(&listed.key));
         match self.settling.due(&listed.key, stamp, row, now, self.pipeline.config.settle) {
+            Due::No if again => {}
             Due::No => return Ok(()),
             Due::In(wait) => {
                 round.waiting += 1;
@@ -139,7 +163,10 @@ impl Intake {
                 sooner(&mut round.wait, OUTBOX_FULL_PAUSE);
             }
             Outcome::Stopped => round.waiting += 1,
-            Outcome::Done | Outcome::Aside(_) => self.settling.forget(&listed.key),
+            Outcome::Done | Outcome::Aside(_) => {
+                self.settling.forget(&listed.key);
+                self.again.iter_mut().for_each(|again| _ = again.remove(&listed.key));
+            }
         }
         round.appended = true;
         Ok(())
@@ -196,20 +223,12 @@ impl Intake {
 /// Where the store keeps how exports were read last.
 const READING: &str = "reading";
 
-/// What was set aside is looked at again when it would be read in another way: by another version, within other bounds, under other names.
-fn retry_aside(pipeline: &Pipeline) -> Result<(), StoreError> {
+/// How exports are read: what was set aside is looked at again when it would be read in another way, by another version, within other bounds, under
+/// other names.
+fn reading(pipeline: &Pipeline) -> Digest {
     let columns: BTreeMap<_, _> = pipeline.columns.iter().collect();
     let reading = format!("{} {:?} {columns:?}", env!("CARGO_PKG_VERSION"), pipeline.config.limits);
-    let digest = sha256(&[reading.as_bytes()]);
-    pipeline.store.transaction(|tx| {
-        if tx.seen(READING)?.as_deref() == Some(&digest.0[..]) {
-            return Ok(());
-        }
-        for row in tx.files()?.iter().filter(|row| row.state == FileState::SetAside && row.gone_ms.is_none()) {
-            tx.put_file(&FileRow { state: FileState::Waiting, reason: String::new(), ..row.clone() })?;
-        }
-        tx.put_seen(READING, &digest.0)
-    })
+    sha256(&[reading.as_bytes()])
 }
 
 fn sooner(wait: &mut Option<Duration>, other: Duration) {

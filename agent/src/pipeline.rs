@@ -304,7 +304,7 @@ fn commit(
     tallies.write(tx)?;
     batch.add_counts(&mut row.counts);
     if batch.ended {
-        row.finish();
+        row.finish(batch.now_ms);
     }
     let applied = windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
     row.counts.findings += applied.new;

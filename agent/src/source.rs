@@ -159,6 +159,12 @@ impl Aside {
         matches!(Self::of_word(word), Some(Self::Permission | Self::Unreadable))
     }
 
+    /// Whether this word came of reading an export, so that another way of reading may read it.
+    pub fn is_read(word: &str) -> bool {
+        let not_read = [Self::Link, Self::NotAFile, Self::Name, Self::Vanished];
+        Self::of_word(word).is_some_and(|aside| !not_read.contains(&aside))
+    }
+
     /// The reason that fits an error while opening or reading.
     pub fn of(error: &io::Error) -> Self {
         if let Some(aside) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {

@@ -1,7 +1,7 @@
 //! From what the policy found to what the contract carries. Message text ends here: only the excerpt goes on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use watchpost_policy::engine::Engine;
 use watchpost_policy::matcher::Channel;
@@ -182,6 +182,12 @@ pub fn feed(device: &Device, folder: &Folder, expectation: Expectation, fed: Fed
         last_export_ms: fed.last_ms.unwrap_or(0),
         gone_from_ms: fed.gone_from_ms().unwrap_or(0),
     })
+}
+
+/// Nothing is expected of a folder any more.
+pub fn feed_ended(device: &Device, folder: &Path) -> Kind {
+    let key = FileKey { folder: folder.to_owned(), name: PathBuf::new() };
+    Kind::Feed(v1::Feed { folder: file_digest(device, &key).to_vec(), ..v1::Feed::default() })
 }
 
 /// Tells the exports of a device apart without naming them.

@@ -262,6 +262,9 @@ fn fates() -> Vec<Fate> {
         ("a sealed callback", b"<xml><ToUserName>ww1</ToUserName><Encrypt><![CDATA[QQ==]]></Encrypt></xml>".to_vec(), "sealed", 0, &[("encrypted", 1)]),
         ("a page", b"<html><body>\xE4\xBD\xA0</body></html>".to_vec(), "unrecognised", 0, &[]),
         ("a callback of many elements", format!("<xml>{}</xml>{}", "<a>".repeat(100_000), deleted(1)).into(), "done", 1, &[("not_json", 1)]),
+        ("messages with lists of customers", format!("{0}{0}", format!("{}\n", json!({ "action": "send", "customer": [{ "name": "A" }], "from": "li.na", "info": [{ "content": "x" }], "msgid": "c1", "msgtime": NOW_MS, "msgtype": "text", "text": { "content": "您加我私人微信吧" }, "tolist": [CUSTOMER] }))).into(), "done", 1, &[]),
+        ("a message that is spread without indentation", format!("[\n{{\n\"msgid\":\"f1\",\n\"action\":\"send\",\n\"from\":\"li.na\",\n\"tolist\":[\"{CUSTOMER}\"],\n\"msgtime\":{NOW_MS},\n\"msgtype\":\"chatrecord\",\n\"chatrecord\":{{\n\"title\":\"t\",\n\"item\":[\n{{\"type\":\"ChatRecordText\",\"msgtime\":1772413200,\"content\":\"{{\\\"content\\\":\\\"x\\\"}}\"}}\n]\n}}\n}},\n{}]", hit("f2")).into(), "done", 2, &[]),
+        ("customers handed over", br#"{"errcode":0,"customer":[{"external_userid":"wm1","status":2,"takeover_time":0,"takeover_userid":"li.na"}]}"#.to_vec(), "done", 1, &[]),
         ("a log", json!({ "errcode": 0, "record_list": [{ "time": 1, "userid": "li.na", "oper_type": 2 }, { "time": 2, "userid": "li.na", "oper_type": 2 }] }).to_string().into(), "done", 2, &[]),
         ("bills", json!({ "bill_list": [{ "transaction_id": "1", "bill_type": 0, "pay_time": 1_795_132_800, "payee_userid": "li.na", "commodity_list": [{ "amount": 1 }] }], "next_cursor": "" }).to_string().into(), "done", 1, &[]),
         ("sensitive words of WeCom itself", json!({ "rule_list": [{ "rule_id": 1, "rule_name": "飞单" }] }).to_string().into(), "unrecognised", 0, &[("not_a_message", 1)]),
@@ -308,6 +311,19 @@ fn what_other_interfaces_report_is_looked_at() {
     let (_dir, store, mut pipeline) = setup();
     Export::of(deleted(4)).take(&mut pipeline, false);
     assert!(told(&store).0.is_empty());
+}
+
+/// The time of a record says nothing of how far messages have come: a wait is told when they have.
+#[test]
+fn records_do_not_move_the_time_of_messages() {
+    let (_dir, _store, mut pipeline) = setup();
+    let mut export = Export::of(format!(
+        "{}{}",
+        hit("m1").replace(&NOW_MS.to_string(), "1795000000000"),
+        json!({ "time": NOW_MS / 1000, "userid": "li.na", "oper_type": 2 })
+    ));
+    export.take(&mut pipeline, false);
+    assert_eq!((export.row.counts.messages, export.row.counts.last_ms), (2, 1_795_000_000_000));
 }
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS `m` (`msgid` varchar(9), `from` varchar(9), `to` varchar(9), `msgtime` bigint, `content` text);\n";

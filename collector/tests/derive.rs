@@ -9,11 +9,12 @@ use rusqlite::types::Value;
 use support::finding;
 use support::offline::Log;
 use watchpost_collector::alerts::{self, Alert, VisibleFinding};
+use watchpost_collector::coverage;
 use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::devices::{self, Device};
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
-    Channel, DeviceVerb, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
+    Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
     Window, summary,
 };
 
@@ -307,7 +308,11 @@ fn what_is_not_understood_is_passed_over() {
         ],
     );
     let huge = Tally { account: "x".into(), revision: u64::MAX, sent: u64::MAX, ..Tally::default() };
-    log.append(&mut device, Lane::Bulk, &[of(summary::Kind::Tally(huge))]);
+    let second = Tally { hour: 1, ..huge.clone() };
+    log.append(&mut device, Lane::Bulk, &[of(summary::Kind::Tally(huge)), of(summary::Kind::Tally(second))]);
+    let folder = |length: usize| Feed { folder: vec![1; length], expected: "daily by 09:00".into(), ..Feed::default() };
+    let ended = Feed { expected: String::new(), ..folder(32) };
+    log.append(&mut device, Lane::Urgent, &[folder(31), folder(32), ended].map(|feed| of(summary::Kind::Feed(feed))));
     let records = [[7; 16].to_vec(), [&[7; 16][..], &[0xff; 30]].concat()];
     let segment = sealed_raw(&device, &records);
     log.take(&device, segment);
@@ -315,7 +320,10 @@ fn what_is_not_understood_is_passed_over() {
     let view = View::of(&log);
     assert_eq!(view.msgids(), ["m2"]);
     assert_eq!(view.alerts()[0].level, "unknown");
-    assert_eq!(view.count("SELECT count(*) FROM tally"), 2);
+    assert_eq!(view.count("SELECT count(*) FROM tally"), 3);
+    assert_eq!(view.count("SELECT count(*) FROM feed"), 0);
+    // What one device says overflows nothing that is said of all.
+    assert_eq!(coverage::accounts(&view.db, None, 0).unwrap()[0].day, "1970-01-01");
 }
 
 fn sealed_raw(device: &support::Device, records: &[Vec<u8>]) -> watchpost_proto::v1::Segment {

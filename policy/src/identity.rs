@@ -101,12 +101,16 @@ impl TenantKey {
     }
 }
 
-/// Identity of a message: from corp and msgid, or, when it has no msgid, keyed from sender, room, second, type and texts.
+/// Identity of a message: from corp and msgid, or, when it has no msgid, keyed from sender, room, second, type and texts; of a record of another
+/// interface keyed from type, second, parties and marks.
 #[must_use]
 pub fn mid(key: &TenantKey, corp: &Corp, message: &Message) -> Mid {
     match message.msgid.as_deref() {
         Some(msgid) => Mid(Parts::new("watchpost/mid").str(corp.as_str()).str(msgid).sha256()),
-        None => Mid(keyed_mid(corp, message).hmac(key)),
+        None => Mid(match &message.extras.record {
+            Some(record) => record_mid(corp, message, &record.marks).hmac(key),
+            None => keyed_mid(corp, message).hmac(key),
+        }),
     }
 }
 
@@ -200,6 +204,25 @@ fn keyed_mid(corp: &Corp, message: &Message) -> Parts {
         .bytes(seconds.as_ref().map_or(&[], |bytes| bytes.as_slice()))
         .str(&message.msgtype)
         .texts(message)
+}
+
+/// A record of another interface is told more than once, in whatever order and by whatever carrier.
+fn record_mid(corp: &Corp, message: &Message, marks: &[String]) -> Parts {
+    let mut to: Vec<_> = message.to.iter().map(|id| lower(id)).collect();
+    to.sort_unstable();
+    to.dedup();
+    let list = |parts: Parts, all: &mut dyn Iterator<Item = &str>, count: usize| {
+        all.fold(parts.bytes(&(count as u64).to_be_bytes()), Parts::str)
+    };
+    let seconds = message.msgtime.map(|ms| ms.div_euclid(1000).to_be_bytes());
+    let parts = Parts::new("watchpost/mid-record")
+        .str(corp.as_str())
+        .str(&message.msgtype)
+        .bytes(seconds.as_ref().map_or(&[], |bytes| bytes.as_slice()))
+        .str(&lower(&message.from))
+        .str(message.room.as_deref().unwrap_or(""));
+    let parts = list(parts, &mut to.iter().map(|id| &**id), to.len());
+    list(parts, &mut marks.iter().map(String::as_str), marks.len())
 }
 
 /// JSON with sorted keys and no white space. Recursion is bounded by the parser's own depth limit.

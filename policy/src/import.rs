@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::matcher::{WordOptions, check_word};
 use crate::normalise::Normalisation;
+use crate::parse::scalar;
 
 /// Rules of one import; WeCom has a hundred.
 const RULES_MAX: usize = 1_000;
@@ -67,8 +68,12 @@ pub fn intercept_rules(text: &str, pack: &str) -> Result<Imported, ImportError> 
         "# Made of sensitive-word rules of WeCom (敏感词规则). Title, level and scope are a beginning: look through them.\npack: {pack}\nversion: 1\ntitle: {{ zh: 企业微信敏感词, en: Sensitive words of WeCom }}\nrules:\n"
     );
     let mut rules = 0;
+    let mut ids = HashSet::new();
     for (number, rule) in (1..).zip(&found.rules) {
-        let rule = Rule::of(number, rule);
+        let mut rule = Rule::of(number, rule);
+        while !ids.insert(rule.id.clone()) {
+            rule.id = format!("{}-{number}", rule.id);
+        }
         match rule.yaml(&mut left_out) {
             Some(written) => {
                 yaml.push_str(&written);
@@ -112,10 +117,10 @@ impl<'v> Found<'v> {
 }
 
 /// One rule of WeCom.
-struct Rule<'v> {
+struct Rule {
     id: String,
     name: String,
-    words: Vec<&'v str>,
+    words: Vec<String>,
     /// What WeCom calls meanings: 1 phone numbers, 2 e-mail addresses, 3 red packets.
     meanings: Vec<u64>,
     /// Whether it holds messages back.
@@ -124,8 +129,8 @@ struct Rule<'v> {
     applied: String,
 }
 
-impl<'v> Rule<'v> {
-    fn of(number: usize, rule: &'v Map<String, Value>) -> Self {
+impl Rule {
+    fn of(number: usize, rule: &Map<String, Value>) -> Self {
         let text = |key: &str| rule.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
         let name = text("rule_name").or_else(|| text("name")).map_or_else(|| format!("规则 {number}"), cleaned);
         let within = |outer: &str, key: &str| rule.get(outer).and_then(|inner| inner.get(key));
@@ -134,18 +139,18 @@ impl<'v> Rule<'v> {
             .get("semantics_list")
             .or_else(|| within("extra_rule", "semantics_list"))
             .or_else(|| within("semantics", "semantics_list"));
-        let listed = |value: Option<&'v Value>| value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let listed = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
         let applied = ["user_list", "department_list"].iter().filter_map(|key| {
             let list = within("applicable_range", key)?.as_array().filter(|list| !list.is_empty())?;
             let names: Vec<String> = list.iter().map(|name| cleaned(name.to_string().trim_matches('"'))).collect();
             Some(format!("{key} {}", names.join(", ")))
         });
         Self {
-            id: format!("wecom.rule-{number}"),
+            id: format!("wecom.rule-{}", rule.get("rule_id").and_then(id).unwrap_or_else(|| number.to_string())),
             name,
-            words: listed(words).iter().filter_map(Value::as_str).map(str::trim).collect(),
-            meanings: listed(meanings).iter().filter_map(Value::as_u64).collect(),
-            blocks: rule.get("intercept_type").and_then(Value::as_u64) == Some(1),
+            words: listed(words).iter().filter_map(scalar).map(|word| word.trim().to_owned()).collect(),
+            meanings: listed(meanings).iter().filter_map(unsigned).collect(),
+            blocks: rule.get("intercept_type").and_then(unsigned) == Some(1),
             applied: applied.collect::<Vec<_>>().join("; "),
         }
     }
@@ -154,9 +159,9 @@ impl<'v> Rule<'v> {
     fn yaml(&self, left_out: &mut Vec<String>) -> Option<String> {
         let mut seen = HashSet::new();
         let mut words = Vec::new();
-        for word in self.words.iter().filter(|word| seen.insert(**word)) {
+        for word in self.words.iter().filter(|word| seen.insert(word.as_str())) {
             match check_word(word, Normalisation::default(), WordOptions::default()) {
-                Ok(()) => words.push(*word),
+                Ok(()) => words.push(word.as_str()),
                 Err(error) => left_out.push(format!("{}: word `{}`: {error}", self.name, cleaned(word))),
             }
         }
@@ -200,7 +205,27 @@ impl<'v> Rule<'v> {
 
 /// A text as it may stand in YAML whatever is in it: JSON is YAML.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    let mut out = String::new();
+    for c in Value::from(text).to_string().chars() {
+        // What YAML does not take as it is.
+        if c.is_control() || matches!(c, '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}' | '\u{2028}' | '\u{2029}') {
+            _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The id of a rule as a part of one here.
+fn id(value: &Value) -> Option<String> {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let id: String = scalar(value)?.chars().filter(plain).take(40).collect();
+    (!id.is_empty()).then(|| id.to_ascii_lowercase())
+}
+
+fn unsigned(value: &Value) -> Option<u64> {
+    scalar(value)?.trim().parse().ok()
 }
 
 /// A text on one line, of a title's length.
@@ -255,11 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn scalars_are_read_as_they_are_meant() {
+        let rule = r#"{"rule_id":7,"rule_name":"x","word_list":["加我微信",13800000000],"semantics_list":["1","2"],"intercept_type":"1"}"#;
+        let (pack, imported) = pack(&format!("{rule}\n{rule}"));
+        let rule = &pack.rules[0];
+        assert_eq!(
+            (&*rule.id, rule.level, rule.selections.len()),
+            ("wecom.rule-7", Level::High, 3),
+            "{}",
+            imported.yaml
+        );
+        assert_eq!((rule.selections[0].words().len(), imported.left_out.len()), (2, 0), "{:?}", imported.left_out);
+        assert_eq!(&*pack.rules[1].id, "wecom.rule-7-2");
+    }
+
+    #[test]
     fn whatever_stands_in_a_rule_makes_no_other_yaml() {
         let name = "a: }\n- \"'# \u{202E}";
-        let rule = serde_json::json!([{ "rule_name": name, "word_list": ["x: [y]", "'\"\\ 甲乙", "- 丙丁 #"], "applicable_range": { "user_list": ["\n  - id: x"] } }]);
+        let rule = serde_json::json!([{ "rule_name": name, "word_list": ["x: [y]", "'\"\\ 甲乙", "- 丙丁 #", "甲\u{81}乙丙"], "applicable_range": { "user_list": ["\n  - id: x"] } }]);
         let (pack, imported) = pack(&rule.to_string());
-        assert_eq!((pack.rules.len(), pack.rules[0].selections[0].words().len()), (1, 3), "{}", imported.yaml);
+        assert_eq!((pack.rules.len(), pack.rules[0].selections[0].words().len()), (1, 4), "{}", imported.yaml);
     }
 
     #[test]

@@ -70,6 +70,17 @@ pub struct Extras {
     pub files: Vec<FileInfo>,
     /// Amount of a red packet or transfer, in cents (分).
     pub amount: Option<u64>,
+    /// Where the message stands for a record of another interface.
+    pub record: Option<RecordFacts>,
+}
+
+/// What a record of another interface has that a message has not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordFacts {
+    /// What tells it from others of its type, time and parties: such a record has no msgid, and this goes into its identity.
+    pub marks: Vec<String>,
+    /// Whom else it names: they take part as far as the never list and the roster are concerned.
+    pub others: Vec<String>,
 }
 
 /// A file a message names.
@@ -219,9 +230,17 @@ impl Message {
         self.all_texts().find(|text| *text.field == *field)
     }
 
-    /// The receiver and sender ids, sender first, without empty ones.
+    /// The receiver and sender ids, sender first, without empty ones; of a record also whom else it names.
     pub fn parties(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.from.as_str()).chain(self.to.iter().map(String::as_str)).filter(|id| !id.is_empty())
+        let others = self.extras.record.iter().flat_map(|record| &record.others);
+        let all = std::iter::once(&self.from).chain(&self.to).chain(others);
+        all.map(String::as_str).filter(|id| !id.is_empty())
+    }
+
+    /// Whether it stands for a record of another interface: nobody wrote it, and the archive does not have it.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        self.extras.record.is_some()
     }
 }
 

@@ -289,24 +289,23 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
         defects.add(Defect::NotAnObject);
         return None;
     };
-    if !is_readable(&entry) {
-        if is_encrypted(&entry) {
-            defects.add(Defect::Encrypted);
-            return None;
-        }
-        match wrapped(&mut entry, defects) {
-            Some(inner) => entry = inner,
-            None => {
-                defects.add(Defect::NotAMessage);
-                return None;
-            }
-        }
+    if looks_like_message(&entry) {
+        return Some(read_message(entry, defects));
     }
-    if looks_like_message(&entry) { Some(read_message(entry, defects)) } else { events::read(&entry, defects) }
-}
-
-fn is_readable(entry: &Map<String, Value>) -> bool {
-    looks_like_message(entry) || events::is_record(entry)
+    if is_encrypted(&entry) {
+        defects.add(Defect::Encrypted);
+        return None;
+    }
+    // Whatever else stands beside it: what is wrapped may be a message.
+    if let Some(message) = wrapped(&mut entry, looks_like_message, defects) {
+        return Some(read_message(message, defects));
+    }
+    let record = if events::is_record(&entry) { Some(entry) } else { wrapped(&mut entry, events::is_record, defects) };
+    let message = record.and_then(|record| events::read(&record, defects));
+    if message.is_none() {
+        defects.add(Defect::NotAMessage);
+    }
+    message
 }
 
 fn looks_like_message(entry: &Map<String, Value>) -> bool {
@@ -319,12 +318,20 @@ fn looks_like_message(entry: &Map<String, Value>) -> bool {
 /// Keys under which vendors wrap a message: `{"seq":…,"msg":{…}}`, `{"message_id":…,"content":"{…}"}`.
 const WRAPS: [&str; 6] = ["msg", "content", "message", "data", "body", "xml"];
 
-/// The message in a wrapper, as an object or as JSON in a string.
-fn wrapped(entry: &mut Map<String, Value>, defects: &mut Defects) -> Option<Map<String, Value>> {
-    WRAPS.into_iter().find_map(|key| match texts::unwrap_string(entry.remove(key)?, defects) {
-        Value::Object(inner) if is_readable(&inner) => Some(inner),
-        _ => None,
-    })
+/// What is wanted in a wrapper, as an object or as JSON in a string.
+fn wrapped(
+    entry: &mut Map<String, Value>,
+    is_wanted: fn(&Map<String, Value>) -> bool,
+    defects: &mut Defects,
+) -> Option<Map<String, Value>> {
+    for key in WRAPS {
+        let Some(value) = entry.remove(key) else { continue };
+        match texts::unwrap_string(value, defects) {
+            Value::Object(inner) if is_wanted(&inner) => return Some(inner),
+            other => _ = entry.insert(key.to_owned(), other),
+        }
+    }
+    None
 }
 
 fn is_encrypted(entry: &Map<String, Value>) -> bool {
@@ -337,7 +344,7 @@ fn is_encrypted(entry: &Map<String, Value>) -> bool {
 }
 
 fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message {
-    if entry.contains_key("open_kfid") && !entry.contains_key("from") {
+    if entry.contains_key("open_kfid") && entry.get("from").is_none_or(service::is_empty) {
         service::as_archived(&mut entry);
     }
     let action = read_action(entry.get("action"), defects);
@@ -364,7 +371,7 @@ fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message
 }
 
 /// A string, or a number written as its digits.
-fn scalar(value: &Value) -> Option<Cow<'_, str>> {
+pub(crate) fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
         Value::Number(number) => Some(Cow::Owned(number.to_string())),

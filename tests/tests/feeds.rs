@@ -61,11 +61,25 @@ fn a_folder_whose_exports_stop_coming_is_starved_until_one_comes() {
     fs::write(lab.agents[0].dir().join("late/good.jsonl"), "").unwrap();
     lab.wait_until("it is fed", PATIENCE, || Ok(feed(&lab)?.is_some_and(|feed| feed["state"] == "fed"))).unwrap();
     assert!(folder_of_status(&lab).unwrap()["starved_ms"].is_null());
+    // Nothing comes after it was read, whatever its writer's clock says.
+    let ahead = lab.agents[0].dir().join("late/ahead.jsonl");
+    fs::write(&ahead, "\n").unwrap();
+    File::options().write(true).open(&ahead).unwrap().set_modified(SystemTime::now() + 9000 * HOUR).unwrap();
+    wait_for(&lab, "ahead.jsonl", "done").unwrap();
+    let last_ms = || folder_of_status(&lab).unwrap()["last_export_ms"].as_u64().unwrap();
+    let first = last_ms();
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(last_ms(), first, "it does not come again with every look");
     // What was told is not told again by another start.
     lab.agents[0].stop().unwrap();
     lab.agents[0].start().unwrap();
     outcome::wait_until_drained(&lab, PATIENCE).unwrap();
     assert_eq!(feed(&lab).unwrap().unwrap()["state"], "fed");
+    // Nothing is expected any more.
+    lab.agents[0].stop().unwrap();
+    lab.agents[0].configure(lab.collector.address().unwrap(), &expected.replace("expect", "# expect")).unwrap();
+    lab.agents[0].start().unwrap();
+    lab.wait_until("it is let go of", PATIENCE, || Ok(feed(&lab)?.is_none())).unwrap();
 }
 
 fn wait_for(lab: &Lab, name: &str, word: &str) -> anyhow::Result<()> {
@@ -88,7 +102,12 @@ fn a_table_with_names_of_its_own_is_read_once_they_are_told() {
     fs::write(lab.agents[0].dir().join("late/crm.csv"), table).unwrap();
     lab.agents[0].start().unwrap();
     wait_for(&lab, "crm.csv", "unrecognised").unwrap();
+    // What was set aside may be removed: nobody has lost anything.
+    let picture = lab.agents[0].dir().join("late/a.jpg");
+    fs::write(&picture, b"\xFF\xD8\xFFpicture").unwrap();
+    wait_for(&lab, "a.jpg", "media").unwrap();
     lab.agents[0].stop().unwrap();
+    fs::remove_file(picture).unwrap();
     let told = "[[columns]]\nname = \"crm\"\nmsgid = \"流水\"\nfrom = [\"坐席\", \"客服\"]\nto = \"对象\"\ntime = \"何时\"\nbody = \"说了什么\"\n";
     let address = lab.collector.address().unwrap();
     lab.agents[0].configure(address, &format!("{}{told}", folder("columns = \"crm\"\n"))).unwrap();
@@ -105,7 +124,10 @@ fn a_table_with_names_of_its_own_is_read_once_they_are_told() {
         Ok(files.iter().any(file) && days.len() == 1 && days[0]["sent"] == 1 && days[0]["flagged"] == 1)
     })
     .unwrap();
-    assert!(lab.collector.json(&["file", "list", "--aside"]).unwrap().is_empty());
+    let aside = lab.collector.json(&["file", "list", "--aside"]).unwrap();
+    assert_eq!(aside.iter().map(|file| file["reason"].clone()).collect::<Vec<_>>(), [json!("media")]);
+    let device = lab.agents[0].device().to_string();
+    assert_eq!(lab.collector.json(&["device", "show", &device]).unwrap()[0]["losses"], 0);
     assert!(lab.collector.json(&["coverage", "--since", "2999-01-01"]).unwrap().is_empty());
     let arguments = [
         "scan",

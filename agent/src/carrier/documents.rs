@@ -17,7 +17,7 @@ use super::input::{Made, Source};
 use super::{Limits, READ_BYTES, mark};
 
 /// Keys of lists of messages, in responses and in what vendors make of them.
-const LISTS: [&[u8]; 17] = [
+const LISTS: [&[u8]; 15] = [
     b"chatdata",
     b"msg_list",
     b"messages",
@@ -33,12 +33,16 @@ const LISTS: [&[u8]; 17] = [
     // Of interfaces beside the archive.
     b"agreeinfo",
     b"bill_list",
-    b"customer",
     b"failed_chat_list",
-    b"info",
 ];
+/// Keys of lists in answers of such interfaces, which begin with `errcode`; elsewhere they are anybody's.
+const LISTS_OF_ANSWERS: [&[u8]; 2] = [b"customer", b"info"];
+/// What answers begin with.
+const ANSWER: &[u8] = b"errcode";
 /// Keys of objects that a list may stand in.
 const WRAPS: [&[u8]; 5] = [b"data", b"result", b"response", b"body", b"payload"];
+/// Keys by which a whole message on a line is told from parts of one.
+const OF_WHOLE: [&[u8]; 2] = [b"msgid", b"message_id"];
 /// Keys only a message has, so that whatever is in it is a part of it.
 const OF_MESSAGES: [&[u8]; 5] = [b"msgid", b"msgtype", b"msgtime", b"tolist", b"message_id"];
 /// Brackets inside each other that are followed; the parser refuses what is deeper.
@@ -54,7 +58,7 @@ pub(super) fn is_whole(line: &[u8]) -> bool {
 /// Whether a line is a whole message.
 fn is_message(line: &[u8]) -> bool {
     let keys = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(line).unwrap_or_default();
-    keys.keys().any(|key| OF_MESSAGES.contains(&key.to_ascii_lowercase().as_bytes()))
+    keys.keys().any(|key| OF_WHOLE.contains(&key.to_ascii_lowercase().as_bytes()))
 }
 
 /// Whether a whole JSON value holds many messages.
@@ -130,6 +134,8 @@ struct Splitter {
     is_wrap: bool,
     /// Whether a list was given that stood in a message.
     is_mistaken: bool,
+    /// Whether the entry begun is an answer.
+    is_answer: bool,
     /// The last string between brackets, which is a key if a bracket follows.
     key: Vec<u8>,
     /// Lists of messages seen.
@@ -152,6 +158,7 @@ impl Splitter {
             is_too_long: false,
             is_wrap: false,
             is_mistaken: false,
+            is_answer: false,
             key: Vec::new(),
             lists: 0,
             line: Line::Start,
@@ -209,6 +216,7 @@ impl Splitter {
             }
             b'{' | b'[' => {
                 self.is_flat &= self.in_entry();
+                self.is_answer &= !self.open.is_empty();
                 self.opened(*byte);
             }
             b'}' | b']' => self.closed(*byte, out),
@@ -306,6 +314,7 @@ impl Splitter {
     /// The last string was a key.
     fn keyed(&mut self) {
         self.key.make_ascii_lowercase();
+        self.is_answer |= self.key == ANSWER && self.open == [Open::Wrap];
         if let Some(open @ Open::Wrap) = self.open.last_mut()
             && OF_MESSAGES.contains(&self.key.as_slice())
         {
@@ -346,7 +355,7 @@ impl Splitter {
             (b'{', None | Some(Open::List)) => Open::Wrap,
             (b'{', Some(Open::Wrap)) if known(&WRAPS) => Open::Wrap,
             (b'[', None) => Open::List,
-            (b'[', Some(Open::Wrap)) if known(&LISTS) => Open::List,
+            (b'[', Some(Open::Wrap)) if known(&LISTS) || self.is_answer && known(&LISTS_OF_ANSWERS) => Open::List,
             _ => Open::Inner,
         };
         self.open.push(open);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Source};
+use super::text::BOM;
 use super::{Limits, READ_BYTES, mark};
 
 /// Bytes of one callback; real ones have some hundred.
@@ -20,8 +21,8 @@ const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 const DEPTH_MAX: usize = 16;
 const BEGIN: &[u8] = b"<xml";
 const END: &[u8] = b"</xml>";
-/// A document that begins a line.
-const NEXT_LINE: &[u8] = b"\n<xml>";
+/// Bytes that a declaration before a document may have.
+const DECLARATION_BYTES_MAX: usize = 200;
 
 /// Whether text is made of such documents.
 pub(super) fn is_meant(sample: &[u8]) -> bool {
@@ -129,8 +130,8 @@ fn end_of(document: &[u8]) -> End {
             let close = memmem::find(rest, CLOSE);
             // A document that begins a line is one, even in a text that was not closed.
             let inside = rest.get(..close.unwrap_or(rest.len())).unwrap_or_default();
-            if let Some(next) = memmem::find(inside, NEXT_LINE) {
-                return End::Torn(at + next + 1);
+            if let Some(next) = line_of_document(inside) {
+                return End::Torn(at + next);
             }
             match close {
                 Some(close) => at += close + CLOSE.len(),
@@ -147,12 +148,25 @@ fn end_of(document: &[u8]) -> End {
     End::Open
 }
 
+/// Where a line begins that has nothing but a document on it, and perhaps a declaration before that.
+fn line_of_document(text: &[u8]) -> Option<usize> {
+    memmem::find_iter(text, BEGIN).find_map(|at| {
+        begin_of(text.get(at..at + BEGIN.len() + 1)?)?;
+        let before = text.get(at.saturating_sub(DECLARATION_BYTES_MAX)..at)?;
+        let head = before.get(memchr::memrchr(b'\n', before)? + 1..)?;
+        let said = head.trim_ascii();
+        let is_head = said.is_empty() || said.starts_with(b"<?xml") && said.ends_with(b"?>");
+        is_head.then_some(at - head.len())
+    })
+}
+
 /// What stands between documents: nothing, declarations, or what holds them together. Anything else has been torn from one.
 fn between(bytes: &[u8], out: &mut Vec<u8>) {
     let mut is_tag = false;
     let mut is_text = |byte: &u8| {
         is_tag = *byte == b'<' || is_tag && *byte != b'>';
-        !is_tag && *byte != b'>' && !byte.is_ascii_whitespace()
+        // The mark of UTF-8 stands before each of files put together.
+        !is_tag && *byte != b'>' && !byte.is_ascii_whitespace() && !BOM.contains(byte)
     };
     if bytes.iter().any(&mut is_text) || memmem::find(bytes, END).is_some() {
         mark(Defect::Torn, out);
@@ -252,6 +266,11 @@ mod tests {
             ("<xml>\n <A>1 &lt; &#50;</A>\n</xml>".to_owned(), "{\"A\":\"1 < 2\"}\n".to_owned()),
             (format!("<xml><A>1\n{one}"), format!("!torn\n{line}")),
             (format!("<xml><A><![CDATA[1\n{one}"), format!("!torn\n{line}")),
+            (
+                format!("{one}\n<?xml version=\"1.0\"?><xml><A><![CDATA[1\n<?xml version=\"1.0\"?>{one}"),
+                format!("{line}!torn\n{line}"),
+            ),
+            (format!("\u{FEFF}{one}\n\u{FEFF}{one}"), line.repeat(2)),
             (format!("a]]></A></xml>\n{one}"), format!("!torn\n{line}")),
             (format!("{one}<xml><A>1"), format!("{line}{{")),
             (format!("<xml><A>1</B></xml>{one}"), format!("!not_json\n{line}")),

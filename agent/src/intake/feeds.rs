@@ -1,5 +1,9 @@
 //! Whether exports come as they are expected to, told whenever that changes.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 use watchpost_proto::v1::Lane;
 
 use super::Intake;
@@ -8,84 +12,115 @@ use crate::source::{Expectation, Fed};
 use crate::store::{FileRow, FileState, StoreError, Tx};
 use crate::summary::{self, MadeUnder};
 
-/// What was told of a folder last.
-struct Told {
-    /// Since when it is watched with its expectation, milliseconds.
+/// Where the store keeps what was told.
+const FEEDS: &str = "feeds";
+
+/// What is known of the folders of which something is expected, by path.
+type Feeds = BTreeMap<String, Feed>;
+
+/// A folder, and what was told of it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Feed {
+    corp: String,
+    expected: String,
+    /// Since when this is expected, milliseconds.
     since_ms: i64,
-    starved: bool,
+    /// Whether it was told to be starved; nothing while nothing was told.
+    told: Option<bool>,
 }
 
 impl Intake {
     /// Looks whether a folder is starved or fed again. Returns whether anything was told.
     pub(super) fn tell_feeds(&mut self) -> Result<bool, StoreError> {
-        if self.folders.iter().all(|folder| folder.expect.is_none()) {
+        let known = self.pipeline.store.read(feeds)?;
+        if known.is_empty() && self.folders.iter().all(|folder| folder.expect.is_none()) {
             return Ok(false);
         }
         let now_ms = self.pipeline.now_ms()?;
-        let mut told = false;
+        let (mut next, mut records) = (Feeds::new(), Vec::new());
+        let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
         for folder in &self.folders {
             let Some(expectation) = folder.expect else { continue };
-            let last = Told::of(&self.pipeline.store.read(|tx| tx.seen(&name(folder, expectation)))?);
-            let since_ms = last.as_ref().map_or(now_ms, |last| last.since_ms);
-            let fed = fed(expectation, folder, since_ms, self.rows.values(), now_ms);
-            let starved = fed.starved_ms.is_some();
-            if last.is_some_and(|last| last.starved == starved) {
-                continue;
+            let mut feed = known.get(&name(folder)).cloned().filter(|feed| feed.is_of(folder, expectation));
+            let feed = feed.get_or_insert_with(|| Feed::new(folder, expectation, now_ms));
+            if let Some(fed) = fed(expectation, folder, feed.since_ms, self.rows.values(), now_ms) {
+                let starved = fed.starved_ms.is_some();
+                if feed.told != Some(starved) {
+                    records.push(made.record(summary::feed(&self.pipeline.device, folder, expectation, fed))?);
+                    feed.told = Some(starved);
+                    log(&folder.path, expectation, starved);
+                }
             }
-            if starved {
-                tracing::warn!(folder = %folder.path.display(), %expectation, "no export has come as expected");
-            }
-            let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
-            let record = made.record(summary::feed(&self.pipeline.device, folder, expectation, fed))?;
-            self.pipeline.store.transaction(|tx| {
-                tx.put_seen(&name(folder, expectation), &Told { since_ms, starved }.bytes())?;
-                tx.append(Lane::Urgent, &record)
-            })?;
-            told = true;
+            next.insert(name(folder), feed.clone());
         }
-        Ok(told)
+        for path in known.keys().filter(|path| !next.contains_key(*path)) {
+            records.push(made.record(summary::feed_ended(&self.pipeline.device, &PathBuf::from(path)))?);
+        }
+        if next == known {
+            return Ok(false);
+        }
+        let bytes = serde_json::to_vec(&next).map_err(|_| StoreError::Malformed("feeds"))?;
+        self.pipeline.store.transaction(|tx| {
+            tx.put_seen(FEEDS, &bytes)?;
+            records.iter().try_for_each(|record| tx.append(Lane::Urgent, record))
+        })?;
+        Ok(!records.is_empty())
     }
 }
 
-/// How a folder stands by what the store knows, as the daemon tells it.
+/// How a folder stands by what the store knows, as the daemon tells it; nothing where nothing is expected, or nobody can say yet.
 pub fn fed_of(tx: &Tx<'_>, folder: &Folder, rows: &[FileRow], now_ms: i64) -> Result<Option<Fed>, StoreError> {
     let Some(expectation) = folder.expect else { return Ok(None) };
-    let since_ms = Told::of(&tx.seen(&name(folder, expectation))?).map_or(now_ms, |told| told.since_ms);
-    Ok(Some(fed(expectation, folder, since_ms, rows.iter(), now_ms)))
+    let known = feeds(tx)?.remove(&name(folder)).filter(|feed| feed.is_of(folder, expectation));
+    let since_ms = known.map_or(now_ms, |feed| feed.since_ms);
+    Ok(fed(expectation, folder, since_ms, rows.iter(), now_ms))
 }
 
-/// An export that could not be read, or of which nobody knows yet, has not come.
+/// Nothing while there is an export that nobody has read yet: it may be the one that is expected. One that could not be read has not come.
 fn fed<'r>(
     expectation: Expectation,
     folder: &Folder,
     since_ms: i64,
     rows: impl Iterator<Item = &'r FileRow>,
     now_ms: i64,
-) -> Fed {
-    let came = rows.filter(|row| match row.state {
-        _ if row.key.folder != folder.path => false,
-        FileState::Done | FileState::Reading => true,
-        // It has grown.
-        FileState::Waiting => row.offset > 0,
-        FileState::SetAside => false,
-    });
-    let last_ms = came.map(|row| row.mtime_ns / 1_000_000).filter(|ms| *ms > 0).max();
-    // A writer's clock may be ahead.
-    expectation.judge(since_ms, last_ms.map(|ms| ms.min(now_ms)), now_ms)
+) -> Option<Fed> {
+    let mut last_ms = None;
+    for row in rows.filter(|row| row.key.folder == folder.path) {
+        match row.state {
+            FileState::Waiting | FileState::Reading if row.gone_ms.is_none() => return None,
+            // A writer's clock may be ahead; nothing comes after it was read.
+            FileState::Done => last_ms = last_ms.max(Some((row.mtime_ns / 1_000_000).min(row.done_ms).min(now_ms))),
+            _ => {}
+        }
+    }
+    Some(expectation.judge(since_ms, last_ms.filter(|ms| *ms > 0), now_ms))
 }
 
-/// Where the store keeps what was told. Another expectation begins anew.
-fn name(folder: &Folder, expectation: Expectation) -> String {
-    format!("feed {expectation} {}", folder.path.display())
+fn feeds(tx: &Tx<'_>) -> Result<Feeds, StoreError> {
+    let bytes = tx.seen(FEEDS)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
-impl Told {
-    fn of(bytes: &Option<Vec<u8>>) -> Option<Self> {
-        let (starved, since) = bytes.as_deref()?.split_first()?;
-        Some(Self { since_ms: i64::from_be_bytes(since.try_into().ok()?), starved: *starved != 0 })
+fn name(folder: &Folder) -> String {
+    folder.path.display().to_string()
+}
+
+fn log(path: &Path, expectation: Expectation, starved: bool) {
+    let path = path.display();
+    if starved {
+        tracing::warn!(%path, %expectation, "no export has come as expected");
+    } else {
+        tracing::info!(%path, %expectation, "exports come as expected");
+    }
+}
+
+impl Feed {
+    fn new(folder: &Folder, expectation: Expectation, since_ms: i64) -> Self {
+        Self { corp: folder.corp.as_str().to_owned(), expected: expectation.to_string(), since_ms, told: None }
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        [&[u8::from(self.starved)][..], &self.since_ms.to_be_bytes()].concat()
+    /// Another expectation begins anew.
+    fn is_of(&self, folder: &Folder, expectation: Expectation) -> bool {
+        self.corp == folder.corp.as_str() && self.expected == expectation.to_string()
     }
 }

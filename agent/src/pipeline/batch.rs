@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use watchpost_policy::engine::Engine;
 use watchpost_policy::identity::{TenantKey, content_digest, mid};
-use watchpost_policy::message::{Account, Corp, Message, Side, is_event_type};
+use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
 
@@ -67,7 +67,10 @@ impl Batch {
 
     pub(super) fn message(&mut self, message: &Message) {
         self.counts.message_type(&message.msgtype);
-        self.counts.time(message.msgtime.unwrap_or(0));
+        // What is told of no message says nothing of how far messages have come.
+        if !message.is_record() {
+            self.counts.time(message.msgtime.unwrap_or(0));
+        }
     }
 
     pub(super) fn take(&mut self, taken: Taken) {
@@ -118,7 +121,7 @@ impl Taken {
         let (mid, body) = (mid(key, corp, message), content_digest(message));
         let remembered = Remembered::new(msgtime, now_ms, horizon_days, &mid.0, &body.0);
         // A message that cannot be known again must not be counted: a second export of it would count it twice.
-        let is_counted = remembered.is_some() && !is_event_type(&message.msgtype);
+        let is_counted = remembered.is_some() && !message.is_record();
         let parties = if is_counted { own_parties(engine, corp, message) } else { Vec::new() };
         let hour = u32::try_from(msgtime.div_euclid(HOUR_MS)).unwrap_or(0);
         Self { remembered, summaries, added: None, hour, parties }

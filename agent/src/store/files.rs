@@ -29,6 +29,7 @@ CREATE TABLE file (
     revision  INTEGER NOT NULL,
     reported  INTEGER NOT NULL,
     gone_ms   INTEGER,
+    done_ms   INTEGER NOT NULL,
     UNIQUE (folder, name)
 ) STRICT;
 CREATE INDEX file_unreported ON file (id) WHERE reported < revision;
@@ -187,6 +188,8 @@ pub struct FileRow {
     pub revision: u64,
     /// When it was seen to be gone, milliseconds; `None` while it is there.
     pub gone_ms: Option<i64>,
+    /// When it was last read to its end, milliseconds; 0 while it never was.
+    pub done_ms: i64,
 }
 
 impl FileRow {
@@ -205,6 +208,7 @@ impl FileRow {
             counts: FileCounts::default(),
             revision: 0,
             gone_ms: None,
+            done_ms: 0,
         }
     }
 
@@ -214,8 +218,9 @@ impl FileRow {
         told(self) == told(other) && self.counts == other.counts
     }
 
-    /// Says what became of an export that was read to its end: one in which no message could be read is set aside.
-    pub fn finish(&mut self) {
+    /// Says what became of an export that was read to its end now: one in which no message could be read is set aside.
+    pub fn finish(&mut self, now_ms: i64) {
+        self.done_ms = now_ms;
         let counts = &self.counts;
         let read = counts.messages + counts.out_of_scope + counts.repeats;
         let encrypted = counts.defects.get(Defect::Encrypted.code()).is_some_and(|count| *count > 0);
@@ -271,13 +276,13 @@ impl Tx<'_> {
         self.0
             .prepare_cached(
                 "INSERT INTO file (folder, name, corp, state, reason, size, mtime_ns, offset, carrier, prefix, counts,
-                                   revision, reported, gone_ms)
+                                   revision, reported, gone_ms, done_ms)
                  VALUES (:folder, :name, :corp, :state, :reason, :size, :mtime_ns, :offset, :carrier, :prefix, :counts,
-                         1, 0, :gone_ms)
+                         1, 0, :gone_ms, :done_ms)
                  ON CONFLICT (folder, name) DO UPDATE SET corp = :corp, state = :state, reason = :reason,
                      size = :size, mtime_ns = :mtime_ns, offset = :offset, carrier = :carrier, prefix = :prefix,
                      counts = :counts,
-                     revision = revision + 1, gone_ms = :gone_ms",
+                     revision = revision + 1, gone_ms = :gone_ms, done_ms = :done_ms",
             )?
             .execute(named_params! {
                 ":folder": bytes(&row.key.folder),
@@ -292,6 +297,7 @@ impl Tx<'_> {
                 ":prefix": row.prefix,
                 ":counts": counts,
                 ":gone_ms": row.gone_ms,
+                ":done_ms": row.done_ms,
             })?;
         Ok(())
     }
@@ -360,6 +366,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<FileRow, StoreError>> {
         counts,
         revision: row.get("revision")?,
         gone_ms: row.get("gone_ms")?,
+        done_ms: row.get("done_ms")?,
     }))
 }
 

@@ -246,7 +246,9 @@ impl Batch<'_> {
 
     /// A tally is a snapshot: a device's latest in log order replaces, also one of a restored disk that counts anew.
     fn tally(&self, device: i64, tally: &Tally) -> Result<(), DeriveError> {
+        // So that nobody's counts overflow the sums of all.
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let count = |value: u64| number(value).min(COUNT_MAX);
         self.transaction
             .prepare_cached(
                 "INSERT INTO tally (device, account, hour, revision, sent, received, flagged)
@@ -258,9 +260,9 @@ impl Batch<'_> {
                 &tally.account,
                 tally.hour,
                 number(tally.revision),
-                number(tally.sent),
-                number(tally.received),
-                number(tally.flagged),
+                count(tally.sent),
+                count(tally.received),
+                count(tally.flagged),
             ))?;
         Ok(())
     }
@@ -275,7 +277,22 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A folder that nothing is expected of any more is let go of.
     fn feed(&self, device: i64, feed: &Feed) -> Result<(), DeriveError> {
+        if feed.folder.len() != 32 {
+            return Ok(());
+        }
+        if feed.expected.is_empty() {
+            self.transaction
+                .prepare_cached("DELETE FROM feed WHERE device = ?1 AND folder = ?2")?
+                .execute((device, &feed.folder))?;
+            return Ok(());
+        }
+        let mut others =
+            self.transaction.prepare_cached("SELECT count(*) FROM feed WHERE device = ?1 AND folder <> ?2")?;
+        if others.query_row((device, &feed.folder), |row| row.get::<_, usize>(0))? >= FEEDS_MAX {
+            return Ok(());
+        }
         self.transaction.prepare_cached("INSERT OR REPLACE INTO feed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
             (device, &feed.folder, &feed.corp, &feed.expected, feed.starved_ms, feed.last_export_ms, feed.gone_from_ms),
         )?;
@@ -295,6 +312,11 @@ impl Batch<'_> {
         Ok(id)
     }
 }
+
+/// Messages of an account in an hour that are believed.
+const COUNT_MAX: i64 = 1 << 32;
+/// Folders of a device that are kept.
+const FEEDS_MAX: usize = 1_000;
 
 /// A device's earlier record of a finding.
 struct Observed {

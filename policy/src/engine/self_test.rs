@@ -75,6 +75,7 @@ fn test_message(test: &RuleTest) -> Message {
             names: names(test),
             files: test.file.iter().map(|file| FileInfo::new(&file.name, "", file.size)).collect(),
             amount: test.amount,
+            record: None,
         },
     }
 }

@@ -1,13 +1,12 @@
 //! What WeCom's own interfaces report beside messages: contacts added and deleted, groups and members changed, logs, payments, consent. Each record
 //! becomes a message of an event type (see [`crate::message::EVENT_TYPES`]), so that rules and windows can look at it.
 //!
-//! Records have no msgid and are delivered more than once: one is made of what they say, so that the same event is the same message in every export.
+//! Records have no msgid and are delivered more than once: what marks them is kept, so that the same event is the same message in every export.
 
 use serde_json::{Map, Value};
 
-use super::{Defects, may_be_id, read_time, scalar};
-use crate::identity::Parts;
-use crate::message::{Action, Extras, FileInfo, Message, Text, is_event_type};
+use super::{Defects, RECEIVER_SEPARATORS, may_be_id, read_time, scalar, split_receivers};
+use crate::message::{Action, Extras, FileInfo, Message, RecordFacts, Text, is_event_type};
 use crate::parse::Defect;
 
 type Record = Map<String, Value>;
@@ -36,8 +35,8 @@ struct Event<'a> {
     texts: Vec<(&'static str, String)>,
     file: Option<FileInfo>,
     amount: Option<u64>,
-    /// What tells it from others of the same time and parties, beside its texts.
-    number: Option<&'a Value>,
+    /// Keys of what tells it from others of the same time and parties; the texts of its detail do, too.
+    marks: &'static [&'static str],
 }
 
 impl<'a> Event<'a> {
@@ -96,7 +95,8 @@ impl<'a> Event<'a> {
                 Self { texts: [("detail", said)].into(), ..between("event.other") }
             }
         };
-        Self { time: if record.contains_key("CreateTime") { "CreateTime" } else { "TimeStamp" }, ..of }
+        let time = if record.contains_key("CreateTime") { "CreateTime" } else { "TimeStamp" };
+        Self { time, marks: &["Id", "JobId", "TaskId", "AgentID", "LastMemVer", "CurMemVer", "StrategyId"], ..of }
     }
 
     /// Whether a customer agreed to being archived.
@@ -130,22 +130,23 @@ impl<'a> Event<'a> {
             time: "time",
             from: record.get("userid"),
             texts: texts.into_iter().flatten().collect(),
-            number: record.get("detail_type"),
+            marks: &["oper_type", "detail_type"],
             ..Self::default()
         }
     }
 
-    /// What was done with a file.
+    /// What was done with a file. An outsider is told by a name of their own choice, which is nobody's id.
     fn file(record: &'a Record) -> Self {
-        let external = record.get("external_user").and_then(|user| user.get("name"));
+        let external = record.get("external_user").and_then(|user| user.get("name")).and_then(Value::as_str);
+        let texts = [text(record, "file_info", "filename"), external.map(|name| ("outsider", name.to_owned()))];
         let name = record.get("file_info").and_then(Value::as_str).unwrap_or_default();
         Self {
             msgtype: "event.file_log",
             time: "time",
-            from: record.get("userid").or(external),
-            texts: text(record, "file_info", "filename").into_iter().collect(),
+            from: record.get("userid"),
+            texts: texts.into_iter().flatten().collect(),
             file: Some(FileInfo::new(name, "", record.get("file_size").and_then(unsigned))),
-            number: record.get("operation").and_then(|operation| operation.get("type")),
+            marks: &["operation", "file_size", "file_md5", "device_code", "device_type"],
             ..Self::default()
         }
     }
@@ -156,7 +157,7 @@ impl<'a> Event<'a> {
             time: "time",
             from: record.get("userid"),
             texts: text(record, "screen_shot_content", "detail").into_iter().collect(),
-            number: record.get("screen_shot_type"),
+            marks: &["screen_shot_type", "system"],
             ..Self::default()
         }
     }
@@ -172,7 +173,7 @@ impl<'a> Event<'a> {
             to: record.get("payee_userid").into_iter().collect(),
             texts: text(record, "remark", "detail").into_iter().chain(goods.take(GOODS_MAX)).collect(),
             amount: record.get("total_fee").and_then(unsigned),
-            number: record.get("transaction_id"),
+            marks: &["transaction_id", "bill_type", "trade_state", "out_refund_no"],
             ..Self::default()
         }
     }
@@ -208,34 +209,45 @@ impl<'a> Event<'a> {
             msgtype: "event.group_transfer",
             room: record.get("chat_id"),
             texts: text(record, "errmsg", "detail").into_iter().collect(),
-            number: record.get("errcode"),
+            marks: &["errcode"],
             ..Self::default()
         }
     }
 
     fn message(self, record: &Record, defects: &mut Defects) -> Message {
         let from = self.from.map(|value| party(value, Defect::FromWrongType, defects)).unwrap_or_default();
-        let to = self.to.iter().map(|value| party(value, Defect::ToWrongType, defects)).filter(|id| !id.is_empty());
-        let to = to.collect();
-        let mut message = Message {
+        if from.contains(RECEIVER_SEPARATORS) {
+            defects.add(Defect::FromWrongType);
+        }
+        let to = self.to.iter().map(|value| party(value, Defect::ToWrongType, defects)).collect::<Vec<_>>();
+        let mut others = Vec::new();
+        for (key, value) in record {
+            named(key, value, 0, &mut others, defects);
+        }
+        let marks = self.marks.iter().map(|key| record.get(*key).map(mark).unwrap_or_default());
+        let marks = marks.chain(self.texts.iter().filter(|(key, _)| *key != "operation").map(|(_, text)| text.clone()));
+        let record_facts = RecordFacts { marks: marks.collect(), others };
+        let said = self.texts.into_iter().filter(|(_, text)| !text.is_empty());
+        let path = |key| format!("{}.{key}", self.msgtype).into();
+        Message {
             msgid: None,
             // The archive has these among its messages.
             action: if is_event_type(self.msgtype) { Action::Other } else { Action::Send },
             from,
-            to,
+            to: to.iter().flat_map(|ids| split_receivers(ids)).collect(),
             room: self.room.and_then(scalar).map(|room| room.trim().to_owned()).filter(|room| !room.is_empty()),
             msgtime: time(record.get(self.time), defects),
             msgtype: self.msgtype.to_owned(),
-            texts: Vec::new(),
+            texts: said.map(|(key, text)| Text { field: path(key), text }).collect(),
             body: None,
             unread_parties: defects.has(Defect::ToWrongType) || defects.has(Defect::FromWrongType),
-            extras: Extras { files: self.file.into_iter().collect(), amount: self.amount, ..Extras::default() },
-        };
-        let said = self.texts.into_iter().filter(|(_, text)| !text.is_empty());
-        let path = |key| format!("{}.{key}", self.msgtype).into();
-        message.texts = said.map(|(key, text)| Text { field: path(key), text }).collect();
-        message.msgid = Some(msgid(&message, self.number));
-        message
+            extras: Extras {
+                files: self.file.into_iter().collect(),
+                amount: self.amount,
+                record: Some(record_facts),
+                ..Extras::default()
+            },
+        }
     }
 }
 
@@ -301,19 +313,42 @@ fn time(value: Option<&Value>, defects: &mut Defects) -> Option<i64> {
     if is_none { None } else { read_time(value, defects) }
 }
 
-/// An id made of what the record says.
-fn msgid(message: &Message, number: Option<&Value>) -> String {
-    let mut to: Vec<String> = message.to.iter().map(|id| id.to_ascii_lowercase()).collect();
-    to.sort_unstable();
-    to.dedup();
-    let parts = Parts::new("watchpost/event")
-        .str(&message.msgtype)
-        .str(&message.msgtime.map(|ms| (ms / 1000).to_string()).unwrap_or_default())
-        .str(&message.from.to_ascii_lowercase())
-        .str(message.room.as_deref().unwrap_or_default())
-        .str(&number.and_then(scalar).unwrap_or_default())
-        .bytes(&(to.len() as u64).to_be_bytes());
-    let parts = to.iter().fold(parts, |parts, id| parts.str(id));
-    let parts = message.texts.iter().fold(parts, |parts, text| parts.str(&text.field).str(&text.text));
-    format!("event:{}", hex::encode(&parts.sha256()[..16]))
+/// A value as it is compared: a number and its digits in a string are one.
+fn mark(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<String> =
+                members.iter().map(|(key, value)| format!("{key}={}", mark(value))).collect();
+            members.sort_unstable();
+            members.join(" ")
+        }
+        value => scalar(value).map(|text| text.trim().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// Everybody a record names under a key of users, wherever it stands.
+fn named(key: &str, value: &Value, depth: usize, others: &mut Vec<String>, defects: &mut Defects) {
+    const DEPTH_MAX: usize = 8;
+    const OTHERS_MAX: usize = 10_000;
+    let names_users = || {
+        let key = key.to_ascii_lowercase().replace('_', "");
+        key.ends_with("userid") || key.ends_with("userlist") || key.ends_with("useritems") || key == "memchangelist"
+    };
+    if depth > DEPTH_MAX || others.len() > OTHERS_MAX {
+        defects.add(Defect::ToWrongType);
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            // The key of a list of users is also that of what its items are called.
+            let listed = names_users();
+            members
+                .iter()
+                .for_each(|(inner, value)| named(if listed { key } else { inner }, value, depth + 1, others, defects));
+        }
+        Value::Array(items) => items.iter().for_each(|item| named(key, item, depth + 1, others, defects)),
+        Value::Null | Value::Bool(_) => {}
+        value if names_users() => others.extend(split_receivers(&party(value, Defect::ToWrongType, defects))),
+        _ => {}
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::scalar;
+
 /// What the interface calls what the archive has, by type.
 const RENAMED: [(&str, &str, &str); 4] = [
     ("link", "desc", "description"),
@@ -18,14 +20,19 @@ pub(super) fn as_archived(entry: &mut Map<String, Value>) {
         ["servicer_userid", "open_kfid"].iter().find_map(|key| entry.get(*key).filter(|id| !is_empty(id)).cloned());
     let customer = entry.get("external_userid").cloned();
     // 3 the customer wrote, 4 the system, 5 who serves them.
-    let (from, to) = match entry.get("origin").and_then(Value::as_u64) {
-        Some(4 | 5) => (servicer, customer),
+    let (from, to) = match entry.get("origin").and_then(scalar).as_deref().map(str::trim) {
+        Some("4" | "5") => (servicer, customer),
         _ => (customer, servicer),
     };
     if let Some(from) = from {
         entry.insert("from".to_owned(), from);
     }
-    entry.insert("tolist".to_owned(), Value::Array(to.into_iter().collect()));
+    // Whoever is named as a receiver stays one.
+    let told = match entry.remove("tolist") {
+        Some(Value::Array(told)) => told,
+        told => told.into_iter().filter(|told| !is_empty(told)).collect(),
+    };
+    entry.insert("tolist".to_owned(), to.into_iter().chain(told).collect());
     if let Some(time) = entry.remove("send_time") {
         entry.insert("msgtime".to_owned(), time);
     }
@@ -46,6 +53,7 @@ pub(super) fn as_archived(entry: &mut Map<String, Value>) {
     }
 }
 
-fn is_empty(id: &Value) -> bool {
-    id.is_null() || id.as_str().is_some_and(str::is_empty)
+/// Whether nobody is named.
+pub(super) fn is_empty(id: &Value) -> bool {
+    id.is_null() || id.as_str().is_some_and(|id| id.trim().is_empty())
 }

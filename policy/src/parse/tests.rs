@@ -573,7 +573,6 @@ fn event(line: &str) -> (String, String, String, String, i64, String) {
     let parsed = parse(line.as_bytes());
     assert_eq!(codes(&parsed), Vec::<&str>::new(), "{line}");
     let message = parsed.message.unwrap();
-    assert!(message.msgid.as_ref().is_some_and(|id| id.len() > 1), "{message:?}");
     let texts = message.texts.iter().map(|text| format!("{}={}", text.field, text.text)).collect::<Vec<_>>().join(" ");
     let room = message.room.unwrap_or_default();
     (message.msgtype, message.from, message.to.join(","), room, message.msgtime.unwrap_or_default() / 1000, texts)
@@ -642,18 +641,74 @@ fn records_of_other_interfaces_are_events() {
 
 #[test]
 fn an_event_is_the_same_message_however_often_it_is_told() {
-    let msgid = |line: &str| parse(line.as_bytes()).message.unwrap().msgid.unwrap();
+    use crate::identity::{TenantKey, mid};
+    use crate::message::Corp;
+    let keyed =
+        |line: &str, key: u8| mid(&TenantKey([key; 32]), &Corp::new("ww1"), &parse(line.as_bytes()).message.unwrap());
+    let same = |a: &str, b: &str| keyed(a, 1) == keyed(b, 1);
     let record = r#"{"time":1772416861,"userid":"li.na","oper_type":2,"detail_info":"王总","ip":"1"}"#;
     let again = r#"{"ip":"2","oper_type":"2","userid":"Li.Na","time":"1772416861","detail_info":" 王总 "}"#;
-    assert_eq!(msgid(record), msgid(again));
-    for other in ["1772416862", "li.nb", "王经理"] {
-        let known = ["1772416861", "li.na", "王总"]
-            [["1772416862", "li.nb", "王经理"].iter().position(|it| *it == other).unwrap()];
-        assert_ne!(msgid(record), msgid(&record.replace(known, other)), "{other}");
+    assert!(same(record, again));
+    // Nobody without the key finds out by trying whom it is about.
+    assert_ne!(keyed(record, 1), keyed(record, 2));
+    for (known, other) in
+        [("1772416861", "1772416862"), ("li.na", "li.nb"), ("王总", "王经理"), (r#""oper_type":2"#, r#""oper_type":3"#)]
+    {
+        assert!(!same(record, &record.replace(known, other)), "{other}");
     }
-    assert_ne!(msgid(record), msgid(&record.replace(r#""oper_type":2"#, r#""oper_type":3"#)));
+    let file = r#"{"time":1,"userid":"li.na","operation":{"type":101,"source":401},"file_info":"a.xlsx","file_size":1,"file_md5":"0f"}"#;
     let bill = r#"{"transaction_id":"4200","bill_type":0,"pay_time":1772416861,"external_userid":"wm1","payee_userid":"li.na"}"#;
-    assert_ne!(msgid(bill), msgid(&bill.replace("4200", "4201")));
+    let tag = r#"{"Event":"change_external_tag","ChangeType":"create","CreateTime":1,"Id":"t1"}"#;
+    for (line, known, other) in [
+        (file, r#""file_size":1"#, r#""file_size":2"#),
+        (file, "0f", "10"),
+        (file, "101", "102"),
+        (bill, "4200", "4201"),
+        (bill, r#""bill_type":0"#, r#""bill_type":1"#),
+        (tag, "t1", "t2"),
+    ] {
+        assert!(!same(line, &line.replace(known, other)), "{line} {other}");
+    }
+}
+
+#[test]
+fn a_message_is_a_message_whatever_stands_around_it() {
+    let inner = line(r#""msgtype":"text","text":{"content":"x"}"#);
+    for around in [
+        r#"{"errcode":0,"external_userid":"wm1","data":INNER}"#,
+        r#"{"errcode":0,"chat_id":"wr1","msg":INNER}"#,
+        r#"{"transaction_id":"t","bill_type":0,"msg":INNER}"#,
+        r#"{"Event":"x","message":INNER}"#,
+        r#"{"userid":"li.na","oper_type":1,"content":INNER}"#,
+    ] {
+        let parsed = parse(around.replace("INNER", inner.trim()).as_bytes());
+        assert_eq!((codes(&parsed), texts(&parsed)), (vec![], vec![("text.content", "x")]), "{around}");
+    }
+}
+
+#[test]
+fn whoever_a_record_names_takes_part_in_it() {
+    let callback = |change: &str, rest: &str| format!(r#"{{"Event":"{change}","CreateTime":1,{rest}}}"#);
+    for line in [
+        callback("change_external_chat", r#""ChatId":"wr1","ChangeType":"update","MemChangeList":["li.na","wm1|counsel"]"#),
+        callback("change_external_chat", r#""ChatId":"wr1","ChangeType":"create","MemChangeList":{"Item":["li.na","counsel"]}"#),
+        callback("change_external_contact", r#""ChangeType":"add_external_contact","UserID":"li.na","ExternalUserID":"wm1,counsel""#),
+        callback("change_contact", r#""ChangeType":"update_user","UserID":"li.na","NewUserID":"counsel""#),
+        callback("update_tag", r#""AddUserItems":"li.na,counsel""#),
+        r#"{"transaction_id":"1","bill_type":1,"pay_time":1,"payee_userid":"li.na","refund_list":[{"refund_userid":"counsel"}]}"#.into(),
+        r#"{"handover_userid":"li.na","userid":"counsel","external_userid":"wm1","errcode":0}"#.into(),
+        r#"{"msgid":"1","open_kfid":"wk1","external_userid":"wm1","servicer_userid":"li.na","origin":3,"tolist":["counsel"],"msgtype":"text","text":{"content":"x"}}"#.into(),
+        r#"{"msgid":"1","open_kfid":"wk1","external_userid":"wm1","servicer_userid":"li.na","origin":3,"from":"","tolist":"counsel","msgtype":"text","text":{"content":"x"}}"#.into(),
+    ] {
+        let message = parse(line.as_bytes()).message.unwrap();
+        let parties: Vec<&str> = message.parties().collect();
+        assert!(parties.contains(&"li.na") && parties.contains(&"counsel"), "{line}: {parties:?}");
+    }
+    let unreadable = parse(br#"{"time":1,"userid":"li.na","oper_type":2,"more":{"userid":"x y"}}"#).message.unwrap();
+    assert!(unreadable.unread_parties);
+    let outsider =
+        r#"{"time":1,"external_user":{"type":1,"name":"li.na"},"operation":{"type":1},"file_info":"a.xlsx"}"#;
+    assert_eq!(event(outsider).1, "", "a name of somebody's own choice is nobody's id");
 }
 
 #[test]
@@ -684,6 +739,7 @@ fn customer_service_is_read_as_the_archive_would_have_it() {
         ("text".into(), "wm1".into(), "li.na".into(), String::new(), at, "text.content=您好".into())
     );
     assert_eq!(event(&line(5, text)).1, "li.na");
+    assert_eq!(event(&line(5, text).replace(r#""origin":5"#, r#""origin":"5""#)).1, "li.na");
     let unserved = line(3, text).replace("\"li.na\"", "\"\"");
     assert_eq!(event(&unserved).2, "wk1");
     let link = line(5, r#""msgtype":"link","link":{"title":"t","desc":"d","url":"https://example.com"}"#);

@@ -213,8 +213,8 @@ impl Sight<'_> {
         parsed.defects.iter().for_each(|defect| self.end.defect(defect.code()));
         standing.into_iter().for_each(|standing| self.count(standing));
         let Some(message) = parsed.message else { return };
-        // A message of tomorrow says nothing of how far the export has come.
-        let msgtime = message.msgtime.filter(|msgtime| *msgtime <= self.reader.now_ms);
+        // A message of tomorrow says nothing of how far the export has come, nor does what is told of no message.
+        let msgtime = message.msgtime.filter(|msgtime| *msgtime <= self.reader.now_ms && !message.is_record());
         self.end.newest_ms = self.end.newest_ms.max(msgtime);
         // Out of scope there are none.
         let watchpost_policy::engine::Evaluated { findings, contributions, .. } = evaluated;
