@@ -3,6 +3,7 @@
 
 mod changes;
 mod feeds;
+mod index;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,8 +19,11 @@ use crate::clock::Clock;
 use crate::config::Folder;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::posture::free_on_disk_of;
-use crate::source::{Aside, Due, Listed, Listing, Settling, Stamp, list, open_export};
-use crate::store::{FileKey, FileRow, FileState, Store, StoreError};
+use crate::source::{Aside, Due, Listed, Settling, Stamp, open_export};
+use crate::store::{FileRow, FileState, Store, StoreError};
+
+use changes::Found;
+use index::Index;
 
 pub use feeds::fed_of;
 
@@ -47,9 +51,16 @@ pub struct Intake {
     folders: Vec<Folder>,
     /// Bulk bytes without a receipt at which tallies and file reports wait where they are.
     bulk_bytes_max: u64,
-    rows: HashMap<FileKey, FileRow>,
-    /// Exports set aside that are to be looked at again, while there are any since the way of reading has changed.
-    again: Option<HashSet<FileKey>>,
+    /// Which exports are known as they are.
+    index: Index,
+    /// Exports that the last listing did not have, and the folders it could not list.
+    unseen: (usize, Vec<(PathBuf, String)>),
+    /// Whether exports that were set aside are to be looked at again, since the way of reading has changed.
+    again: bool,
+    /// By folder: when its newest export had come.
+    arrivals: HashMap<PathBuf, i64>,
+    /// Folders with exports that nobody has read yet.
+    pending: HashSet<PathBuf>,
     settling: Settling,
     reported: Option<Duration>,
     forgotten: Option<Duration>,
@@ -61,17 +72,18 @@ pub struct Intake {
 impl Intake {
     /// Begins where the store stands.
     pub fn new(pipeline: Pipeline, folders: Vec<Folder>, bulk_bytes_max: u64) -> Result<Self, StoreError> {
-        let (rows, read_as) = pipeline.store.read(|tx| Ok((tx.files()?, tx.seen(READING)?)))?;
-        let is_new = read_as.as_deref() != Some(&reading(&pipeline).0[..]);
-        let again = rows.iter().filter(|row| is_new && row.state == FileState::SetAside && Aside::is_read(&row.reason));
-        let again = Some(again.map(|row| row.key.clone()).collect()).filter(|_| is_new);
-        let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        let (arrivals, read_as) = pipeline.store.read(|tx| Ok((tx.arrivals()?, tx.seen(READING)?)))?;
+        let again = read_as.as_deref() != Some(&reading(&pipeline).0[..]);
+        let index = indexed(&pipeline.store, &folders, again)?;
         Ok(Self {
             pipeline,
             folders,
             bulk_bytes_max,
-            rows,
+            index,
+            unseen: (0, Vec::new()),
             again,
+            arrivals: arrivals.into_iter().collect(),
+            pending: HashSet::new(),
             settling: Settling::default(),
             reported: None,
             forgotten: None,
@@ -94,20 +106,26 @@ impl Intake {
     fn try_round(&mut self, stop: &AtomicBool, committed: &dyn Fn()) -> Result<Round, StoreError> {
         // First, so that a full disk regains what need not be kept.
         let told = self.forget_old()?;
-        let listing = list(&self.folders);
-        self.tell_unlisted(&listing);
-        let mut round = Round { appended: self.note_changes(&listing)? | told, ..Round::default() };
+        let found = self.look_around()?;
+        self.tell_unlisted(&found.unreadable);
+        let mut round = Round { appended: found.lost | told, waiting: found.more, ..Round::default() };
         let floor = self.pipeline.config.disk_free_min;
         if free_on_disk_of(self.pipeline.store.path()).is_some_and(|free| free < floor) {
             (round.resting, round.wait) = ("disk_full", Some(DISK_FULL_PAUSE));
         }
-        for listed in &listing.exports {
+        for listed in &found.due {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
             self.look_at(listed, stop, committed, &mut round)?;
         }
-        self.note_reading(&listing)?;
+        if found.more > 0 && round.resting.is_empty() {
+            round.wait = Some(Duration::ZERO);
+        }
+        self.note_pending(&found);
+        if found.more == 0 && round.resting.is_empty() && !stop.load(Ordering::Relaxed) {
+            self.note_reading()?;
+        }
         round.appended |= self.tell_feeds()?;
         match self.report_in(&round) {
             Some(Duration::ZERO) => round.appended |= self.report()?,
@@ -117,19 +135,25 @@ impl Intake {
         Ok(round)
     }
 
-    /// Keeps how exports are read, once all that was to be looked at again has been.
-    fn note_reading(&mut self, listing: &Listing) -> Result<(), StoreError> {
-        let Some(again) = &mut self.again else { return Ok(()) };
-        if !again.is_empty() {
-            let listed: HashSet<&FileKey> = listing.exports.iter().map(|listed| &listed.key).collect();
-            again.retain(|key| listed.contains(key));
-        }
-        if again.is_empty() {
-            self.again = None;
+    /// Keeps how exports are read, now that all that was to be looked at again has been.
+    fn note_reading(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.again) {
             let digest = reading(&self.pipeline);
             self.pipeline.store.transaction(|tx| tx.put_seen(READING, &digest.0))?;
         }
         Ok(())
+    }
+
+    fn note_pending(&mut self, found: &Found) {
+        self.pending.clear();
+        if found.more > 0 {
+            self.pending.extend(self.folders.iter().map(|folder| folder.path.clone()));
+        }
+        for listed in found.due.iter().filter(|listed| listed.stamp.is_ok()) {
+            if self.index.see(listed) != Some(true) {
+                self.pending.insert(listed.key.folder.clone());
+            }
+        }
     }
 
     fn look_at(
@@ -139,34 +163,30 @@ impl Intake {
         committed: &dyn Fn(),
         round: &mut Round,
     ) -> Result<(), StoreError> {
-        let (Ok(stamp), Some(row)) = (listed.stamp, self.rows.get(&listed.key)) else { return Ok(()) };
+        let Ok(stamp) = listed.stamp else { return Ok(()) };
+        let Some(row) = self.pipeline.store.read(|tx| tx.file(&listed.key))? else { return Ok(()) };
         let now = self.clock().monotonic();
-        let again = self.again.as_ref().is_some_and(|again| again.contains(&listed.key));
-        match self.settling.due(&listed.key, stamp, row, now, self.pipeline.config.settle) {
-            Due::No if again => {}
-            Due::No => return Ok(()),
+        match self.settling.due(&listed.key, stamp, &row, now, self.pipeline.config.settle) {
             Due::In(wait) => {
                 round.waiting += 1;
                 sooner(&mut round.wait, wait);
                 return Ok(());
             }
-            Due::Now => {}
+            // One that nothing is to be done with is here to be looked at again.
+            Due::Now | Due::No => {}
         }
         if !round.resting.is_empty() {
             round.waiting += 1;
             return Ok(());
         }
-        match self.read(&listed.key, stamp, stop, committed)? {
+        match self.read(row, stamp, stop, committed)? {
             Outcome::OutboxFull => {
                 round.resting = "outbox_full";
                 round.waiting += 1;
                 sooner(&mut round.wait, OUTBOX_FULL_PAUSE);
             }
             Outcome::Stopped => round.waiting += 1,
-            Outcome::Done | Outcome::Aside(_) => {
-                self.settling.forget(&listed.key);
-                self.again.iter_mut().for_each(|again| _ = again.remove(&listed.key));
-            }
+            Outcome::Done | Outcome::Aside(_) => self.settling.forget(&listed.key),
         }
         round.appended = true;
         Ok(())
@@ -174,15 +194,15 @@ impl Intake {
 
     fn read(
         &mut self,
-        key: &FileKey,
+        before: FileRow,
         stamp: Stamp,
         stop: &AtomicBool,
         committed: &dyn Fn(),
     ) -> Result<Outcome, StoreError> {
         self.untold = true;
-        let Some(row) = self.rows.get_mut(key) else { return Ok(Outcome::Stopped) };
-        let outcome = match open_export(key) {
-            Ok(export) => self.pipeline.take(row, export, stop, committed)?,
+        let mut row = before.clone();
+        let outcome = match open_export(&row.key) {
+            Ok(export) => self.pipeline.take(&mut row, export, stop, committed)?,
             Err(error) => {
                 let aside = Aside::of(&error);
                 // The next listing finds it gone and records what was lost, or finds it back.
@@ -190,12 +210,16 @@ impl Intake {
                     return Ok(Outcome::Aside(aside));
                 }
                 (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
-                if !put_aside(&self.pipeline.store, row, aside)? {
-                    return Ok(Outcome::Aside(aside));
-                }
+                put_aside(&self.pipeline.store, &before, &mut row, aside)?;
                 Outcome::Aside(aside)
             }
         };
+        self.index.remove(&before);
+        self.index.add(&row, is_settled(&row));
+        if let Some(came_ms) = row.came_ms() {
+            let newest = self.arrivals.entry(row.key.folder.clone()).or_insert(came_ms);
+            *newest = came_ms.max(*newest);
+        }
         tracing::info!(
             bytes = row.offset,
             messages = row.counts.messages,
@@ -206,13 +230,13 @@ impl Intake {
         Ok(outcome)
     }
 
-    fn tell_unlisted(&mut self, listing: &Listing) {
-        for (path, error) in &listing.unreadable {
+    fn tell_unlisted(&mut self, unreadable: &[(PathBuf, String)]) {
+        for (path, error) in unreadable {
             if self.unlisted.insert(path.clone()) {
                 tracing::warn!(path = %path.display(), error, "a folder cannot be listed");
             }
         }
-        self.unlisted.retain(|path| listing.unreadable.iter().any(|(unreadable, _)| unreadable == path));
+        self.unlisted.retain(|path| unreadable.iter().any(|(unreadable, _)| unreadable == path));
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {
@@ -235,13 +259,34 @@ fn sooner(wait: &mut Option<Duration>, other: Duration) {
     *wait = Some(wait.map_or(other, |wait| wait.min(other)));
 }
 
-/// Sets an export aside, writing only if that is news. Returns whether it was.
-fn put_aside(store: &Store, row: &mut FileRow, aside: Aside) -> Result<bool, StoreError> {
-    let news = row.state != FileState::SetAside || row.reason != aside.as_str();
-    if news {
-        let next = changes::aside_row(row.clone(), aside);
-        store.transaction(|tx| tx.put_file(&next))?;
-        *row = next;
+/// The exports of the store that are there, in folders that are watched.
+fn indexed(store: &Store, folders: &[Folder], again: bool) -> Result<Index, StoreError> {
+    const PAGE: usize = 1_000;
+    let (mut index, mut after) = (Index::default(), 0);
+    loop {
+        let page = store.read(|tx| tx.files_there(after, PAGE))?;
+        let Some((last, _)) = page.last() else { return Ok(index) };
+        after = *last;
+        for (_, row) in page.iter().filter(|(_, row)| folders.iter().any(|folder| folder.path == row.key.folder)) {
+            let is_again = again && row.state == FileState::SetAside && Aside::is_read(&row.reason);
+            index.add(row, is_settled(row) && !is_again);
+        }
     }
-    Ok(news)
+}
+
+/// Whether nothing is to be done with an export while it is as it is.
+fn is_settled(row: &FileRow) -> bool {
+    let is_read = match row.state {
+        FileState::Waiting | FileState::Reading => false,
+        FileState::Done => true,
+        // Neither size nor time tells that it may be read now.
+        FileState::SetAside => !Aside::may_pass(&row.reason),
+    };
+    is_read && row.gone_ms.is_none()
+}
+
+/// Sets an export aside, writing only if that is news.
+fn put_aside(store: &Store, before: &FileRow, row: &mut FileRow, aside: Aside) -> Result<(), StoreError> {
+    *row = changes::aside_row(row.clone(), aside);
+    if row.tells_the_same(before) { Ok(()) } else { store.transaction(|tx| tx.put_file(row)) }
 }

@@ -6,6 +6,7 @@ mod expectation;
 mod open;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -226,24 +227,47 @@ pub struct Listing {
 
 /// Lists every export under the folders.
 pub fn list(folders: &[Folder]) -> Listing {
-    let mut listing = Listing::default();
-    for folder in folders {
-        list_folder(folder, Path::new(""), 0, &mut listing);
-    }
-    listing.exports.sort_by(|a, b| {
+    let mut exports = Vec::new();
+    let listed = list_each(folders, &mut |listed| {
+        exports.push(listed);
+        Ok::<_, Infallible>(())
+    });
+    let Ok(unreadable) = listed;
+    exports.sort_by(|a: &Listed, b| {
         let age = |listed: &Listed| listed.stamp.map_or(i64::MAX, |stamp| stamp.mtime_ns);
         age(a).cmp(&age(b)).then_with(|| a.key.cmp(&b.key))
     });
-    listing
+    Listing { exports, unreadable }
 }
 
-fn list_folder(folder: &Folder, below: &Path, depth: usize, listing: &mut Listing) {
+/// Gives every export under the folders to `take` as it comes, and says which folders could not be listed, and why.
+///
+/// # Errors
+/// The first of `take`, which ends the listing.
+pub fn list_each<E>(
+    folders: &[Folder],
+    take: &mut impl FnMut(Listed) -> Result<(), E>,
+) -> Result<Vec<(PathBuf, String)>, E> {
+    let mut unreadable = Vec::new();
+    for folder in folders {
+        list_folder(folder, Path::new(""), 0, &mut unreadable, take)?;
+    }
+    Ok(unreadable)
+}
+
+fn list_folder<E>(
+    folder: &Folder,
+    below: &Path,
+    depth: usize,
+    unreadable: &mut Vec<(PathBuf, String)>,
+    take: &mut impl FnMut(Listed) -> Result<(), E>,
+) -> Result<(), E> {
     let path = folder.path.join(below);
     let entries = match std::fs::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) => {
-            listing.unreadable.push((path, error.to_string()));
-            return;
+            unreadable.push((path, error.to_string()));
+            return Ok(());
         }
     };
     for entry in entries {
@@ -251,8 +275,8 @@ fn list_folder(folder: &Folder, below: &Path, depth: usize, listing: &mut Listin
             Ok(entry) => entry,
             Err(error) => {
                 // What comes after is unseen, not gone.
-                listing.unreadable.push((path, error.to_string()));
-                return;
+                unreadable.push((path, error.to_string()));
+                return Ok(());
             }
         };
         let name = below.join(entry.file_name());
@@ -262,22 +286,23 @@ fn list_folder(folder: &Folder, below: &Path, depth: usize, listing: &mut Listin
             continue;
         }
         if kind.is_dir() && depth < DEPTH_MAX {
-            list_folder(folder, &name, depth + 1, listing);
+            list_folder(folder, &name, depth + 1, unreadable, take)?;
         } else if kind.is_dir() {
-            listing.unreadable.push((folder.path.join(&name), format!("folders are followed {DEPTH_MAX} deep")));
+            unreadable.push((folder.path.join(&name), format!("folders are followed {DEPTH_MAX} deep")));
         } else {
             let stamp = stamp(&entry, kind, &name);
             // Deleted a moment ago: as if it had not been listed.
             if stamp == Err(Aside::Vanished) {
                 continue;
             }
-            listing.exports.push(Listed {
+            take(Listed {
                 stamp,
                 key: FileKey { folder: folder.path.clone(), name },
                 corp: folder.corp.as_str().to_owned(),
-            });
+            })?;
         }
     }
+    Ok(())
 }
 
 fn stamp(entry: &std::fs::DirEntry, kind: std::fs::FileType, name: &Path) -> Result<Stamp, Aside> {

@@ -43,7 +43,10 @@ impl Intake {
             let Some(expectation) = folder.expect else { continue };
             let mut feed = known.get(&name(folder)).cloned().filter(|feed| feed.is_of(folder, expectation));
             let feed = feed.get_or_insert_with(|| Feed::new(folder, expectation, now_ms));
-            if let Some(fed) = fed(expectation, folder, feed.since_ms, self.rows.values(), now_ms) {
+            // An export that nobody has read yet may be the one that is expected.
+            if !self.pending.contains(&folder.path) {
+                let last_ms = self.arrivals.get(&folder.path).map(|ms| (*ms).min(now_ms));
+                let fed = expectation.judge(feed.since_ms, last_ms, now_ms);
                 let starved = fed.starved_ms.is_some();
                 if feed.told != Some(starved) {
                     records.push(made.record(summary::feed(&self.pipeline.device, folder, expectation, fed))?);
@@ -71,29 +74,15 @@ impl Intake {
 /// How a folder stands by what the store knows, as the daemon tells it; nothing where nothing is expected, or nobody can say yet.
 pub fn fed_of(tx: &Tx<'_>, folder: &Folder, rows: &[FileRow], now_ms: i64) -> Result<Option<Fed>, StoreError> {
     let Some(expectation) = folder.expect else { return Ok(None) };
-    let known = feeds(tx)?.remove(&name(folder)).filter(|feed| feed.is_of(folder, expectation));
-    let since_ms = known.map_or(now_ms, |feed| feed.since_ms);
-    Ok(fed(expectation, folder, since_ms, rows.iter(), now_ms))
-}
-
-/// Nothing while there is an export that nobody has read yet: it may be the one that is expected. One that could not be read has not come.
-fn fed<'r>(
-    expectation: Expectation,
-    folder: &Folder,
-    since_ms: i64,
-    rows: impl Iterator<Item = &'r FileRow>,
-    now_ms: i64,
-) -> Option<Fed> {
-    let mut last_ms = None;
-    for row in rows.filter(|row| row.key.folder == folder.path) {
-        match row.state {
-            FileState::Waiting | FileState::Reading if row.gone_ms.is_none() => return None,
-            // A writer's clock may be ahead; nothing comes after it was read.
-            FileState::Done => last_ms = last_ms.max(Some((row.mtime_ns / 1_000_000).min(row.done_ms).min(now_ms))),
-            _ => {}
-        }
+    let mut rows = rows.iter().filter(|row| row.key.folder == folder.path);
+    let is_open =
+        |row: &&FileRow| matches!(row.state, FileState::Waiting | FileState::Reading) && row.gone_ms.is_none();
+    if rows.clone().any(|row| is_open(&row)) {
+        return Ok(None);
     }
-    Some(expectation.judge(since_ms, last_ms.filter(|ms| *ms > 0), now_ms))
+    let known = feeds(tx)?.remove(&name(folder)).filter(|feed| feed.is_of(folder, expectation));
+    let last_ms = rows.by_ref().filter_map(FileRow::came_ms).max().map(|ms| ms.min(now_ms));
+    Ok(Some(expectation.judge(known.map_or(now_ms, |feed| feed.since_ms), last_ms, now_ms)))
 }
 
 fn feeds(tx: &Tx<'_>) -> Result<Feeds, StoreError> {

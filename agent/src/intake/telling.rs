@@ -106,7 +106,6 @@ impl Intake {
             tx.forget_disclosures(now_ms - STATEMENT_KEPT_MS)?;
             tx.forget_segments(now_ms - PAYLOAD_KEPT_MS, PAYLOAD_KEPT_BYTES, now_ms - STATEMENT_KEPT_MS)
         })?;
-        self.rows.retain(|_, row| row.gone_ms.is_none_or(|gone_ms| gone_ms >= horizon_ms));
         self.forgotten = Some(now);
         self.tell_posture(now_ms)
     }

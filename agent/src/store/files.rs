@@ -193,6 +193,11 @@ pub struct FileRow {
 }
 
 impl FileRow {
+    /// When it had come, as far as it was read: never after it was read, whatever its writer's clock says. Milliseconds.
+    pub fn came_ms(&self) -> Option<i64> {
+        (self.state == FileState::Done).then(|| (self.mtime_ns / 1_000_000).min(self.done_ms))
+    }
+
     /// An export seen for the first time.
     pub fn new(key: FileKey, corp: &str) -> Self {
         Self {
@@ -263,6 +268,24 @@ impl Tx<'_> {
     /// Every export known, by folder and name.
     pub fn files(&self) -> Result<Vec<FileRow>, StoreError> {
         self.select("SELECT * FROM file ORDER BY folder, name")
+    }
+
+    /// Exports that are not gone, with their numbers, in order of those and behind `after`; at most `limit`.
+    pub fn files_there(&self, after: i64, limit: usize) -> Result<Vec<(i64, FileRow)>, StoreError> {
+        let mut statement =
+            self.0.prepare_cached("SELECT * FROM file WHERE id > ?1 AND gone_ms IS NULL ORDER BY id LIMIT ?2")?;
+        let rows = statement.query_map(params![after, limit], |row| Ok((row.get("id")?, read(row)?)))?;
+        rows.map(|row| row.map_err(StoreError::from).and_then(|(id, row)| Ok((id, row?)))).collect()
+    }
+
+    /// By folder: when the newest export that was read had come, milliseconds.
+    pub fn arrivals(&self) -> Result<Vec<(PathBuf, i64)>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT folder, max(min(mtime_ns / 1000000, done_ms)) FROM file WHERE state = ?1 GROUP BY folder",
+        )?;
+        let rows = statement.query_map([FileState::Done.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = rows.collect::<Result<Vec<(Vec<u8>, i64)>, _>>()?;
+        Ok(rows.into_iter().filter_map(|(folder, ms)| Some((path(folder)?, ms))).collect())
     }
 
     /// Exports whose latest change no file report has told yet, with at most `limit`.
