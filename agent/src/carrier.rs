@@ -18,7 +18,7 @@ mod text;
 mod workbook;
 mod xml;
 
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use watchpost_policy::parse::Defect;
 
@@ -36,6 +36,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// Bounds on what an export may unpack to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of the export as it lies there.
+    pub file_bytes_max: u64,
     /// Bytes an export may unpack to.
     pub unpacked_bytes_max: u64,
     /// Bytes that one packed byte may unpack to, beyond the first 64 MiB.
@@ -44,11 +46,20 @@ pub struct Limits {
     pub members_max: usize,
     /// Bytes of one line, row or value; a longer one is a defect and passed over.
     pub record_bytes_max: usize,
+    /// Bytes of the texts that cells of a workbook share: all that is kept of one.
+    pub shared_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { unpacked_bytes_max: 1 << 40, ratio_max: 500, members_max: 10_000, record_bytes_max: 32 << 20 }
+        Self {
+            file_bytes_max: 1 << 40,
+            unpacked_bytes_max: 1 << 40,
+            ratio_max: 500,
+            members_max: 10_000,
+            record_bytes_max: 32 << 20,
+            shared_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -94,7 +105,12 @@ const LINES: &str = "lines";
 /// # Errors
 /// When it cannot be read, or is nothing that holds messages: [`Aside::of`] tells which.
 pub fn open<'a, R: Read + Seek + 'a>(export: R, reading: &Reading) -> io::Result<Carried<'a>> {
-    let export = Shared::new(export);
+    let mut export = Shared::new(export);
+    let begin = export.stream_position()?;
+    if export.seek(SeekFrom::End(0))? > reading.limits.file_bytes_max {
+        return Err(Aside::TooLarge.into());
+    }
+    export.seek(SeekFrom::Start(begin))?;
     let peek = Peek::new(export.clone(), SAMPLE_BYTES)?;
     let magic = packed::Magic::of(peek.first());
     if magic == Some(packed::Magic::Zip) {

@@ -286,7 +286,9 @@ fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceCon
             "rescan",
             "poll",
             "batch_bytes",
+            "file_bytes_max",
             "line_bytes_max",
+            "workbook_texts_max",
             "unpacked_bytes_max",
             "unpacked_ratio_max",
             "members_max",
@@ -308,6 +310,12 @@ fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceCon
     }
     if let Some(bytes) = reader.size(&table, "line_bytes_max", 64 * 1024) {
         source.limits.record_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = reader.size(&table, "file_bytes_max", 1024 * 1024) {
+        source.limits.file_bytes_max = bytes;
+    }
+    if let Some(bytes) = reader.size(&table, "workbook_texts_max", 1024 * 1024) {
+        source.limits.shared_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
     if let Some(bytes) = reader.size(&table, "unpacked_bytes_max", 1024 * 1024) {
         source.limits.unpacked_bytes_max = bytes;

@@ -142,7 +142,9 @@ impl Aside {
             Self::Corrupt => {
                 "its compressed data is damaged or incomplete; write it again, under its name only when it is complete"
             }
-            Self::TooLarge => "it unpacks to more than is allowed; raise the bounds under [source] if it is meant to",
+            Self::TooLarge => {
+                "it is, or unpacks to, more than is allowed; raise the bounds under [source] if it is meant to"
+            }
             Self::Bomb => "it unpacks to so many times its size that it can only do harm; remove it",
             Self::Nested => "an archive in an archive, or compressed twice; pack it once",
             Self::Archive => "an archive of a kind that is not read here; use gzip, zstd, bzip2 or zip, as a file",

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
-use watchpost_agent::carrier::{Names, Reading, open_stream};
+use watchpost_agent::carrier::{Limits, Names, Reading, open, open_stream};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::source::{Aside, Stamp};
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
@@ -535,5 +535,25 @@ fn tables_of_vendors_are_read_as_the_guide_says() {
             "{vendor}: {line}"
         );
         assert!(["li.na", "李娜"].contains(&message.from.as_str()), "{vendor}: {line}");
+    }
+}
+
+#[test]
+fn an_export_beyond_its_bounds_is_set_aside() {
+    let lines = hit("m1");
+    let book = written::workbook(&TABLE.of(&conversation()[..3]));
+    let bounds = |change: fn(&mut Limits)| {
+        let mut reading = Reading::default();
+        change(&mut reading.limits);
+        reading
+    };
+    for (what, export, reading) in [
+        ("its size", lines.as_bytes(), bounds(|limits| limits.file_bytes_max = 100)),
+        ("its texts", book.as_slice(), bounds(|limits| limits.shared_bytes_max = 20)),
+    ] {
+        let mut all = Vec::new();
+        assert!(open(Cursor::new(export), &Reading::default()).unwrap().lines.read_to_end(&mut all).is_ok(), "{what}");
+        let read = open(Cursor::new(export), &reading).and_then(|mut carried| carried.lines.read_to_end(&mut all));
+        assert_eq!(Aside::of(&read.unwrap_err()), Aside::TooLarge, "{what}");
     }
 }

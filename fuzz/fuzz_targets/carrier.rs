@@ -6,7 +6,7 @@ use std::io::{Cursor, Read};
 use libfuzzer_sys::fuzz_target;
 use watchpost_agent::carrier::{Carried, Limits, Names, Reading, open};
 
-const LIMITS: Limits = Limits { unpacked_bytes_max: 1 << 22, ratio_max: 500, members_max: 100, record_bytes_max: 1 << 16 };
+const LIMITS: Limits = Limits { file_bytes_max: 1 << 20, shared_bytes_max: 1 << 20, unpacked_bytes_max: 1 << 22, ratio_max: 500, members_max: 100, record_bytes_max: 1 << 16 };
 
 /// All lines, read so many bytes at a time, and how the reading ended.
 fn lines(bytes: &[u8], step: usize) -> (Vec<u8>, Option<String>) {

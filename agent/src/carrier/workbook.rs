@@ -13,8 +13,6 @@ use super::table::{Columns, Merged, Names};
 use super::{Carried, Limits, Reading, mark};
 use crate::source::Aside;
 
-/// Bytes of all texts that cells share; with what keeps them apart this is what a workbook may take of memory.
-const SHARED_BYTES_MAX: usize = 64 << 20;
 /// Texts that cells share.
 const SHARED_MAX: usize = 2_000_000;
 /// Columns looked at; tables of messages have some dozen.
@@ -58,7 +56,7 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
 ) -> io::Result<Carried<'a>> {
     let limits = reading.limits;
     let shared = match parts.shared {
-        Some(member) => shared_texts(Xml::open(&export, member, limits)?)?,
+        Some(member) => shared_texts(Xml::open(&export, member, limits)?, limits.shared_bytes_max)?,
         None => Vec::new(),
     };
     let left = limits.unpacked_max(size);
@@ -76,12 +74,12 @@ pub(super) fn lines<'a, R: Read + Seek + 'a>(
     Ok(Carried { lines: Box::new(Made::new(workbook)), carrier: "xlsx".to_owned() })
 }
 
-fn shared_texts(mut xml: Xml<'_>) -> io::Result<Vec<Box<str>>> {
+fn shared_texts(mut xml: Xml<'_>, bytes_max: usize) -> io::Result<Vec<Box<str>>> {
     let (mut texts, mut bytes): (Vec<Box<str>>, _) = (Vec::new(), 0);
     while xml.find("si")? {
         let text = xml.text_until("si")?;
         bytes += text.len();
-        if bytes > SHARED_BYTES_MAX || texts.len() >= SHARED_MAX {
+        if bytes > bytes_max || texts.len() >= SHARED_MAX {
             return Err(Aside::TooLarge.into());
         }
         texts.push(text.into());
@@ -171,6 +169,8 @@ struct Xml<'a> {
     event: Vec<u8>,
     /// Elements that are open.
     depth: usize,
+    /// Bytes of one text.
+    text_bytes_max: usize,
 }
 
 impl<'a> Xml<'a> {
@@ -179,7 +179,7 @@ impl<'a> Xml<'a> {
         let metered = Metered { input, left: limits.record_bytes_max, bytes_max: limits.record_bytes_max };
         let mut reader = Reader::from_reader(metered);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { reader, event: Vec::new(), depth: 0 })
+        Ok(Self { reader, event: Vec::new(), depth: 0, text_bytes_max: limits.shared_bytes_max })
     }
 
     fn next(&mut self) -> io::Result<Event<'_>> {
@@ -245,7 +245,7 @@ impl<'a> Xml<'a> {
                 Event::Eof => return Err(Aside::Corrupt.into()),
                 _ => {}
             }
-            if text.len() > SHARED_BYTES_MAX {
+            if text.len() > self.text_bytes_max {
                 return Err(Aside::TooLarge.into());
             }
         }
