@@ -22,8 +22,7 @@ use crate::posture::free_on_disk_of;
 use crate::source::{Aside, Due, Listed, Settling, Stamp, open_export};
 use crate::store::{FileRow, FileState, Store, StoreError};
 
-use changes::Found;
-use index::Index;
+use index::{Index, Standing, Unseen};
 
 pub use feeds::fed_of;
 
@@ -54,7 +53,7 @@ pub struct Intake {
     /// Which exports are known as they are.
     index: Index,
     /// Exports that the last listing did not have, and the folders it could not list.
-    unseen: (usize, Vec<(PathBuf, String)>),
+    unseen: (Unseen, Vec<(PathBuf, String)>),
     /// Whether exports that were set aside are to be looked at again, since the way of reading has changed.
     again: bool,
     /// By folder: when its newest export had come.
@@ -80,7 +79,7 @@ impl Intake {
             folders,
             bulk_bytes_max,
             index,
-            unseen: (0, Vec::new()),
+            unseen: (Unseen::default(), Vec::new()),
             again,
             arrivals: arrivals.into_iter().collect(),
             pending: HashSet::new(),
@@ -97,7 +96,8 @@ impl Intake {
         match self.try_round(stop, committed) {
             Err(StoreError::Full) => {
                 tracing::error!("the disk is full; reading rests until there is room");
-                Ok(Round { wait: Some(DISK_FULL_PAUSE), resting: "disk_full", ..Round::default() })
+                // What was appended before must not wait for the room.
+                Ok(Round { wait: Some(DISK_FULL_PAUSE), resting: "disk_full", appended: true, ..Round::default() })
             }
             round => round,
         }
@@ -113,20 +113,26 @@ impl Intake {
         if free_on_disk_of(self.pipeline.store.path()).is_some_and(|free| free < floor) {
             (round.resting, round.wait) = ("disk_full", Some(DISK_FULL_PAUSE));
         }
+        self.pending.clear();
+        let mut is_read = false;
         for listed in &found.due {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            self.look_at(listed, stop, committed, &mut round)?;
+            is_read |= self.look_at(listed, stop, committed, &mut round)?;
         }
-        if found.more > 0 && round.resting.is_empty() {
+        if found.more > 0 {
+            self.pending.extend(self.folders.iter().map(|folder| folder.path.clone()));
+        }
+        if found.more > 0 && is_read && round.resting.is_empty() {
             round.wait = Some(Duration::ZERO);
         }
-        self.note_pending(&found);
-        if found.more == 0 && round.resting.is_empty() && !stop.load(Ordering::Relaxed) {
-            self.note_reading()?;
+        if !stop.load(Ordering::Relaxed) {
+            if found.more == 0 && round.resting.is_empty() {
+                self.note_reading()?;
+            }
+            round.appended |= self.tell_feeds()?;
         }
-        round.appended |= self.tell_feeds()?;
         match self.report_in(&round) {
             Some(Duration::ZERO) => round.appended |= self.report()?,
             Some(wait) => sooner(&mut round.wait, wait),
@@ -144,90 +150,115 @@ impl Intake {
         Ok(())
     }
 
-    fn note_pending(&mut self, found: &Found) {
-        self.pending.clear();
-        if found.more > 0 {
-            self.pending.extend(self.folders.iter().map(|folder| folder.path.clone()));
-        }
-        for listed in found.due.iter().filter(|listed| listed.stamp.is_ok()) {
-            if self.index.see(listed) != Some(true) {
-                self.pending.insert(listed.key.folder.clone());
-            }
-        }
-    }
-
+    /// Reads an export if it is time to. Says whether there was news of it.
     fn look_at(
         &mut self,
         listed: &Listed,
         stop: &AtomicBool,
         committed: &dyn Fn(),
         round: &mut Round,
-    ) -> Result<(), StoreError> {
-        let Ok(stamp) = listed.stamp else { return Ok(()) };
-        let Some(row) = self.pipeline.store.read(|tx| tx.file(&listed.key))? else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Ok(stamp) = listed.stamp else { return Ok(false) };
+        let Some(row) = self.pipeline.store.read(|tx| tx.file(&listed.key))? else {
+            self.index.forget(listed);
+            return Ok(false);
+        };
+        let is_hopeful = standing(&row) == Standing::Hopeful;
         let now = self.clock().monotonic();
-        match self.settling.due(&listed.key, stamp, &row, now, self.pipeline.config.settle) {
-            Due::In(wait) => {
-                round.waiting += 1;
-                sooner(&mut round.wait, wait);
-                return Ok(());
-            }
-            // One that nothing is to be done with is here to be looked at again.
-            Due::Now | Due::No => {}
+        let due = self.settling.due(&listed.key, stamp, &row, now, self.pipeline.config.settle);
+        if let Due::In(wait) = due {
+            sooner(&mut round.wait, wait);
         }
-        if !round.resting.is_empty() {
+        // One that nothing is to be done with is here to be looked at again.
+        if matches!(due, Due::In(_)) || !round.resting.is_empty() {
             round.waiting += 1;
-            return Ok(());
+            self.waits(listed, is_hopeful);
+            return Ok(false);
         }
-        match self.read(row, stamp, stop, committed)? {
+        let (outcome, is_news) = self.read(row, stamp, stop, committed)?;
+        match outcome {
             Outcome::OutboxFull => {
                 round.resting = "outbox_full";
-                round.waiting += 1;
                 sooner(&mut round.wait, OUTBOX_FULL_PAUSE);
             }
-            Outcome::Stopped => round.waiting += 1,
+            Outcome::Stopped => {}
             Outcome::Done | Outcome::Aside(_) => self.settling.forget(&listed.key),
         }
-        round.appended = true;
-        Ok(())
+        if matches!(outcome, Outcome::OutboxFull | Outcome::Stopped) {
+            round.waiting += 1;
+            self.waits(listed, is_hopeful);
+        }
+        round.appended |= is_news;
+        Ok(is_news)
     }
 
+    /// Nobody can say yet what its folder was fed with. One that could not be read has not come.
+    fn waits(&mut self, listed: &Listed, is_hopeful: bool) {
+        if !is_hopeful {
+            self.pending.insert(listed.key.folder.clone());
+        }
+    }
+
+    /// Reads an export as far as it goes. Says whether there is news of it.
     fn read(
         &mut self,
         before: FileRow,
         stamp: Stamp,
         stop: &AtomicBool,
         committed: &dyn Fn(),
-    ) -> Result<Outcome, StoreError> {
-        self.untold = true;
+    ) -> Result<(Outcome, bool), StoreError> {
         let mut row = before.clone();
-        let outcome = match open_export(&row.key) {
-            Ok(export) => self.pipeline.take(&mut row, export, stop, committed)?,
-            Err(error) => {
-                let aside = Aside::of(&error);
-                // The next listing finds it gone and records what was lost, or finds it back.
-                if aside == Aside::Vanished {
-                    return Ok(Outcome::Aside(aside));
-                }
-                (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
-                put_aside(&self.pipeline.store, &before, &mut row, aside)?;
-                Outcome::Aside(aside)
-            }
-        };
+        let outcome = self.try_read(&before, &mut row, stamp, stop, committed);
+        // As the store has it, also where reading failed in the middle.
         self.index.remove(&before);
-        self.index.add(&row, is_settled(&row));
+        match &outcome {
+            Ok(_) => self.index.add(&row, standing(&row)),
+            Err(_) => {
+                if let Ok(Some(row)) = self.pipeline.store.read(|tx| tx.file(&before.key)) {
+                    self.index.add(&row, standing(&row));
+                }
+            }
+        }
+        let outcome = outcome?;
         if let Some(came_ms) = row.came_ms() {
             let newest = self.arrivals.entry(row.key.folder.clone()).or_insert(came_ms);
             *newest = came_ms.max(*newest);
         }
-        tracing::info!(
-            bytes = row.offset,
-            messages = row.counts.messages,
-            findings = row.counts.findings,
-            ?outcome,
-            "export"
-        );
-        Ok(outcome)
+        let is_news = !row.tells_the_same(&before);
+        self.untold |= is_news;
+        if is_news {
+            tracing::info!(
+                bytes = row.offset,
+                messages = row.counts.messages,
+                findings = row.counts.findings,
+                ?outcome,
+                "export"
+            );
+        }
+        Ok((outcome, is_news))
+    }
+
+    fn try_read(
+        &mut self,
+        before: &FileRow,
+        row: &mut FileRow,
+        stamp: Stamp,
+        stop: &AtomicBool,
+        committed: &dyn Fn(),
+    ) -> Result<Outcome, StoreError> {
+        let aside = match open_export(&row.key) {
+            Ok(export) => return self.pipeline.take(row, export, stop, committed),
+            Err(error) => Aside::of(&error),
+        };
+        // Of one that vanished the next listing says whether it is gone, and records what was lost.
+        if aside != Aside::Vanished {
+            (row.size, row.mtime_ns) = (stamp.size, stamp.mtime_ns);
+            *row = changes::aside_row(row.clone(), aside);
+            if !row.tells_the_same(before) {
+                self.pipeline.store.transaction(|tx| tx.put_file(row))?;
+            }
+        }
+        Ok(Outcome::Aside(aside))
     }
 
     fn tell_unlisted(&mut self, unreadable: &[(PathBuf, String)]) {
@@ -269,24 +300,18 @@ fn indexed(store: &Store, folders: &[Folder], again: bool) -> Result<Index, Stor
         after = *last;
         for (_, row) in page.iter().filter(|(_, row)| folders.iter().any(|folder| folder.path == row.key.folder)) {
             let is_again = again && row.state == FileState::SetAside && Aside::is_read(&row.reason);
-            index.add(row, is_settled(row) && !is_again);
+            index.add(row, if is_again { Standing::Open } else { standing(row) });
         }
     }
 }
 
-/// Whether nothing is to be done with an export while it is as it is.
-fn is_settled(row: &FileRow) -> bool {
-    let is_read = match row.state {
-        FileState::Waiting | FileState::Reading => false,
-        FileState::Done => true,
+/// What is to be done with an export that is in the store as it is listed.
+fn standing(row: &FileRow) -> Standing {
+    match row.state {
+        _ if row.gone_ms.is_some() => Standing::Open,
+        FileState::Waiting | FileState::Reading => Standing::Open,
         // Neither size nor time tells that it may be read now.
-        FileState::SetAside => !Aside::may_pass(&row.reason),
-    };
-    is_read && row.gone_ms.is_none()
-}
-
-/// Sets an export aside, writing only if that is news.
-fn put_aside(store: &Store, before: &FileRow, row: &mut FileRow, aside: Aside) -> Result<(), StoreError> {
-    *row = changes::aside_row(row.clone(), aside);
-    if row.tells_the_same(before) { Ok(()) } else { store.transaction(|tx| tx.put_file(row)) }
+        FileState::SetAside if Aside::may_pass(&row.reason) => Standing::Hopeful,
+        FileState::Done | FileState::SetAside => Standing::Settled,
+    }
 }

@@ -36,7 +36,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 2] = [&[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA], &[windows::SCHEMA]];
+const SCHEMAS: [&[&str]; 3] =
+    [&[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA], &[windows::SCHEMA], &[files::SCHEMA_DONE]];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;
 

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::message::{Corp, Message, lower};
+use crate::message::{Corp, Message, RecordFacts, lower};
 
 macro_rules! digest_type {
     ($(#[$doc:meta])* $name:ident) => {
@@ -108,7 +108,7 @@ pub fn mid(key: &TenantKey, corp: &Corp, message: &Message) -> Mid {
     match message.msgid.as_deref() {
         Some(msgid) => Mid(Parts::new("watchpost/mid").str(corp.as_str()).str(msgid).sha256()),
         None => Mid(match &message.extras.record {
-            Some(record) => record_mid(corp, message, &record.marks).hmac(key),
+            Some(record) => record_mid(corp, message, record).hmac(key),
             None => keyed_mid(corp, message).hmac(key),
         }),
     }
@@ -207,12 +207,15 @@ fn keyed_mid(corp: &Corp, message: &Message) -> Parts {
 }
 
 /// A record of another interface is told more than once, in whatever order and by whatever carrier.
-fn record_mid(corp: &Corp, message: &Message, marks: &[String]) -> Parts {
-    let mut to: Vec<_> = message.to.iter().map(|id| lower(id)).collect();
-    to.sort_unstable();
-    to.dedup();
-    let list = |parts: Parts, all: &mut dyn Iterator<Item = &str>, count: usize| {
-        all.fold(parts.bytes(&(count as u64).to_be_bytes()), Parts::str)
+fn record_mid(corp: &Corp, message: &Message, record: &RecordFacts) -> Parts {
+    let set = |ids: &[String]| {
+        let mut all: Vec<String> = ids.iter().map(|id| lower(id).into_owned()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let list = |parts: Parts, all: &[String]| {
+        all.iter().fold(parts.bytes(&(all.len() as u64).to_be_bytes()), |parts, one| parts.str(one))
     };
     let seconds = message.msgtime.map(|ms| ms.div_euclid(1000).to_be_bytes());
     let parts = Parts::new("watchpost/mid-record")
@@ -221,8 +224,7 @@ fn record_mid(corp: &Corp, message: &Message, marks: &[String]) -> Parts {
         .bytes(seconds.as_ref().map_or(&[], |bytes| bytes.as_slice()))
         .str(&lower(&message.from))
         .str(message.room.as_deref().unwrap_or(""));
-    let parts = list(parts, &mut to.iter().map(|id| &**id), to.len());
-    list(parts, &mut marks.iter().map(String::as_str), marks.len())
+    [&set(&message.to), &set(&record.others), &record.marks].into_iter().fold(parts, |parts, all| list(parts, all))
 }
 
 /// JSON with sorted keys and no white space. Recursion is bounded by the parser's own depth limit.

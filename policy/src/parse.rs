@@ -344,7 +344,7 @@ fn is_encrypted(entry: &Map<String, Value>) -> bool {
 }
 
 fn read_message(mut entry: Map<String, Value>, defects: &mut Defects) -> Message {
-    if entry.contains_key("open_kfid") && entry.get("from").is_none_or(service::is_empty) {
+    if entry.contains_key("open_kfid") {
         service::as_archived(&mut entry);
     }
     let action = read_action(entry.get("action"), defects);

@@ -216,7 +216,7 @@ impl Splitter {
             }
             b'{' | b'[' => {
                 self.is_flat &= self.in_entry();
-                self.is_answer &= !self.open.is_empty();
+                self.is_answer &= self.in_entry();
                 self.opened(*byte);
             }
             b'}' | b']' => self.closed(*byte, out),
@@ -314,7 +314,7 @@ impl Splitter {
     /// The last string was a key.
     fn keyed(&mut self) {
         self.key.make_ascii_lowercase();
-        self.is_answer |= self.key == ANSWER && self.open == [Open::Wrap];
+        self.is_answer |= self.key == ANSWER && matches!(self.open[..], [Open::Wrap] | [Open::List, Open::Wrap]);
         if let Some(open @ Open::Wrap) = self.open.last_mut()
             && OF_MESSAGES.contains(&self.key.as_slice())
         {

@@ -3,11 +3,14 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 
 use watchpost_proto::v1::Lane;
 
-use super::{Intake, is_settled};
+use super::index::Standing;
+use super::{Intake, standing};
 use crate::source::{Aside, Listed, Stamp, list_each};
 use crate::store::{FileRow, FileState, StoreError};
 use crate::summary::{self, MadeUnder};
@@ -30,12 +33,20 @@ pub(super) struct Found {
     pub(super) lost: bool,
 }
 
+/// Exports that could not be read for what may pass, and are tried in one round.
+const HOPEFUL_MAX: usize = 256;
+
 /// The oldest exports of those to look at.
 #[derive(Default)]
 struct Oldest {
     /// The youngest on top.
     exports: BinaryHeap<ByAge>,
     more: u64,
+    /// Some of those that could not be read: others in each round, so that none holds back another.
+    hopeful: Vec<Listed>,
+    hopeful_seen: usize,
+    /// Makes the choice another one in each round.
+    chance: RandomState,
 }
 
 /// An export, the older the less.
@@ -70,6 +81,27 @@ impl Oldest {
             self.more += 1;
         }
     }
+
+    /// Keeps each of those that could not be read with the same chance.
+    fn add_hopeful(&mut self, listed: Listed) {
+        self.hopeful_seen += 1;
+        if self.hopeful.len() < HOPEFUL_MAX {
+            self.hopeful.push(listed);
+            return;
+        }
+        let place = self.chance.hash_one(self.hopeful_seen) % self.hopeful_seen as u64;
+        if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.hopeful.get_mut(place)) {
+            *kept = listed;
+        }
+    }
+
+    fn take(&mut self, listed: Listed, standing: Standing) {
+        match standing {
+            Standing::Settled => {}
+            Standing::Open => self.add(listed),
+            Standing::Hopeful => self.add_hopeful(listed),
+        }
+    }
 }
 
 impl Intake {
@@ -80,8 +112,7 @@ impl Intake {
         let folders = self.folders.clone();
         let unreadable = list_each(&folders, &mut |listed| {
             match self.index.see(&listed) {
-                Some(true) => {}
-                Some(false) => oldest.add(listed),
+                Some(standing) => oldest.take(listed, standing),
                 None => chunk.push(listed),
             }
             if chunk.len() >= CHUNK {
@@ -91,7 +122,8 @@ impl Intake {
         })?;
         lost |= self.note(&mut chunk, &mut oldest)?;
         lost |= self.note_gone(&unreadable)?;
-        let due = oldest.exports.into_sorted_vec().into_iter().map(|ByAge(listed)| listed).collect();
+        let due = oldest.exports.into_sorted_vec().into_iter().map(|ByAge(listed)| listed);
+        let due = due.chain(oldest.hopeful).collect();
         Ok(Found { due, more: oldest.more, unreadable, lost })
     }
 
@@ -126,11 +158,9 @@ impl Intake {
                 self.settling.forget(&listed.key);
             }
             let Some(row) = changed.or(row) else { continue };
-            let is_settled = is_settled(&row);
-            self.index.add(&row, is_settled);
-            if !is_settled {
-                oldest.add(listed);
-            }
+            let standing = standing(&row);
+            self.index.add(&row, standing);
+            oldest.take(listed, standing);
         }
         Ok(lost)
     }

@@ -11,16 +11,34 @@ use crate::store::{FileKey, FileRow, FileState};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Print([u8; 12]);
 
+/// What is to be done with an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing while it is as it is.
+    Settled,
+    /// It is to be read.
+    Open,
+    /// It could not be read, for what may pass without a sign.
+    Hopeful,
+}
+
 /// What is known of an export.
 #[derive(Clone, Copy)]
 struct Known {
-    is_settled: bool,
+    standing: Standing,
     /// Whether the listing that goes on has it.
     is_seen: bool,
 }
 
 /// Stands for the stamp of an export that is not read to its end: it is to be looked at whatever its stamp.
 const OPEN: &str = "";
+
+/// A set of exports, as far as it must be told from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unseen {
+    count: usize,
+    prints: [u8; 12],
+}
 
 /// The exports that are known and not gone.
 #[derive(Default)]
@@ -35,20 +53,23 @@ impl Index {
         self.known.values_mut().for_each(|known| known.is_seen = false);
     }
 
-    /// Notes that an export is listed. Says whether nothing is to be done with it; `None` when it is not known as it is.
-    pub(super) fn see(&mut self, listed: &Listed) -> Option<bool> {
+    /// Notes that an export is listed. Says what is to be done with it; `None` when it is not known as it is.
+    pub(super) fn see(&mut self, listed: &Listed) -> Option<Standing> {
         let print = self.print(&listed.key, &listed.corp, listed.stamp.map_err(Aside::as_str));
-        let open = self.print(&listed.key, &listed.corp, Err(OPEN));
-        let print = if self.known.contains_key(&print) { print } else { open };
+        // One that is to be read is known whatever its stamp, as long as it has one.
+        let open = listed.stamp.ok().map(|_| self.print(&listed.key, &listed.corp, Err(OPEN)));
+        let print = if self.known.contains_key(&print) { print } else { open? };
         let known = self.known.get_mut(&print)?;
         known.is_seen = true;
-        Some(known.is_settled)
+        Some(known.standing)
     }
 
-    /// Takes in an export, as it is in the store and in the listing.
-    pub(super) fn add(&mut self, row: &FileRow, is_settled: bool) {
-        let print = self.of_row(row);
-        self.known.insert(print, Known { is_settled, is_seen: true });
+    /// Takes in an export, as it is in the store and in the listing. One that was gone is not known again before it is read.
+    pub(super) fn add(&mut self, row: &FileRow, standing: Standing) {
+        if row.gone_ms.is_none() {
+            let print = self.of_row(row);
+            self.known.insert(print, Known { standing, is_seen: true });
+        }
     }
 
     /// Lets go of an export as it was.
@@ -57,21 +78,33 @@ impl Index {
         self.known.remove(&print);
     }
 
+    /// Lets go of an export that is listed and not in the store.
+    pub(super) fn forget(&mut self, listed: &Listed) {
+        for stamp in [listed.stamp.map_err(Aside::as_str), Err(OPEN)] {
+            let print = self.print(&listed.key, &listed.corp, stamp);
+            self.known.remove(&print);
+        }
+    }
+
     /// Whether the listing has an export of the store.
     pub(super) fn is_seen(&self, row: &FileRow) -> bool {
         self.known.get(&self.of_row(row)).is_some_and(|known| known.is_seen)
     }
 
-    /// Exports that the listing does not have.
-    pub(super) fn unseen(&self) -> usize {
-        self.known.values().filter(|known| !known.is_seen).count()
+    /// Which exports the listing does not have: as good as their prints.
+    pub(super) fn unseen(&self) -> Unseen {
+        let mut unseen = Unseen::default();
+        for (Print(print), _) in self.known.iter().filter(|(_, known)| !known.is_seen) {
+            unseen.count += 1;
+            unseen.prints.iter_mut().zip(print).for_each(|(all, one)| *all ^= one);
+        }
+        unseen
     }
 
     fn of_row(&self, row: &FileRow) -> Print {
         let stamp = Stamp { size: row.size, mtime_ns: row.mtime_ns };
         let stamp = match row.state {
             FileState::Waiting | FileState::Reading => Err(OPEN),
-            _ if row.gone_ms.is_some() => Err(OPEN),
             // What could not even be looked at has no stamp.
             FileState::SetAside if stamp == (Stamp { size: 0, mtime_ns: 0 }) => Err(row.reason.as_str()),
             FileState::Done | FileState::SetAside => Ok(stamp),
@@ -81,7 +114,9 @@ impl Index {
 
     fn print(&self, key: &FileKey, corp: &str, stamp: Result<Stamp, &str>) -> Print {
         let stamp = stamp.map(|stamp| (stamp.size, stamp.mtime_ns));
-        let [high, low] = [0, 1].map(|at: usize| self.keys[at].hash_one((key, corp, stamp)));
+        // Paths by their bytes: what they hash to otherwise does not tell all of them apart.
+        let [folder, name] = [&key.folder, &key.name].map(|path| path.as_os_str().as_encoded_bytes());
+        let [high, low] = [0, 1].map(|at: usize| self.keys[at].hash_one((folder, name, corp, stamp)));
         let mut print = [0; 12];
         print[..8].copy_from_slice(&high.to_be_bytes());
         print[8..].copy_from_slice(&low.to_be_bytes()[..4]);
@@ -100,10 +135,10 @@ mod tests {
         let row = FileRow { state: FileState::Done, size: 5, mtime_ns: 7, ..FileRow::new(key("a"), "ww1") };
         let same = Ok(Stamp { size: 5, mtime_ns: 7 });
         let mut index = Index::default();
-        index.add(&row, false);
-        assert_eq!((index.see(&listed("a", "ww1", same)), index.unseen()), (Some(false), 0));
+        index.add(&row, Standing::Open);
+        assert_eq!((index.see(&listed("a", "ww1", same)), index.unseen()), (Some(Standing::Open), Unseen::default()));
         index.begin();
-        assert_eq!((index.unseen(), index.is_seen(&row)), (1, false));
+        assert!(index.unseen() != Unseen::default() && !index.is_seen(&row));
         for other in [
             listed("b", "ww1", same),
             listed("a", "ww2", same),
@@ -113,16 +148,31 @@ mod tests {
         ] {
             assert_eq!(index.see(&other), None, "{other:?}");
         }
-        index.add(&row, true);
-        assert_eq!(index.see(&listed("a", "ww1", same)), Some(true));
+        index.add(&row, Standing::Settled);
+        assert_eq!(index.see(&listed("a", "ww1", same)), Some(Standing::Settled));
         index.remove(&row);
         assert_eq!(index.see(&listed("a", "ww1", same)), None);
         let link = FileRow { state: FileState::SetAside, reason: "link".into(), ..FileRow::new(key("l"), "ww1") };
-        index.add(&link, true);
-        assert_eq!(index.see(&listed("l", "ww1", Err(Aside::Link))), Some(true));
+        index.add(&link, Standing::Settled);
+        assert_eq!(index.see(&listed("l", "ww1", Err(Aside::Link))), Some(Standing::Settled));
         assert_eq!(index.see(&listed("l", "ww1", Err(Aside::NotAFile))), None);
-        // One that is not read yet is known whatever has become of it.
-        index.add(&FileRow::new(key("w"), "ww1"), false);
-        assert_eq!(index.see(&listed("w", "ww1", same)), Some(false));
+        // One that is not read yet is known whatever has become of it, but for something that is no export in its place.
+        index.add(&FileRow::new(key("w"), "ww1"), Standing::Open);
+        assert_eq!(index.see(&listed("w", "ww1", same)), Some(Standing::Open));
+        assert_eq!(index.see(&listed("w", "ww1", Err(Aside::Link))), None);
+        // One that was gone must be read before it is known.
+        index.add(&FileRow { gone_ms: Some(1), ..row }, Standing::Settled);
+        assert_eq!(index.see(&listed("a", "ww1", same)), None);
+    }
+
+    #[test]
+    fn names_of_the_same_letters_are_others() {
+        let key = |name: String| FileKey { folder: "/x".into(), name: name.into() };
+        let (a, b) =
+            (key(format!("{}/{}/a", "a".repeat(16), "a".repeat(24))), key(format!("{}/aaaa/aaaaa", "a".repeat(32))));
+        let mut index = Index::default();
+        index.add(&FileRow::new(a, "ww1"), Standing::Open);
+        let other = Listed { key: b, corp: "ww1".into(), stamp: Ok(Stamp { size: 0, mtime_ns: 0 }) };
+        assert_eq!(index.see(&other), None);
     }
 }

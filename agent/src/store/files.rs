@@ -29,11 +29,13 @@ CREATE TABLE file (
     revision  INTEGER NOT NULL,
     reported  INTEGER NOT NULL,
     gone_ms   INTEGER,
-    done_ms   INTEGER NOT NULL,
     UNIQUE (folder, name)
 ) STRICT;
 CREATE INDEX file_unreported ON file (id) WHERE reported < revision;
 ";
+
+/// When an export was last read to its end.
+pub(super) const SCHEMA_DONE: &str = "ALTER TABLE file ADD COLUMN done_ms INTEGER NOT NULL DEFAULT 0;";
 
 /// Names one export on this device: the configured folder, and the path below it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,7 +197,8 @@ pub struct FileRow {
 impl FileRow {
     /// When it had come, as far as it was read: never after it was read, whatever its writer's clock says. Milliseconds.
     pub fn came_ms(&self) -> Option<i64> {
-        (self.state == FileState::Done).then(|| (self.mtime_ns / 1_000_000).min(self.done_ms))
+        let written_ms = Some(self.mtime_ns / 1_000_000).filter(|ms| *ms > 0).unwrap_or(self.done_ms);
+        (self.state == FileState::Done && self.done_ms > 0).then(|| written_ms.min(self.done_ms))
     }
 
     /// An export seen for the first time.
@@ -281,7 +284,8 @@ impl Tx<'_> {
     /// By folder: when the newest export that was read had come, milliseconds.
     pub fn arrivals(&self) -> Result<Vec<(PathBuf, i64)>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT folder, max(min(mtime_ns / 1000000, done_ms)) FROM file WHERE state = ?1 GROUP BY folder",
+            "SELECT folder, max(iif(mtime_ns < 1000000, done_ms, min(mtime_ns / 1000000, done_ms))) FROM file
+             WHERE state = ?1 AND done_ms > 0 GROUP BY folder",
         )?;
         let rows = statement.query_map([FileState::Done.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let rows = rows.collect::<Result<Vec<(Vec<u8>, i64)>, _>>()?;

@@ -92,11 +92,12 @@ impl<'a> Event<'a> {
             ("change_contact", "delete_user") => member("event.member_delete"),
             (event, change) => {
                 let said = [event, change].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-                Self { texts: [("detail", said)].into(), ..between("event.other") }
+                Self { texts: [("detail", said)].into(), ..between(OTHER) }
             }
         };
         let time = if record.contains_key("CreateTime") { "CreateTime" } else { "TimeStamp" };
-        Self { time, marks: &["Id", "JobId", "TaskId", "AgentID", "LastMemVer", "CurMemVer", "StrategyId"], ..of }
+        let marks: &[&str] = &["Id", "LastMemVer", "CurMemVer"];
+        Self { time, marks: if of.msgtype == OTHER { ALL } else { marks }, ..of }
     }
 
     /// Whether a customer agreed to being archived.
@@ -224,7 +225,9 @@ impl<'a> Event<'a> {
         for (key, value) in record {
             named(key, value, 0, &mut others, defects);
         }
-        let marks = self.marks.iter().map(|key| record.get(*key).map(mark).unwrap_or_default());
+        let keys: Vec<&str> =
+            if self.marks == ALL { record.keys().map(String::as_str).collect() } else { self.marks.to_vec() };
+        let marks = keys.into_iter().map(|key| record.get(key).map(mark).unwrap_or_default());
         let marks = marks.chain(self.texts.iter().filter(|(key, _)| *key != "operation").map(|(_, text)| text.clone()));
         let record_facts = RecordFacts { marks: marks.collect(), others };
         let said = self.texts.into_iter().filter(|(_, text)| !text.is_empty());
@@ -251,6 +254,10 @@ impl<'a> Event<'a> {
     }
 }
 
+/// The type of callbacks that are not known.
+const OTHER: &str = "event.other";
+/// Marks of a record of which nobody knows what marks it: everything it says, in order of its keys.
+const ALL: &[&str] = &["*"];
 /// Goods of one payment that are read.
 const GOODS_MAX: usize = 100;
 
@@ -322,6 +329,7 @@ fn mark(value: &Value) -> String {
             members.sort_unstable();
             members.join(" ")
         }
+        Value::Array(items) => items.iter().map(mark).collect::<Vec<_>>().join(","),
         value => scalar(value).map(|text| text.trim().to_owned()).unwrap_or_default(),
     }
 }

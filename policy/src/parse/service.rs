@@ -24,15 +24,18 @@ pub(super) fn as_archived(entry: &mut Map<String, Value>) {
         Some("4" | "5") => (servicer, customer),
         _ => (customer, servicer),
     };
-    if let Some(from) = from {
-        entry.insert("from".to_owned(), from);
+    // Whoever is named takes part, also where the names of the archive are there already.
+    let mut named: Vec<Value> = to.into_iter().collect();
+    match (entry.get("from").is_none_or(is_empty), from) {
+        (true, Some(from)) => _ = entry.insert("from".to_owned(), from),
+        (_, from) => named.extend(from),
     }
-    // Whoever is named as a receiver stays one.
-    let told = match entry.remove("tolist") {
-        Some(Value::Array(told)) => told,
-        told => told.into_iter().filter(|told| !is_empty(told)).collect(),
-    };
-    entry.insert("tolist".to_owned(), to.into_iter().chain(told).collect());
+    named.retain(|id| !is_empty(id) && entry.get("from") != Some(id));
+    match entry.remove("tolist") {
+        Some(Value::Array(told)) => named.extend(told),
+        told => named.extend(told.filter(|told| !is_empty(told))),
+    }
+    entry.insert("tolist".to_owned(), Value::Array(named));
     if let Some(time) = entry.remove("send_time") {
         entry.insert("msgtime".to_owned(), time);
     }
@@ -53,7 +56,6 @@ pub(super) fn as_archived(entry: &mut Map<String, Value>) {
     }
 }
 
-/// Whether nobody is named.
-pub(super) fn is_empty(id: &Value) -> bool {
+fn is_empty(id: &Value) -> bool {
     id.is_null() || id.as_str().is_some_and(|id| id.trim().is_empty())
 }

@@ -658,6 +658,8 @@ fn an_event_is_the_same_message_however_often_it_is_told() {
     }
     let file = r#"{"time":1,"userid":"li.na","operation":{"type":101,"source":401},"file_info":"a.xlsx","file_size":1,"file_md5":"0f"}"#;
     let bill = r#"{"transaction_id":"4200","bill_type":0,"pay_time":1772416861,"external_userid":"wm1","payee_userid":"li.na"}"#;
+    let users =
+        r#"{"Event":"change_contact","ChangeType":"update_tag","CreateTime":1,"TagId":1,"AddUserItems":"li.na"}"#;
     let tag = r#"{"Event":"change_external_tag","ChangeType":"create","CreateTime":1,"Id":"t1"}"#;
     for (line, known, other) in [
         (file, r#""file_size":1"#, r#""file_size":2"#),
@@ -666,6 +668,8 @@ fn an_event_is_the_same_message_however_often_it_is_told() {
         (bill, "4200", "4201"),
         (bill, r#""bill_type":0"#, r#""bill_type":1"#),
         (tag, "t1", "t2"),
+        (users, r#""TagId":1"#, r#""TagId":2"#),
+        (users, "li.na", "zhou"),
     ] {
         assert!(!same(line, &line.replace(known, other)), "{line} {other}");
     }
@@ -698,6 +702,7 @@ fn whoever_a_record_names_takes_part_in_it() {
         r#"{"transaction_id":"1","bill_type":1,"pay_time":1,"payee_userid":"li.na","refund_list":[{"refund_userid":"counsel"}]}"#.into(),
         r#"{"handover_userid":"li.na","userid":"counsel","external_userid":"wm1","errcode":0}"#.into(),
         r#"{"msgid":"1","open_kfid":"wk1","external_userid":"wm1","servicer_userid":"li.na","origin":3,"tolist":["counsel"],"msgtype":"text","text":{"content":"x"}}"#.into(),
+        r#"{"msgid":"1","open_kfid":"wk1","from":"wm1","tolist":["li.na"],"servicer_userid":"counsel","msgtype":"text","text":{"content":"x"}}"#.into(),
         r#"{"msgid":"1","open_kfid":"wk1","external_userid":"wm1","servicer_userid":"li.na","origin":3,"from":"","tolist":"counsel","msgtype":"text","text":{"content":"x"}}"#.into(),
     ] {
         let message = parse(line.as_bytes()).message.unwrap();
