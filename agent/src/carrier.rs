@@ -22,7 +22,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use watchpost_policy::parse::Defect;
 
-use crate::source::Aside;
+use crate::aside::Aside;
 use input::Peek;
 pub(crate) use input::Shared;
 pub use table::Names;

@@ -12,7 +12,7 @@ use watchpost_policy::rules::Disclose;
 
 use crate::carrier::{Limits, Names};
 use crate::device::DeviceFiles;
-use crate::source::Expectation;
+use crate::expectation::Expectation;
 use crate::uplink::UplinkConfig;
 
 use read::Reader;

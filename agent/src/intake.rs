@@ -15,11 +15,12 @@ use std::time::Duration;
 use watchpost_proto::Digest;
 use watchpost_proto::digest::sha256;
 
+use crate::aside::Aside;
 use crate::clock::Clock;
 use crate::config::Folder;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::posture::free_on_disk_of;
-use crate::source::{Aside, Due, Listed, Settling, Stamp, open_export};
+use crate::source::{Due, Listed, Settling, Stamp, open_export};
 use crate::store::{FileRow, FileState, Store, StoreError};
 
 use index::{Index, Standing, Unseen};

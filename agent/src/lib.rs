@@ -5,11 +5,13 @@
 //! and takes receipts. [`intake`] is the round that ties the first half together, [`daemon`] the threads around it all.
 //! Clocks, paths and readers are passed in; there is no global state.
 
+pub mod aside;
 pub mod carrier;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod device;
+pub mod expectation;
 pub mod intake;
 pub mod lines;
 pub mod pipeline;

@@ -22,13 +22,14 @@ use watchpost_policy::summary::{MessageFacts, SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
 use watchpost_proto::v1::summary::Kind;
 
+use crate::aside::Aside;
 use crate::carrier::{Names, Reading};
 use crate::clock::{Clock, corrected_ms};
 use crate::config::SourceConfig;
 use crate::device::Device;
 use crate::lines::{Line, Lines};
 use crate::seal::last_server_time;
-use crate::source::{Aside, Stamp};
+use crate::source::Stamp;
 use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
 use crate::summary::{MadeUnder, unread_loss};
 

@@ -11,10 +11,9 @@ use watchpost_policy::summary::{FindingSummary, HitSummary, WindowSummary};
 use watchpost_proto::v1::{self, summary::Kind};
 use watchpost_proto::{Digest, digest};
 
-use crate::config::Folder;
 use crate::device::Device;
+use crate::expectation::{Expectation, Fed};
 use crate::random;
-use crate::source::{Expectation, Fed};
 use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow};
 
 /// What every summary names: when and under what it was made.
@@ -172,11 +171,11 @@ pub fn loss(reason: &str, from: u64, count: u64, unit: &str) -> Kind {
     Kind::Loss(v1::Loss { reason: reason.to_owned(), file: Vec::new(), from, count, unit: unit.to_owned() })
 }
 
-/// How a folder stands with what is expected of it.
-pub fn feed(device: &Device, folder: &Folder, expectation: Expectation, fed: Fed) -> Kind {
+/// How a folder with exports of a corporation stands with what is expected of it.
+pub fn feed(device: &Device, (folder, corp): (&Path, &str), expectation: Expectation, fed: Fed) -> Kind {
     Kind::Feed(v1::Feed {
-        folder: file_digest(device, &FileKey { folder: folder.path.clone(), name: PathBuf::new() }).to_vec(),
-        corp: folder.corp.as_str().to_owned(),
+        folder: file_digest(device, &FileKey { folder: folder.to_owned(), name: PathBuf::new() }).to_vec(),
+        corp: corp.to_owned(),
         expected: expectation.to_string(),
         starved_ms: fed.starved_ms.unwrap_or(0),
         last_export_ms: fed.last_ms.unwrap_or(0),

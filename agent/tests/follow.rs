@@ -11,8 +11,9 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
+use watchpost_agent::aside::Aside;
 use watchpost_agent::pipeline::{Outcome, Pipeline};
-use watchpost_agent::source::{Aside, Stamp};
+use watchpost_agent::source::Stamp;
 use watchpost_agent::store::{FileKey, FileRow, FileState, Store};
 use watchpost_proto::v1::summary::Kind;
 

@@ -9,7 +9,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::input::{Counted, Made, Peek, Section, Shared, Source};
 use super::{Carried, Limits, Reading, SAMPLE_BYTES, mark, open_text, workbook};
-use crate::source::Aside;
+use crate::aside::Aside;
 
 /// Bytes of the packed input read at once.
 const READ_BYTES: usize = 64 * 1024;

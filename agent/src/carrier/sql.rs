@@ -10,7 +10,7 @@ use watchpost_policy::parse::Defect;
 use super::input::{Made, Source};
 use super::table::{Columns, Merged, Names};
 use super::{Limits, READ_BYTES, Reading, mark};
-use crate::source::Aside;
+use crate::aside::Aside;
 
 /// Tables whose columns are remembered.
 const TABLES_MAX: usize = 1_000;

@@ -6,7 +6,7 @@ use encoding_rs::{Decoder, Encoding, GB18030, UTF_16BE, UTF_16LE};
 
 use super::SAMPLE_BYTES;
 use super::input::{Made, Peek, Source};
-use crate::source::Aside;
+use crate::aside::Aside;
 
 /// The mark of UTF-8.
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";

@@ -11,7 +11,7 @@ use super::input::{Made, Shared, Source};
 use super::packed::{Member, open_member};
 use super::table::{Columns, Merged, Names};
 use super::{Carried, Limits, Reading, mark};
-use crate::source::Aside;
+use crate::aside::Aside;
 
 /// Texts that cells share.
 const SHARED_MAX: usize = 2_000_000;

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use watchpost_agent::aside::Aside;
 use watchpost_agent::clock::{Clock as _, SystemClock, corrected_ms};
 use watchpost_agent::config::Folder;
+use watchpost_agent::expectation::{Expectation, Fed};
 use watchpost_agent::intake::fed_of;
 use watchpost_agent::seal::last_server_time;
-use watchpost_agent::source::{Aside, Expectation, Fed};
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 
 use super::terminal::china_time;

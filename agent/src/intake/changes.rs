@@ -11,7 +11,8 @@ use watchpost_proto::v1::Lane;
 
 use super::index::Standing;
 use super::{Intake, standing};
-use crate::source::{Aside, Listed, Stamp, list_each};
+use crate::aside::Aside;
+use crate::source::{Listed, Stamp, list_each};
 use crate::store::{FileRow, FileState, StoreError};
 use crate::summary::{self, MadeUnder};
 

@@ -8,7 +8,7 @@ use watchpost_proto::v1::Lane;
 
 use super::Intake;
 use crate::config::Folder;
-use crate::source::{Expectation, Fed};
+use crate::expectation::{Expectation, Fed};
 use crate::store::{FileRow, FileState, StoreError, Tx};
 use crate::summary::{self, MadeUnder};
 
@@ -49,7 +49,12 @@ impl Intake {
                 let fed = expectation.judge(feed.since_ms, last_ms, now_ms);
                 let starved = fed.starved_ms.is_some();
                 if feed.told != Some(starved) {
-                    records.push(made.record(summary::feed(&self.pipeline.device, folder, expectation, fed))?);
+                    records.push(made.record(summary::feed(
+                        &self.pipeline.device,
+                        (&folder.path, &feed.corp),
+                        expectation,
+                        fed,
+                    ))?);
                     feed.told = Some(starved);
                     log(&folder.path, expectation, starved);
                 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use crate::source::{Aside, Listed, Stamp};
+use crate::aside::Aside;
+use crate::source::{Listed, Stamp};
 use crate::store::{FileKey, FileRow, FileState};
 
 /// Tells an export as it is from every other, and from itself when it has changed. Keyed, so that nobody can make two alike.

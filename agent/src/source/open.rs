@@ -52,14 +52,6 @@ fn open_below(folder: &Path, name: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Whether an open failed because the name is a link.
-pub(super) fn is_link_error(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    return error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    #[cfg(not(unix))]
-    return false;
-}
-
 /// Whether a folder lies on a file system that does not tell of changes made elsewhere, so that it must be polled.
 #[cfg(target_os = "linux")]
 pub fn is_network_folder(folder: &Path) -> bool {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use watchpost_policy::parse::Defect;
 
 use super::{StoreError, Tx};
+use crate::aside::Aside;
 use crate::carrier::Carried;
-use crate::source::Aside;
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE file (

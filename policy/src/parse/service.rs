@@ -37,7 +37,7 @@ pub(super) fn as_archived(entry: &mut Map<String, Value>) {
     }
     entry.insert("tolist".to_owned(), Value::Array(named));
     if let Some(time) = entry.remove("send_time") {
-        entry.insert("msgtime".to_owned(), time);
+        entry.entry("msgtime").or_insert(time);
     }
     entry.entry("action").or_insert_with(|| "send".into());
     let Some(msgtype) = entry.get("msgtype").and_then(Value::as_str).map(str::to_owned) else { return };

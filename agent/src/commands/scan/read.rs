@@ -11,9 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
+use watchpost_agent::aside::Aside;
 use watchpost_agent::carrier::Reading;
 use watchpost_agent::lines::{Line, Lines};
-use watchpost_agent::source::Aside;
 use watchpost_policy::engine::{Contributed, Engine, Finding, Scratch, Standing};
 use watchpost_policy::identity::{Mid, TenantKey, mid};
 use watchpost_policy::message::{Corp, Message};

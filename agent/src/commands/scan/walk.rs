@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use watchpost_agent::aside::Aside;
 use watchpost_agent::carrier::{self, Carried, Reading};
 use watchpost_agent::config::Folder;
-use watchpost_agent::source::{Aside, list, open_export};
+use watchpost_agent::source::{list, open_export};
 use watchpost_agent::store::FileKey;
 use watchpost_policy::message::Corp;
 
