@@ -43,7 +43,7 @@ pub struct Listed {
 /// What one listing of all folders found.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Exports, oldest first.
+    /// Exports, by folder and name.
     pub exports: Vec<Listed>,
     /// Folders that could not be listed, and what the system said. Their exports are not gone, only unseen.
     pub unreadable: Vec<(PathBuf, String)>,
@@ -57,10 +57,7 @@ pub fn list(folders: &[Folder]) -> Listing {
         Ok::<_, Infallible>(())
     });
     let Ok(unreadable) = listed;
-    exports.sort_by(|a: &Listed, b| {
-        let age = |listed: &Listed| listed.stamp.map_or(i64::MAX, |stamp| stamp.mtime_ns);
-        age(a).cmp(&age(b)).then_with(|| a.key.cmp(&b.key))
-    });
+    exports.sort_by(|a: &Listed, b| a.key.cmp(&b.key));
     Listing { exports, unreadable }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+use time::macros::{format_description, offset};
+
 /// Milliseconds since 1970; negative for a clock set before that.
 #[must_use]
 pub fn now_ms() -> i64 {
@@ -9,4 +12,19 @@ pub fn now_ms() -> i64 {
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
     }
+}
+
+/// A moment, milliseconds since 1970, where people look at it: at +08:00.
+fn in_china(ms: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok()?.checked_to_offset(offset!(+8))
+}
+
+/// The day of a moment at +08:00, `YYYY-MM-DD`.
+pub(crate) fn day_in_china(ms: i64) -> Option<String> {
+    in_china(ms)?.format(format_description!("[year]-[month]-[day]")).ok()
+}
+
+/// A moment at +08:00, to the minute.
+pub(crate) fn minute_in_china(ms: i64) -> Option<String> {
+    in_china(ms)?.format(format_description!("[year]-[month]-[day] [hour]:[minute]+08:00")).ok()
 }

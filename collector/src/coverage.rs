@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use serde::Serialize;
-use time::{Date, Duration, Month};
+use time::{Date, Month};
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{FileReport, FileState, Summary, summary};
 
 use crate::alerts::device_name;
+use crate::clock::day_in_china;
 use crate::derive::DeriveError;
 
 /// China is so many hours before UTC.
@@ -155,8 +156,8 @@ fn file(device: &[u8], report: FileReport) -> FileOf {
 }
 
 fn day_name(day: i64) -> String {
-    let date = Date::from_ordinal_date(1970, 1).ok().and_then(|first| first.checked_add(Duration::days(day)));
-    date.map_or_else(|| "unknown".to_owned(), |date| date.to_string())
+    const DAY_MS: i64 = 86_400_000;
+    day_in_china(day.saturating_mul(DAY_MS)).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]

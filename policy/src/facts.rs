@@ -182,7 +182,7 @@ fn push(extras: &mut Extras, field: String, text: &str) {
 }
 
 /// A number, or a string of digits as some vendors write it.
-fn unsigned(value: &Value) -> Option<u64> {
+pub(crate) fn unsigned(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),

@@ -3,6 +3,7 @@
 //! Every part is written as its length (u64, big-endian) and its bytes, so no two lists of parts give the same input.
 //! The values are pinned by `tests/golden/identity.json` and never change.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac as _};
@@ -128,11 +129,8 @@ pub fn body_digest(message: &Message) -> BodyDigest {
 /// each receiver may be read before its last row is written.
 #[must_use]
 pub fn content_digest(message: &Message) -> BodyDigest {
-    let mut to: Vec<_> = message.to.iter().map(|id| lower(id)).collect();
-    to.sort_unstable();
-    to.dedup();
     let parts = Parts::new("watchpost/content").bytes(&body_digest(message).0);
-    BodyDigest(to.iter().fold(parts, |parts, id| parts.str(id)).sha256())
+    BodyDigest(id_set(&message.to).iter().fold(parts, |parts, id| parts.str(id)).sha256())
 }
 
 /// Identity of a finding. No device, epoch or version goes in, so every observer computes the same.
@@ -208,15 +206,10 @@ fn keyed_mid(corp: &Corp, message: &Message) -> Parts {
 
 /// A record of another interface is told more than once, in whatever order and by whatever carrier.
 fn record_mid(corp: &Corp, message: &Message, record: &RecordFacts) -> Parts {
-    let set = |ids: &[String]| {
-        let mut all: Vec<String> = ids.iter().map(|id| lower(id).into_owned()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    };
-    let list = |parts: Parts, all: &[String]| {
+    let list = |parts: Parts, all: &[Cow<'_, str>]| {
         all.iter().fold(parts.bytes(&(all.len() as u64).to_be_bytes()), |parts, one| parts.str(one))
     };
+    let marks: Vec<Cow<'_, str>> = record.marks.iter().map(Cow::from).collect();
     let seconds = message.msgtime.map(|ms| ms.div_euclid(1000).to_be_bytes());
     let parts = Parts::new("watchpost/mid-record")
         .str(corp.as_str())
@@ -224,7 +217,15 @@ fn record_mid(corp: &Corp, message: &Message, record: &RecordFacts) -> Parts {
         .bytes(seconds.as_ref().map_or(&[], |bytes| bytes.as_slice()))
         .str(&lower(&message.from))
         .str(message.room.as_deref().unwrap_or(""));
-    [&set(&message.to), &set(&record.others), &record.marks].into_iter().fold(parts, |parts, all| list(parts, all))
+    [id_set(&message.to), id_set(&record.others), marks].iter().fold(parts, |parts, all| list(parts, all))
+}
+
+/// Ids as they are compared, in whatever order and however often they were told.
+fn id_set(ids: &[String]) -> Vec<Cow<'_, str>> {
+    let mut all: Vec<_> = ids.iter().map(|id| lower(id)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// JSON with sorted keys and no white space. Recursion is bounded by the parser's own depth limit.

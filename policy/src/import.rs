@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::facts::unsigned;
 use crate::matcher::{WordOptions, check_word};
 use crate::normalise::Normalisation;
 use crate::parse::scalar;
@@ -222,10 +223,6 @@ fn id(value: &Value) -> Option<String> {
     let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let id: String = scalar(value)?.chars().filter(plain).take(40).collect();
     (!id.is_empty()).then(|| id.to_ascii_lowercase())
-}
-
-fn unsigned(value: &Value) -> Option<u64> {
-    scalar(value)?.trim().parse().ok()
 }
 
 /// A text on one line, of a title's length.

@@ -300,12 +300,14 @@ fn read_entry(value: Value, defects: &mut Defects) -> Option<Message> {
     if let Some(message) = wrapped(&mut entry, looks_like_message, defects) {
         return Some(read_message(message, defects));
     }
-    let record = if events::is_record(&entry) { Some(entry) } else { wrapped(&mut entry, events::is_record, defects) };
-    let message = record.and_then(|record| events::read(&record, defects));
-    if message.is_none() {
+    if let Some(event) = events::read(&entry, defects) {
+        return Some(event);
+    }
+    let event = wrapped(&mut entry, events::is_record, defects).and_then(|record| events::read(&record, defects));
+    if event.is_none() {
         defects.add(Defect::NotAMessage);
     }
-    message
+    event
 }
 
 fn looks_like_message(entry: &Map<String, Value>) -> bool {

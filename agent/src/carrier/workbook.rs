@@ -3,13 +3,13 @@
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use quick_xml::Reader;
-use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesStart, Event};
 use watchpost_policy::parse::Defect;
 
 use super::input::{Made, Shared, Source};
 use super::packed::{Member, open_member};
 use super::table::{Columns, Merged, Names};
+use super::xml::push_entity;
 use super::{Carried, Limits, Reading, mark};
 use crate::aside::Aside;
 
@@ -234,14 +234,7 @@ impl<'a> Xml<'a> {
                 }
                 Event::Text(part) if aloud == 0 && is_text => text.push_str(&part),
                 Event::CData(part) if aloud == 0 && is_text => text.push_str(&part),
-                // Entities of a document type are nobody's: they are not looked up.
-                Event::GeneralRef(entity) if aloud == 0 && is_text => {
-                    if let Ok(Some(c)) = entity.resolve_char_ref() {
-                        text.push(c);
-                    } else {
-                        text.push_str(resolve_xml_entity(&entity).unwrap_or_default());
-                    }
-                }
+                Event::GeneralRef(entity) if aloud == 0 && is_text => push_entity(&entity, &mut text),
                 Event::Eof => return Err(Aside::Corrupt.into()),
                 _ => {}
             }

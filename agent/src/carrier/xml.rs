@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use memchr::memmem;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesRef, Event};
 use serde_json::{Map, Value};
 use watchpost_policy::parse::Defect;
 
@@ -229,14 +229,18 @@ fn elements(document: &str) -> Option<Value> {
             }
             Event::Text(part) => open.last_mut()?.text.push_str(&part),
             Event::CData(part) => open.last_mut()?.text.push_str(&part),
-            // Entities of a document type are nobody's: they are not looked up.
-            Event::GeneralRef(entity) => match entity.resolve_char_ref() {
-                Ok(Some(c)) => open.last_mut()?.text.push(c),
-                _ => open.last_mut()?.text.push_str(resolve_xml_entity(&entity).unwrap_or_default()),
-            },
+            Event::GeneralRef(entity) => push_entity(&entity, &mut open.last_mut()?.text),
             Event::Start(_) | Event::Eof => return None,
             _ => {}
         }
+    }
+}
+
+/// Adds what an entity stands for. Those of a document type are nobody's: they are not looked up.
+pub(super) fn push_entity(entity: &BytesRef<'_>, text: &mut String) {
+    match entity.resolve_char_ref() {
+        Ok(Some(c)) => text.push(c),
+        _ => text.push_str(resolve_xml_entity(entity).unwrap_or_default()),
     }
 }
 

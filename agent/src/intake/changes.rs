@@ -234,12 +234,7 @@ fn changed_row(listed: &Listed, known: Option<&FileRow>) -> Option<FileRow> {
 /// Whether an export held something that was never read and is not gone already. One that was set aside for its own nature is told by its
 /// report; one that merely could not be read yet is not.
 fn is_unread(row: &FileRow) -> bool {
-    let is_read = match row.state {
-        FileState::Waiting | FileState::Reading => false,
-        FileState::SetAside => !Aside::may_pass(&row.reason),
-        FileState::Done => true,
-    };
-    !is_read && row.gone_ms.is_none()
+    row.gone_ms.is_none() && standing(row) != Standing::Settled
 }
 
 pub(super) fn aside_row(row: FileRow, aside: Aside) -> FileRow {

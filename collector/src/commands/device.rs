@@ -8,6 +8,7 @@ use watchpost_proto::DeviceId;
 
 use super::output::Output;
 use crate::admin::{self, Request, Verb};
+use crate::clock::minute_in_china;
 use crate::config::Config;
 use crate::derive;
 use crate::devices::{self, Device};
@@ -147,23 +148,16 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
             ("newest export", feed.last_export_ms),
             ("gone for good from", feed.gone_from_ms),
         ];
-        let said = said.iter().filter_map(|(what, ms)| Some(format!("{what} {}", moment((*ms)?)))).collect::<Vec<_>>();
+        let said = said
+            .iter()
+            .filter_map(|(what, ms)| Some(format!("{what} {}", minute_in_china((*ms)?).unwrap_or_default())))
+            .collect::<Vec<_>>();
         out.row(&[feed.state, &feed.corp, &feed.expected, &said.join(", ")])?;
     }
     for lane in &device.lanes {
         out.row(&[lane.lane, &lane.epoch, &lane.next_seq.to_string()])?;
     }
     Ok(())
-}
-
-/// A moment in China, to the minute.
-fn moment(ms: i64) -> String {
-    use time::{OffsetDateTime, UtcOffset, macros::format_description};
-
-    let at = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok();
-    let here = at.and_then(|at| at.checked_to_offset(UtcOffset::from_hms(8, 0, 0).ok()?));
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute]+08:00");
-    here.and_then(|here| here.format(format).ok()).unwrap_or_default()
 }
 
 fn deed(verb: Verb, args: DeedArgs) -> anyhow::Result<()> {

@@ -1,13 +1,11 @@
 //! Which findings make one alert: those of one rule, one person concerned and one day.
 
 use rusqlite::Connection;
-use time::macros::{format_description, offset};
-use time::{OffsetDateTime, UtcOffset};
 use watchpost_proto::digest::hash;
 use watchpost_proto::v1::Finding;
 
-/// Where a day begins for the people who read alerts.
-const DAY_OFFSET: UtcOffset = offset!(+8);
+use crate::clock::day_in_china;
+
 /// The day of a message without a time.
 pub(super) const DAY_UNKNOWN: &str = "unknown";
 
@@ -39,9 +37,7 @@ impl<'a> AlertKey<'a> {
 
 /// The day of a moment, milliseconds since 1970, at +08:00; 0 is unknown.
 pub(super) fn day(msgtime_ms: i64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp(msgtime_ms.div_euclid(1000)).ok().filter(|_| msgtime_ms != 0);
-    at.and_then(|at| at.checked_to_offset(DAY_OFFSET)?.format(format_description!("[year]-[month]-[day]")).ok())
-        .unwrap_or_else(|| DAY_UNKNOWN.into())
+    Some(msgtime_ms).filter(|ms| *ms != 0).and_then(day_in_china).unwrap_or_else(|| DAY_UNKNOWN.into())
 }
 
 /// Opens an alert with the finding that comes first.

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::{Defects, RECEIVER_SEPARATORS, may_be_id, read_time, scalar, split_receivers};
+use crate::facts::unsigned;
 use crate::message::{Action, Extras, FileInfo, Message, RecordFacts, Text, is_event_type};
 use crate::parse::Defect;
 
@@ -35,8 +36,8 @@ struct Event<'a> {
     texts: Vec<(&'static str, String)>,
     file: Option<FileInfo>,
     amount: Option<u64>,
-    /// Keys of what tells it from others of the same time and parties; the texts of its detail do, too.
-    marks: &'static [&'static str],
+    /// Keys of what tells it from others of the same time and parties; its texts do, too, but for the name of an operation.
+    marks: Vec<&'a str>,
 }
 
 impl<'a> Event<'a> {
@@ -96,8 +97,10 @@ impl<'a> Event<'a> {
             }
         };
         let time = if record.contains_key("CreateTime") { "CreateTime" } else { "TimeStamp" };
-        let marks: &[&str] = &["Id", "LastMemVer", "CurMemVer"];
-        Self { time, marks: if of.msgtype == OTHER { ALL } else { marks }, ..of }
+        // Of what is not known nobody knows what marks it.
+        let all = || record.keys().map(String::as_str).collect();
+        let marks = if of.msgtype == OTHER { all() } else { vec!["Id", "LastMemVer", "CurMemVer"] };
+        Self { time, marks, ..of }
     }
 
     /// Whether a customer agreed to being archived.
@@ -131,7 +134,7 @@ impl<'a> Event<'a> {
             time: "time",
             from: record.get("userid"),
             texts: texts.into_iter().flatten().collect(),
-            marks: &["oper_type", "detail_type"],
+            marks: vec!["oper_type", "detail_type"],
             ..Self::default()
         }
     }
@@ -147,7 +150,7 @@ impl<'a> Event<'a> {
             from: record.get("userid"),
             texts: texts.into_iter().flatten().collect(),
             file: Some(FileInfo::new(name, "", record.get("file_size").and_then(unsigned))),
-            marks: &["operation", "file_size", "file_md5", "device_code", "device_type"],
+            marks: vec!["operation", "file_size", "file_md5", "device_code", "device_type"],
             ..Self::default()
         }
     }
@@ -158,7 +161,7 @@ impl<'a> Event<'a> {
             time: "time",
             from: record.get("userid"),
             texts: text(record, "screen_shot_content", "detail").into_iter().collect(),
-            marks: &["screen_shot_type", "system"],
+            marks: vec!["screen_shot_type", "system"],
             ..Self::default()
         }
     }
@@ -174,7 +177,7 @@ impl<'a> Event<'a> {
             to: record.get("payee_userid").into_iter().collect(),
             texts: text(record, "remark", "detail").into_iter().chain(goods.take(GOODS_MAX)).collect(),
             amount: record.get("total_fee").and_then(unsigned),
-            marks: &["transaction_id", "bill_type", "trade_state", "out_refund_no"],
+            marks: vec!["transaction_id", "bill_type", "trade_state", "out_refund_no"],
             ..Self::default()
         }
     }
@@ -210,7 +213,7 @@ impl<'a> Event<'a> {
             msgtype: "event.group_transfer",
             room: record.get("chat_id"),
             texts: text(record, "errmsg", "detail").into_iter().collect(),
-            marks: &["errcode"],
+            marks: vec!["errcode"],
             ..Self::default()
         }
     }
@@ -225,9 +228,7 @@ impl<'a> Event<'a> {
         for (key, value) in record {
             named(key, value, 0, &mut others, defects);
         }
-        let keys: Vec<&str> =
-            if self.marks == ALL { record.keys().map(String::as_str).collect() } else { self.marks.to_vec() };
-        let marks = keys.into_iter().map(|key| record.get(key).map(mark).unwrap_or_default());
+        let marks = self.marks.iter().map(|key| record.get(*key).map(mark).unwrap_or_default());
         let marks = marks.chain(self.texts.iter().filter(|(key, _)| *key != "operation").map(|(_, text)| text.clone()));
         let record_facts = RecordFacts { marks: marks.collect(), others };
         let said = self.texts.into_iter().filter(|(_, text)| !text.is_empty());
@@ -256,8 +257,6 @@ impl<'a> Event<'a> {
 
 /// The type of callbacks that are not known.
 const OTHER: &str = "event.other";
-/// Marks of a record of which nobody knows what marks it: everything it says, in order of its keys.
-const ALL: &[&str] = &["*"];
 /// Goods of one payment that are read.
 const GOODS_MAX: usize = 100;
 
@@ -296,10 +295,6 @@ const TRANSFER_STATES: [&str; 6] = ["unknown", "done", "waiting", "refused", "su
 
 fn text(record: &Record, key: &str, path: &'static str) -> Option<(&'static str, String)> {
     Some((path, record.get(key)?.as_str()?.trim().to_owned()))
-}
-
-fn unsigned(value: &Value) -> Option<u64> {
-    scalar(value)?.trim().parse().ok()
 }
 
 /// The id of somebody a record names.

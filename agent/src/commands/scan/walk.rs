@@ -72,8 +72,7 @@ impl Walk {
     }
 
     fn folder(&mut self, path: &Path) {
-        let mut listing = list(&[Folder::new(path, Corp::new("corp"))]);
-        listing.exports.sort_by(|a, b| a.key.cmp(&b.key));
+        let listing = list(&[Folder::new(path, Corp::new("corp"))]);
         for listed in listing.exports {
             let name = listed.key.path().display().to_string();
             match listed.stamp {
