@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, coverage, device, finding, init, log, output, serve};
+use watchpost_collector::commands::{alert, coverage, device, finding, init, log, output, serve, token};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -19,6 +19,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Alert(alert::AlertArgs),
     Finding(finding::FindingArgs),
+    Token(token::TokenArgs),
     Device(device::DeviceArgs),
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
@@ -43,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Alert(args) => alert::run(args),
         Command::Finding(args) => finding::run(args),
+        Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),

@@ -2,9 +2,12 @@
 
 pub mod alert;
 pub mod coverage;
+pub mod deed;
 pub mod device;
 pub mod finding;
 pub mod init;
 pub mod log;
 pub mod output;
+pub mod queue;
 pub mod serve;
+pub mod token;
