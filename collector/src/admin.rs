@@ -84,6 +84,11 @@ pub enum What {
         /// The list.
         devices: Vec<(String, String, String)>,
     },
+    /// Note that certificates of the authority were put in place.
+    Authority {
+        /// DER, hexadecimal.
+        certificates: Vec<String>,
+    },
     /// Let devices of the queue enrol.
     Admit {
         /// Their codes.
@@ -135,12 +140,7 @@ pub struct Done {
 
 impl Request {
     /// Does it in the group under way; returns the log indexes of the entries made. What would change nothing makes none.
-    fn perform(
-        &self,
-        appender: &mut Appender<'_>,
-        effects: &mut Effects,
-        at_ms: i64,
-    ) -> Result<Vec<u64>, DeskError> {
+    fn perform(&self, appender: &mut Appender<'_>, effects: &mut Effects, at_ms: i64) -> Result<Vec<u64>, DeskError> {
         let act = Act { by: &self.by, reason: &self.reason, at_ms };
         match &self.what {
             What::Revoke { device } => self.deeds(device, &[DeviceVerb::Revoke], appender, effects, at_ms),
@@ -175,6 +175,7 @@ impl Request {
                 });
                 desk::expect(appender, &devices.collect::<Vec<_>>(), &act)
             }
+            What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
             What::Admit { codes } => desk::decide(appender, codes, true, &act),
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
         }
@@ -188,7 +189,8 @@ impl Request {
         effects: &mut Effects,
         at_ms: i64,
     ) -> Result<Vec<u64>, DeskError> {
-        let device = DeviceId::parse(device).ok_or_else(|| DeskError::Told(format!("{device:?} is not a device id")))?;
+        let device =
+            DeviceId::parse(device).ok_or_else(|| DeskError::Told(format!("{device:?} is not a device id")))?;
         let mut entries = Vec::new();
         for verb in verbs {
             let deed = Deed { device, verb: *verb, by: self.by.clone(), reason: self.reason.clone(), at_ms };
@@ -294,11 +296,7 @@ pub struct Desk {
 }
 
 /// Takes requests until the collector stops.
-pub async fn take_requests(
-    folder: PathBuf,
-    desk: Desk,
-    mut stopping: watch::Receiver<bool>,
-) {
+pub async fn take_requests(folder: PathBuf, desk: Desk, mut stopping: watch::Receiver<bool>) {
     loop {
         for path in pending(&folder) {
             let done = match desk.take(&path).await {
@@ -341,13 +339,12 @@ impl Desk {
             bail!("the request is too old; ask again");
         }
         let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
-        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| {
-            match request.perform(appender, effects, at_ms) {
+        let work =
+            move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(appender, effects, at_ms) {
                 Ok(entries) => Ok(Ok(entries)),
                 Err(DeskError::Told(sentence)) => Ok(Err(sentence)),
                 Err(DeskError::Store(error)) => Err(error),
-            }
-        };
+            };
         let entries = self.sequencer.run(work).await?.map_err(anyhow::Error::msg)?;
         if let What::Release { device } = &what
             && let Some(device) = DeviceId::parse(device)

@@ -1,16 +1,17 @@
 //! The authority's folder: `devices.crt` and `.key`, `collectors.crt` and `.key`, `tenant.key`. A collector without it
 //! serves devices whose certificates come from elsewhere.
 
+pub mod change;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use time::OffsetDateTime;
 use watchpost_proto::identity::{self, Role};
-use watchpost_proto::keys::SigningKey as _;
 
 use crate::config::Config;
-use crate::credentials::{Credentials, extra_names};
+use crate::credentials::extra_names;
 use crate::durable_file::{self, Access};
 use crate::enrolment::Issuer;
 use crate::pki::{CollectorCa, DeviceCa};
@@ -43,22 +44,15 @@ pub fn load(config: &Config) -> anyhow::Result<Option<Enrolling>> {
 ///
 /// # Errors
 /// A file that does not fit or cannot be written.
-pub fn renew_collector(
-    folder: &Path,
-    credentials: &Credentials,
-    certificate: &Path,
-    now: OffsetDateTime,
-) -> anyhow::Result<bool> {
+pub fn renew_collector(folder: &Path, leaf: &[u8], config: &Config, now: OffsetDateTime) -> anyhow::Result<bool> {
     if !folder.join("collectors.key").exists() {
         return Ok(false);
     }
     let ca = CollectorCa::from_pem(&text(folder, "collectors.crt")?, &text(folder, "collectors.key")?)?;
-    let leaf = credentials.chain.first().context("no certificate")?;
     let identity = identity::read_certificate(leaf)?;
     let Role::Collector(id) = identity.role else { anyhow::bail!("this is not a collector's certificate") };
-    ensure!(identity.key == *credentials.key.public(), "key and certificate do not belong together");
-    let chain = ca.issue(identity.key.spki(), &credentials.tenant, &id, &extra_names(leaf), now)?;
-    durable_file::write(certificate, chain.as_bytes(), Access::Public)?;
+    let chain = ca.issue(identity.key.spki(), &config.tenant, &id, &extra_names(leaf), now)?;
+    durable_file::write(&config.certificate, chain.as_bytes(), Access::Public)?;
     Ok(true)
 }
 

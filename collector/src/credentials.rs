@@ -37,6 +37,8 @@ pub struct Credentials {
     pub key: SoftwareKey,
     /// Chain and key, for TLS.
     pub certified: Arc<CertifiedKey>,
+    /// The same with the roots, for devices that know nothing yet but the digest of one.
+    pub with_roots: Arc<CertifiedKey>,
 }
 
 impl Credentials {
@@ -53,10 +55,12 @@ impl Credentials {
         let der = private_key(&config.key)?;
         let key = SoftwareKey::from_pkcs8(der.secret_der()).with_context(|| config.key.display().to_string())?;
         // Whoever trusts only an earlier root needs the links; others pass over them.
-        let shown = chain.iter().chain(&links).cloned().collect();
-        let certified = CertifiedKey::from_der(shown, der, &provider())
+        let shown: Vec<_> = chain.iter().chain(&links).cloned().collect();
+        let certified = CertifiedKey::from_der(shown.clone(), der, &provider())
             .with_context(|| format!("{} does not fit {}", config.key.display(), config.certificate.display()))?;
-        Ok(Self { tenant, chain, trusted, links, key, certified: Arc::new(certified) })
+        let more = shown.into_iter().chain(trusted.iter().cloned()).collect();
+        let with_roots = Arc::new(CertifiedKey::new(more, Arc::clone(&certified.key)));
+        Ok(Self { tenant, chain, trusted, links, key, certified: Arc::new(certified), with_roots })
     }
 
     /// The roots as a store.
@@ -137,7 +141,8 @@ fn ders<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>)
     certificates.into_iter().map(|certificate| certificate.to_vec()).collect()
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let text = fs::read(path).with_context(|| path.display().to_string())?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()

@@ -20,8 +20,8 @@ use crate::log_store::{self, Appender, EnrolmentFacts, StoreError, TokenFacts};
 use crate::pki::{DeviceCa, PkiError};
 use crate::registry::Effects;
 
-pub use renewal::{Presented, prove, renew};
 pub(crate) use renewal::is_settled;
+pub use renewal::{Presented, prove, renew};
 pub use service::Enrolments;
 pub(crate) use service::requested_key;
 
@@ -39,7 +39,8 @@ pub struct Issuer {
 impl Issuer {
     /// DER certificates, leaf first.
     fn issue(&self, key: &PublicKey, device: &DeviceId, now_ms: i64) -> Result<Vec<Vec<u8>>, PkiError> {
-        let now = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_ms) * 1_000_000).map_err(|_| PkiError::Key)?;
+        let now =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_ms) * 1_000_000).map_err(|_| PkiError::Key)?;
         let pem = self.ca.issue(key.spki(), &self.tenant, device, self.life, now)?;
         chain_from_pem(&pem).ok_or(PkiError::Key)
     }
@@ -94,11 +95,22 @@ struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Decision {
     /// It has a certificate already.
-    Again { device: DeviceId, group: String, site: String },
+    Again {
+        device: DeviceId,
+        group: String,
+        site: String,
+    },
     /// It gets one; `device` where its key has enrolled before.
-    Enrol { device: Option<DeviceId>, group: String, site: String },
+    Enrol {
+        device: Option<DeviceId>,
+        group: String,
+        site: String,
+    },
     /// Somebody has to look.
-    Queue { group: String, site: String },
+    Queue {
+        group: String,
+        site: String,
+    },
     Refuse(Code),
 }
 
@@ -250,13 +262,8 @@ fn introduce(
     effects: &mut Effects,
 ) -> Result<(), StoreError> {
     let id: KeyId = key.id();
-    let event = KeyEvent {
-        device: device.to_vec(),
-        key_id: id.to_vec(),
-        chain: chain.to_vec(),
-        at_ms,
-        cause: cause.into(),
-    };
+    let event =
+        KeyEvent { device: device.to_vec(), key_id: id.to_vec(), chain: chain.to_vec(), at_ms, cause: cause.into() };
     let log_index = appender.append(EntryKind::KeyEvent, &event.encode_to_vec())?;
     if !log_store::has_key(appender.connection(), device, &id)? {
         appender.note_key(device, &id, key.spki(), log_index)?;

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 use watchpost_proto::v1::{EnrolmentVerb, TokenTerms};
 
-use crate::derive::DeriveError;
 use crate::alerts::device_name;
+use crate::derive::DeriveError;
 
 /// Characters of a key's id that people compare and write.
 const CODE_CHARS: usize = 12;
@@ -160,10 +160,11 @@ pub struct ExpectedView {
 /// # Errors
 /// The database.
 pub fn expected(db: &Connection) -> Result<Vec<ExpectedView>, DeriveError> {
-    // An asset that has enrolled more than once is its latest device.
+    // Of several that call themselves the same asset, the latest that has enrolled, else the latest that asked.
     let mut statement = db.prepare(
         "SELECT expected.asset, expected.grp, expected.site, enrolment.step, enrolment.device,
-                certificate.proved_ms IS NOT NULL, max(enrolment.at_ms)
+                certificate.proved_ms IS NOT NULL,
+                max(coalesce((enrolment.device IS NOT NULL) * 4611686018427387904 + enrolment.at_ms, 0))
          FROM expected
          LEFT JOIN enrolment ON enrolment.asset = expected.asset
          LEFT JOIN certificate ON certificate.device = enrolment.device

@@ -122,7 +122,7 @@ impl Root {
         check_tenant(tenant)?;
         let not_after = now + ROOT_LIFE;
         // Two below it: a root it vouches for, and that one's intermediates.
-        let mut params = authority_params(&root_name(tenant, purpose), 2, now, not_after)?;
+        let mut params = authority_params(&root_name(tenant, purpose)?, 2, now, not_after)?;
         if purpose == Purpose::Development {
             params.custom_extensions.push(development_marker());
         }
@@ -457,11 +457,15 @@ fn end_within(
     Ok(wanted.min(issuer_end))
 }
 
-fn root_name(tenant: &str, purpose: Purpose) -> String {
-    match purpose {
-        Purpose::Production => format!("Watchpost root ({tenant})"),
-        Purpose::Development => format!("Watchpost development root ({tenant})"),
-    }
+/// No two roots have the same name: whoever builds a chain goes by names.
+fn root_name(tenant: &str, purpose: Purpose) -> Result<String, PkiError> {
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes)?;
+    let mark = hex::encode(bytes);
+    Ok(match purpose {
+        Purpose::Production => format!("Watchpost root {mark} ({tenant})"),
+        Purpose::Development => format!("Watchpost development root {mark} ({tenant})"),
+    })
 }
 
 fn new_key() -> Result<KeyPair, PkiError> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -27,7 +27,7 @@ use crate::ingest::{Ingest, Shared};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
-use crate::serving::{Serving, keep_up};
+use crate::serving::{self, Keeper};
 use crate::sessions::Sessions;
 use crate::{acceptor, log_key};
 
@@ -82,6 +82,7 @@ pub struct Running {
     follower: JoinHandle<()>,
     sequencer: Sequencer,
     writer: Writer,
+    keeper: Arc<Mutex<Keeper>>,
     _lock: DataLock,
 }
 
@@ -98,12 +99,14 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 /// # Errors
 /// As [`start`].
 pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
-    let credentials = Credentials::load(config, &clock)?;
     let lock = lock(&config.data_dir).await?;
+    // First of all: one that has ended would keep the collector from starting.
+    serving::renew_own(config, &clock)?;
+    let credentials = Credentials::load(config, &clock)?;
     let OpenLog { store, signer } = open_log(config, &credentials, &clock)?;
     let reader = LogReader::open(&config.log_db())?;
     let log_key = log_key::introduced(&reader, &signer)?;
-    let serving = watch::Sender::new(Arc::new(Serving::load(config, &log_key, &clock)?));
+    let keeper = Keeper::start(config, &clock, log_key)?;
     let registry = Arc::new(Registry::load(&store)?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -117,7 +120,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         sequencer: sequencer.clone(),
         registry,
         sessions: Arc::clone(&sessions),
-        serving: serving.subscribe(),
+        serving: keeper.serving(),
         clock: clock.clone(),
         log,
         log_public,
@@ -126,9 +129,10 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
     let desk = Desk { sequencer: sequencer.clone(), sessions, clock: clock.clone() };
     tokio::spawn(take_requests(requests_folder(config), desk, stopping.clone()));
-    tokio::spawn(keep_up(config.clone(), clock, log_key, serving));
+    let keeper = Arc::new(Mutex::new(keeper));
+    tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));
-    Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })
+    Ok(Running { address, stop, transport, follower, sequencer, writer, keeper, _lock: lock })
 }
 
 async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
@@ -151,7 +155,8 @@ async fn transport(
 ) -> Result<(), tonic::transport::Error> {
     let shared = Arc::new(shared);
     let accepted = acceptor::accept(listener, shared.serving.clone());
-    let enrolment = EnrolmentServer::new(Enrolments::new(Arc::clone(&shared))).max_decoding_message_size(ENROL_BYTES_MAX);
+    let enrolment =
+        EnrolmentServer::new(Enrolments::new(Arc::clone(&shared))).max_decoding_message_size(ENROL_BYTES_MAX);
     let uplink = UplinkServer::new(Ingest::new(shared)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -177,6 +182,11 @@ impl Running {
     /// The way to the log.
     pub fn sequencer(&self) -> &Sequencer {
         &self.sequencer
+    }
+
+    /// Takes over certificates that were replaced, at once.
+    pub fn take_over_certificates(&self) {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).look();
     }
 
     /// Waits until the log cannot be written any more, and says why.

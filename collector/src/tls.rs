@@ -33,7 +33,7 @@ pub fn uplink_config(credentials: &Credentials, clock: &Clock) -> anyhow::Result
     let config = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Only::shown(UPLINK_NAME, credentials));
+        .with_cert_resolver(Only::shown(UPLINK_NAME, &credentials.certified));
     Ok(never_resumed(config))
 }
 
@@ -45,7 +45,7 @@ pub fn enrolment_config(credentials: &Credentials, clock: &Clock) -> anyhow::Res
     let config = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(clock.clone()))
         .with_protocol_versions(&[&version::TLS13])?
         .with_no_client_auth()
-        .with_cert_resolver(Only::shown(ENROL_NAME, credentials));
+        .with_cert_resolver(Only::shown(ENROL_NAME, &credentials.with_roots));
     Ok(never_resumed(config))
 }
 
@@ -65,8 +65,8 @@ struct Only {
 }
 
 impl Only {
-    fn shown(name: &'static str, credentials: &Credentials) -> Arc<Self> {
-        Arc::new(Self { name, certified: Arc::clone(&credentials.certified) })
+    fn shown(name: &'static str, certified: &Arc<CertifiedKey>) -> Arc<Self> {
+        Arc::new(Self { name, certified: Arc::clone(certified) })
     }
 }
 

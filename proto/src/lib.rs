@@ -15,6 +15,7 @@ pub mod note;
 pub mod receipt;
 pub mod record;
 pub mod refusal;
+pub mod request;
 pub mod segment;
 pub mod token;
 

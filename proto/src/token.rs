@@ -58,7 +58,10 @@ pub struct Token {
 impl std::fmt::Debug for Token {
     /// Without the credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("tenant", &self.tenant).field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Token")
+            .field("tenant", &self.tenant)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }
 

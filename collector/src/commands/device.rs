@@ -71,12 +71,16 @@ enum DeviceCommand {
         look: LookArgs,
     },
     /// Lets devices of the queue enrol; each gets its certificate when it asks next.
-    #[command(after_help = "Examples:\n  watchpost-collector device admit 3f2a91c0d4e5 --config ./collector/collector.toml\n  \
+    #[command(
+        after_help = "Examples:\n  watchpost-collector device admit 3f2a91c0d4e5 --config ./collector/collector.toml\n  \
         watchpost-collector device admit --expected --reason \"first wave\" --config ./collector/collector.toml\n\n\
-        Compare the code with what the device shows: that is how you know that it is this one.")]
+        Compare the code with what the device shows: that is how you know that it is this one."
+    )]
     Admit(DecideArgs),
     /// Does not let devices of the queue enrol.
-    #[command(after_help = "Example:\n  watchpost-collector device reject 3f2a91c0d4e5 --reason \"not ours\" --config ./collector/collector.toml")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector device reject 3f2a91c0d4e5 --reason \"not ours\" --config ./collector/collector.toml"
+    )]
     Reject(DecideArgs),
     /// The list of assets that are to enrol.
     Expected(ExpectedArgs),

@@ -53,7 +53,9 @@ pub struct ExpectedArgs {
 #[derive(Debug, Subcommand)]
 enum ExpectedCommand {
     /// Shows how many devices of the list have enrolled, and which have not.
-    #[command(after_help = "Example:\n  watchpost-collector device expected list --config ./collector/collector.toml --missing")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector device expected list --config ./collector/collector.toml --missing"
+    )]
     List {
         /// Only those that have not been seen yet.
         #[arg(long)]
@@ -62,9 +64,11 @@ enum ExpectedCommand {
         look: LookArgs,
     },
     /// Replaces the list by a CSV file with the columns asset, group and site (the last two may be left out).
-    #[command(after_help = "Example:\n  watchpost-collector device expected import assets.csv --config ./collector/collector.toml\n\n\
+    #[command(
+        after_help = "Example:\n  watchpost-collector device expected import assets.csv --config ./collector/collector.toml\n\n\
         asset is what the device says of itself: its serial number, or what device management sets as its asset number.\n\
-        Mistakes are told by line, and nothing is imported then.")]
+        Mistakes are told by line, and nothing is imported then."
+    )]
     Import {
         /// The list.
         file: PathBuf,
@@ -90,9 +94,7 @@ pub fn queue(look: &LookArgs, all: bool) -> anyhow::Result<()> {
         }
         let asked = minute_in_china(it.asked_ms).unwrap_or_default();
         let expected = if it.expected { "yes" } else { "no" };
-        out.row(&[
-            &it.code, it.state, &it.asset, expected, &it.hostname, &it.address, &it.group, &it.site, &asked,
-        ])?;
+        out.row(&[&it.code, it.state, &it.asset, expected, &it.hostname, &it.address, &it.group, &it.site, &asked])?;
     }
     out.finish()
 }
@@ -140,7 +142,10 @@ fn list(look: &LookArgs, missing: bool) -> anyhow::Result<()> {
     }
     let (total, never) = (all.len(), all.len() - seen);
     out.row(&[&format!("已注册 {} / {total}，从未上线 {never}，等待批准 {waiting}", seen + enrolled)])?;
-    out.row(&[&format!("enrolled {} of {total}, never seen {never}, waiting for approval {waiting}", seen + enrolled)])?;
+    out.row(&[&format!(
+        "enrolled {} of {total}, never seen {never}, waiting for approval {waiting}",
+        seen + enrolled
+    )])?;
     out.row(&[])?;
     out.row(&["ASSET", "STATE", "GROUP", "SITE", "DEVICE"])?;
     for it in all.iter().filter(|it| !missing || it.state != "seen") {

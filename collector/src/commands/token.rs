@@ -50,8 +50,10 @@ enum TokenCommand {
         json: bool,
     },
     /// Withdraws a token. Devices that have enrolled with it stay.
-    #[command(after_help = "Example:\n  watchpost-collector token revoke 3f2a91 --reason \"sent to the wrong people\" \
-        --config ./collector/collector.toml")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector token revoke 3f2a91 --reason \"sent to the wrong people\" \
+        --config ./collector/collector.toml"
+    )]
     Revoke {
         /// The token's id as `token list` shows it; its beginning will do.
         id: String,
@@ -226,7 +228,8 @@ fn seconds(text: &str) -> Result<u64, String> {
         'd' => 24 * 3600,
         _ => return Err(wrong()),
     };
-    let number: u64 = text.get(..text.len() - unit.len_utf8()).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+    let number: u64 =
+        text.get(..text.len() - unit.len_utf8()).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
     number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 

@@ -82,7 +82,7 @@ impl Batch<'_> {
                 }
             }
             // Kinds of a later version wait for one.
-            EntryKind::LogOpened | EntryKind::Unspecified => {}
+            EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
         }
         self.next += 1;
         Ok(())

@@ -2,9 +2,7 @@
 
 use rusqlite::Transaction;
 use watchpost_proto::identity;
-use watchpost_proto::v1::{
-    EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyEvent, TokenEntry, TokenVerb,
-};
+use watchpost_proto::v1::{EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyEvent, TokenEntry, TokenVerb};
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::DeriveError;
@@ -89,8 +87,11 @@ fn token(db: &Transaction<'_>, entry: &TokenEntry) -> Result<(), DeriveError> {
             ))?;
         }
         TokenVerb::Revoke => {
-            db.prepare_cached("UPDATE token SET revoked_ms = ?2, revoked_by = ?3 WHERE token = ?1")?
-                .execute((&entry.token, entry.at_ms, &entry.by))?;
+            db.prepare_cached("UPDATE token SET revoked_ms = ?2, revoked_by = ?3 WHERE token = ?1")?.execute((
+                &entry.token,
+                entry.at_ms,
+                &entry.by,
+            ))?;
         }
         TokenVerb::Unspecified => {}
     }
@@ -99,8 +100,11 @@ fn token(db: &Transaction<'_>, entry: &TokenEntry) -> Result<(), DeriveError> {
 
 fn enrolment(db: &Transaction<'_>, entry: &EnrolmentEntry) -> Result<(), DeriveError> {
     if entry.verb() == EnrolmentVerb::Proved {
-        db.prepare_cached("UPDATE certificate SET proved_ms = ?3 WHERE device = ?1 AND key_id = ?2")?
-            .execute((&entry.device, &entry.key_id, entry.at_ms))?;
+        db.prepare_cached("UPDATE certificate SET proved_ms = ?3 WHERE device = ?1 AND key_id = ?2")?.execute((
+            &entry.device,
+            &entry.key_id,
+            entry.at_ms,
+        ))?;
         return Ok(());
     }
     let device = (!entry.device.is_empty()).then_some(&entry.device);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
-    EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedDevice, ExpectedEntry, TokenEntry, TokenTerms, TokenVerb,
+    AuthorityEntry, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedDevice, ExpectedEntry, TokenEntry, TokenTerms,
+    TokenVerb,
 };
 use watchpost_proto::{Digest, Message as _};
 
@@ -96,22 +97,32 @@ pub fn revoke_token(appender: &mut Appender<'_>, token: &Digest, act: &Act<'_>) 
 ///
 /// # Errors
 /// The log.
-pub fn expect(
-    appender: &mut Appender<'_>,
-    devices: &[ExpectedDevice],
-    act: &Act<'_>,
-) -> Result<Vec<u64>, DeskError> {
+pub fn expect(appender: &mut Appender<'_>, devices: &[ExpectedDevice], act: &Act<'_>) -> Result<Vec<u64>, DeskError> {
     let mut parts: Vec<&[ExpectedDevice]> = devices.chunks(DEVICES_PER_ENTRY).collect();
     if parts.is_empty() {
         parts.push(&[]);
     }
     let mut entries = Vec::new();
     for (number, part) in parts.into_iter().enumerate() {
-        let entry =
-            ExpectedEntry { begins: number == 0, devices: part.to_vec(), by: act.by.into(), at_ms: act.at_ms };
+        let entry = ExpectedEntry { begins: number == 0, devices: part.to_vec(), by: act.by.into(), at_ms: act.at_ms };
         entries.push(appender.append(EntryKind::Expected, &entry.encode_to_vec())?);
     }
     Ok(entries)
+}
+
+/// Notes that certificates of the authority, DER in hexadecimal, were put in place.
+///
+/// # Errors
+/// What is not hexadecimal, or the log.
+pub fn note_authority(appender: &mut Appender<'_>, certificates: &[String], act: &Act<'_>) -> Result<u64, DeskError> {
+    let told = |_| DeskError::Told("a certificate is not hexadecimal".into());
+    let entry = AuthorityEntry {
+        certificates: certificates.iter().map(hex::decode).collect::<Result<_, _>>().map_err(told)?,
+        by: act.by.into(),
+        reason: act.reason.into(),
+        at_ms: act.at_ms,
+    };
+    Ok(appender.append(EntryKind::Authority, &entry.encode_to_vec())?)
 }
 
 /// Admits or rejects keys of the queue, each named by the beginning of its id. A key that waits with several tokens is

@@ -139,11 +139,7 @@ pub(crate) fn is_settled(
     Ok(facts.is_none_or(|facts| facts.proved && facts.key_id == *key))
 }
 
-fn quarantine(
-    appender: &mut Appender<'_>,
-    presented: &Presented,
-    effects: &mut Effects,
-) -> Result<(), StoreError> {
+fn quarantine(appender: &mut Appender<'_>, presented: &Presented, effects: &mut Effects) -> Result<(), StoreError> {
     let deed = Deed {
         device: presented.device,
         verb: DeviceVerb::Quarantine,

@@ -43,11 +43,7 @@ impl Enrolments {
     /// Serves with what all services share.
     pub fn new(shared: Arc<Shared>) -> Self {
         let quota = |(rate, burst): (NonZeroU32, NonZeroU32)| Quota::per_second(rate).allow_burst(burst);
-        Self {
-            shared,
-            per_address: RateLimiter::keyed(quota(PER_ADDRESS)),
-            in_all: RateLimiter::direct(quota(IN_ALL)),
-        }
+        Self { shared, per_address: RateLimiter::keyed(quota(PER_ADDRESS)), in_all: RateLimiter::direct(quota(IN_ALL)) }
     }
 
     fn check_rate(&self, address: IpAddr) -> Result<(), Code> {
@@ -65,8 +61,7 @@ impl Enrolments {
         let enrolling = serving.enrolling.as_ref().ok_or(Code::EnrolmentClosed)?;
         let issuer = Arc::clone(&enrolling.issuer);
         let shown = asked.clone();
-        let work =
-            move |appender: &mut Appender<'_>, effects: &mut Effects| ask(appender, &issuer, &asked, effects);
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| ask(appender, &issuer, &asked, effects);
         let answered = self.shared.sequencer.run(work).await.map_err(|_| Code::StorageFailed)?;
         match &answered {
             Ok(member) => info!(device = %member.device, %address, group = member.group, "device enrolled"),

@@ -79,12 +79,7 @@ enum Event {
 }
 
 impl Session {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        link: &Link,
-        peer: &Arc<Peer>,
-        inbound: Streaming<AgentMessage>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, link: &Link, peer: &Arc<Peer>, inbound: Streaming<AgentMessage>) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
         let serving = Arc::clone(&shared.serving.borrow());
         Self {
@@ -238,9 +233,8 @@ impl Session {
     /// The log learns that the device has come with its certificate; true where it should renew at once.
     async fn prove(&self) -> Result<bool, Code> {
         let presented = self.shared.presented(&self.peer);
-        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| {
-            enrolment::prove(appender, &presented, effects)
-        };
+        let work =
+            move |appender: &mut Appender<'_>, effects: &mut Effects| enrolment::prove(appender, &presented, effects);
         let renew_now = self.shared.sequencer.run(work).await.map_err(|_| Code::StorageFailed)?;
         if renew_now {
             warn!(device = %self.peer.device, "the device comes with a certificate that was replaced");

@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
             EntryKind::Segment | EntryKind::Fork => self.segment(&entry),
             EntryKind::DeviceAction => self.action(&entry),
             // What they say is in the indexes, which are compared at the end.
-            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected => Ok(()),
+            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => Ok(()),
             EntryKind::LogOpened | EntryKind::Unspecified => Err(wrong("its kind has no place here")),
         }
     }

@@ -246,10 +246,7 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
 }
 
 /// Enrolments that wait for somebody to decide, or were decided against, by token and key.
-pub(crate) fn waiting(
-    db: &Connection,
-    mut take: impl FnMut(Digest, KeyId, EnrolmentFacts),
-) -> Result<(), StoreError> {
+pub(crate) fn waiting(db: &Connection, mut take: impl FnMut(Digest, KeyId, EnrolmentFacts)) -> Result<(), StoreError> {
     let text = format!("SELECT {ENROLMENT_COLUMNS}, token, key_id FROM enrolment WHERE step IN (1, 2, 3)");
     let mut statement = db.prepare(&text)?;
     let mut rows = statement.query([])?;
