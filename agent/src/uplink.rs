@@ -26,10 +26,10 @@ use watchpost_proto::v1::{
     AgentMessage, CollectorMessage, Heads, Heartbeat, Hello, Lane, LaneHead, Ready, Refusal, SignedReceipt, Welcome,
     agent_message, collector_message,
 };
-use watchpost_proto::{Digest, EpochId, InstanceId, receipt};
+use watchpost_proto::{Digest, EpochId, InstanceId, identity, receipt};
 
 use crate::clock::Clock;
-use crate::device::{Device, DeviceFiles};
+use crate::device::{Device, DeviceFiles, Held};
 use crate::random;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
@@ -40,8 +40,6 @@ pub use enrolment::{Member, Who, enrol};
 pub use reconcile::{Trouble, reconcile};
 pub use report::{UplinkReport, uplink_report};
 pub use trouble::Way;
-
-use renewal::Due;
 
 /// The version of the contract spoken here.
 const PROTOCOL: u32 = 1;
@@ -119,7 +117,7 @@ pub enum Ended {
     /// No connection, or it broke.
     #[error("{0}")]
     Connection(String),
-    /// The certificate was renewed before anything else: the next connection shows it.
+    /// The certificate had ended and was renewed: the next connection shows it.
     #[error("the certificate was renewed")]
     Renewed,
     /// The other side is not the collector this device trusts, or does not behave like one.
@@ -270,7 +268,6 @@ impl Uplink {
         let (send, outgoing) = mpsc::channel(4);
         let channel = self.dial().await?;
         let mut client = UplinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        self.renew_first(&mut client).await?;
         let hello = self.hello()?;
         let hello = AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
         send.send(hello).await.map_err(|_| Ended::Connection("the connection closed".into()))?;
@@ -278,7 +275,7 @@ impl Uplink {
             client.sync(ReceiverStream::new(outgoing)).await.map_err(|status| connection(&status))?.into_inner();
         let welcome = match next(&mut incoming).await? {
             collector_message::Kind::Welcome(welcome) => welcome,
-            collector_message::Kind::Refusal(refusal) => return Err(refused(refusal)),
+            collector_message::Kind::Refusal(refusal) => return Err(self.refused_hello(&mut client, refusal).await),
             _ => return Err(Ended::Distrusted(Trouble::OutOfTurn)),
         };
         let session = Session {
@@ -297,9 +294,9 @@ impl Uplink {
     }
 
     async fn dial(&self) -> Result<Channel, Ended> {
-        let times = Times { now_ms: self.clock.wall_ms(), server_ms: self.store.read(last_server_time)? };
-        let dialler =
-            Dialler::uplink(&self.device.held(), times).map_err(|error| Ended::Connection(error.to_string()))?;
+        let held = self.device.held();
+        let times = Times { now_ms: self.clock.wall_ms(), server_ms: self.signed_time(&held)? };
+        let dialler = Dialler::uplink(&held, times).map_err(|error| Ended::Connection(error.to_string()))?;
         let address = self.address();
         // The name in the URI is what HTTP/2 calls the authority; the address dialled is the configured one.
         let dialled = Endpoint::from_static("http://uplink.watchpost.internal")
@@ -312,23 +309,25 @@ impl Uplink {
         })
     }
 
+    /// The latest time that somebody trusted has told: a collector, or the authority that dated the certificate held.
+    fn signed_time(&self, held: &Held) -> Result<i64, StoreError> {
+        let issued = held.chain.first().and_then(|leaf| identity::validity_ms(leaf)).map_or(0, |(from, _)| from);
+        Ok(self.store.read(last_server_time)?.max(issued))
+    }
+
     fn address(&self) -> String {
         let addresses = &self.config.collectors;
         let at = self.address.load(Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
         addresses.get(at).cloned().unwrap_or_default()
     }
 
-    /// A certificate that has ended is renewed before Hello, which would only be refused.
-    async fn renew_first(&self, client: &mut UplinkClient<Channel>) -> Result<(), Ended> {
-        if self.renewal_due()? != Due::Ended {
-            return Ok(());
+    /// A refused Hello. That a certificate has ended is for the collector to say, whatever the clocks here think: it is
+    /// renewed on the spot, on the connection that has just proved its key.
+    async fn refused_hello(&self, client: &mut UplinkClient<Channel>, refusal: Refusal) -> Ended {
+        if Code::parse(&refusal.code) != Some(Code::CertificateExpired) {
+            return refused(refusal);
         }
-        match self.renew(client).await {
-            Ok(()) => Err(Ended::Renewed),
-            // Hello says better what is the matter.
-            Err(Ended::Refused { .. }) => Ok(()),
-            Err(ended) => Err(ended),
-        }
+        self.renew(client).await.err().unwrap_or(Ended::Renewed)
     }
 
     fn hello(&self) -> Result<Hello, StoreError> {
@@ -538,7 +537,7 @@ impl Session<'_> {
 
     /// The next connection shows the new certificate; this one goes on.
     async fn renew_if_due(&mut self) -> Result<(), Ended> {
-        if !self.renew_now && self.uplink.renewal_due()? == Due::No {
+        if !self.renew_now && !self.uplink.renewal_due()? {
             return Ok(());
         }
         self.renew_now = false;

@@ -82,7 +82,7 @@ pub struct Member {
 struct Known {
     token: Option<TokenFacts>,
     enrolment: Option<EnrolmentFacts>,
-    /// The device this key was enrolled as, with whatever token.
+    /// The device this key belongs to.
     device: Option<DeviceId>,
     revoked: bool,
     /// Group and site of its asset, where that is on the list.
@@ -135,6 +135,10 @@ pub fn ask(
             Ok(chain.map(|chain| Member { device, chain, group, site }))
         }
         Decision::Enrol { device, group, site } => {
+            if let Some(device) = device {
+                let presented = Presented { device, key: asked.key.clone(), expired: false, at_ms: asked.at_ms };
+                renewal::notice_replaced(appender, &presented, effects)?;
+            }
             let device = device.map_or_else(new_device, Ok)?;
             let Some(chain) = issue(issuer, &asked.key, &device, asked.at_ms) else {
                 return Ok(Err(Code::EnrolmentClosed));

@@ -121,8 +121,7 @@ impl Root {
     pub fn create(tenant: &str, purpose: Purpose, now: OffsetDateTime) -> Result<Self, PkiError> {
         check_tenant(tenant)?;
         let not_after = now + ROOT_LIFE;
-        // Two below it: a root it vouches for, and that one's intermediates.
-        let mut params = authority_params(&root_name(tenant, purpose)?, 2, now, not_after)?;
+        let mut params = authority_params(&root_name(tenant, purpose)?, Below::Authorities, now, not_after)?;
         if purpose == Purpose::Development {
             params.custom_extensions.push(development_marker());
         }
@@ -165,7 +164,7 @@ impl Root {
 
     fn intermediate(&self, role: Role, now: OffsetDateTime) -> Result<Intermediate, PkiError> {
         let not_after = end_within("root", now + INTERMEDIATE_LIFE, self.not_after, now)?;
-        let mut params = authority_params(&role.title(&self.tenant), 0, now, not_after)?;
+        let mut params = authority_params(&role.title(&self.tenant), Below::Leaves, now, not_after)?;
         params.extended_key_usages = vec![role.usage()];
         let key = new_key()?;
         Ok(Intermediate {
@@ -411,14 +410,25 @@ fn check_fit(role: Role, der: &[u8], key: &KeyPair) -> Result<OffsetDateTime, Pk
     Ok(parsed.validity().not_after.to_datetime())
 }
 
+/// What an authority may issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    Leaves,
+    Authorities,
+}
+
 fn authority_params(
     name: &str,
-    path_length: u8,
+    below: Below,
     now: OffsetDateTime,
     not_after: OffsetDateTime,
 ) -> Result<CertificateParams, PkiError> {
     let mut params = dated_params(name, now, not_after)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    params.is_ca = IsCa::Ca(match below {
+        Below::Leaves => BasicConstraints::Constrained(0),
+        // A root may vouch for a later one, that one for another, and so on.
+        Below::Authorities => BasicConstraints::Unconstrained,
+    });
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }

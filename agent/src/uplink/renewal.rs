@@ -13,7 +13,6 @@ use watchpost_proto::v1::{RenewRequest, Welcome, renew_answer};
 use super::{Ended, PROTOCOL, Uplink, connection, refused};
 use crate::clock::corrected_ms;
 use crate::device::{DeviceError, Held};
-use crate::seal::last_server_time;
 use crate::store::StoreError;
 
 /// A renewal is due when this part of a certificate's life is over …
@@ -27,40 +26,23 @@ const TRY_AGAIN: Duration = Duration::from_secs(600);
 /// Roots kept at most.
 const ROOTS_MAX: usize = 8;
 
-/// Whether a certificate should be renewed, and how pressing it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    No,
-    Yes,
-    /// It has ended: nothing else will work before.
-    Ended,
-}
-
-/// `place` is between 0 and 1, and the same for a device at all times.
-pub(super) fn due((not_before_ms, not_after_ms): (i64, i64), now_ms: i64, place: f64) -> Due {
+/// Whether a certificate should be renewed. `place` is between 0 and 1, and the same for a device at all times.
+pub(super) fn due((not_before_ms, not_after_ms): (i64, i64), now_ms: i64, place: f64) -> bool {
     let life = not_after_ms.saturating_sub(not_before_ms) as f64;
-    let at = not_before_ms.saturating_add((life * (DUE + SPREAD * place)) as i64);
-    if now_ms > not_after_ms {
-        Due::Ended
-    } else if now_ms >= at {
-        Due::Yes
-    } else {
-        Due::No
-    }
+    now_ms >= not_before_ms.saturating_add((life * (DUE + SPREAD * place)) as i64)
 }
 
 impl Uplink {
     /// Whether this device's certificate should be renewed now.
-    pub(super) fn renewal_due(&self) -> Result<Due, StoreError> {
+    pub(super) fn renewal_due(&self) -> Result<bool, StoreError> {
         if self.clock.monotonic() < *self.renew_after.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            return Ok(Due::No);
+            return Ok(false);
         }
-        let server_ms = self.store.read(last_server_time)?;
-        let now_ms = corrected_ms(self.clock.wall_ms(), server_ms);
         let held = self.device.held();
+        let now_ms = corrected_ms(self.clock.wall_ms(), self.signed_time(&held)?);
         let validity = held.chain.first().and_then(|leaf| validity_ms(leaf));
         let place = f64::from(self.device.id.0[15]) / 255.0;
-        Ok(validity.map_or(Due::No, |validity| due(validity, now_ms, place)))
+        Ok(validity.is_some_and(|validity| due(validity, now_ms, place)))
     }
 
     /// Not before so long from now.
@@ -153,14 +135,13 @@ mod tests {
     fn a_renewal_is_due_in_the_last_third_each_device_at_its_own_time() {
         let life = (0, 36 * DAY);
         for (now, place, expected) in [
-            (0, 0.0, Due::No),
-            (24 * DAY - 1, 0.0, Due::No),
-            (24 * DAY, 0.0, Due::Yes),
-            (24 * DAY, 1.0, Due::No),
-            (27 * DAY, 1.0, Due::Yes),
-            (36 * DAY + 1, 1.0, Due::Ended),
-            (i64::MAX, 0.0, Due::Ended),
-            (i64::MIN, 0.0, Due::No),
+            (0, 0.0, false),
+            (24 * DAY - 1, 0.0, false),
+            (24 * DAY, 0.0, true),
+            (24 * DAY, 1.0, false),
+            (27 * DAY, 1.0, true),
+            (i64::MAX, 0.0, true),
+            (i64::MIN, 0.0, false),
         ] {
             assert_eq!(due(life, now, place), expected, "{now} {place}");
         }

@@ -139,6 +139,23 @@ pub(crate) fn is_settled(
     Ok(facts.is_none_or(|facts| facts.proved && facts.key_id == *key))
 }
 
+/// Quarantines a device that comes with a replaced key.
+///
+/// # Errors
+/// [`StoreError`]; the whole group must then be dropped.
+pub(super) fn notice_replaced(
+    appender: &mut Appender<'_>,
+    presented: &Presented,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
+    let facts = log_store::certificate_facts(appender.connection(), &presented.device)?;
+    if standing(facts.as_ref(), presented) == Standing::Replaced {
+        quarantine(appender, presented, effects)
+    } else {
+        Ok(())
+    }
+}
+
 fn quarantine(appender: &mut Appender<'_>, presented: &Presented, effects: &mut Effects) -> Result<(), StoreError> {
     let deed = Deed {
         device: presented.device,

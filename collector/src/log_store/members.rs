@@ -36,7 +36,6 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (token, key_id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX enrolment_asset ON enrolment (asset) WHERE asset <> '';
-    CREATE INDEX enrolment_key ON enrolment (key_id);
     CREATE TABLE expected (asset TEXT PRIMARY KEY, grp TEXT NOT NULL, site TEXT NOT NULL) STRICT, WITHOUT ROWID;
     -- The latest certificate of each device.
     CREATE TABLE certificate (
@@ -236,10 +235,10 @@ pub(crate) fn enrolment_facts(
     Ok(db.prepare_cached(&text)?.query_row((&token.0[..], key.to_vec()), read_enrolment).optional()?)
 }
 
-/// The device a key was enrolled as, with whatever token.
+/// The device a key belongs to, whether it came with it or by a later certificate.
 pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<DeviceId>, StoreError> {
     let found: Option<Vec<u8>> = db
-        .prepare_cached("SELECT device FROM enrolment WHERE key_id = ?1 AND device IS NOT NULL")?
+        .prepare_cached("SELECT device FROM key WHERE key_id = ?1")?
         .query_row([key.to_vec()], |row| row.get(0))
         .optional()?;
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))

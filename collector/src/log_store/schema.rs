@@ -69,6 +69,7 @@ const TABLES: &str = "
         log_index INTEGER NOT NULL,
         PRIMARY KEY (device, key_id)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX key_key_id ON key (key_id);
 ";
 
 /// Settings, then tables where there are none.

@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateSigningRequestDer;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{PkiError, Role, Root, authority_params, check_tenant, der_of, end_within, new_key};
+use super::{Below, PkiError, Role, Root, authority_params, check_tenant, der_of, end_within, new_key};
 
 /// Longest request read, in bytes; one of a P-256 key has about two hundred.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -49,7 +49,7 @@ impl IntermediateRequest {
     pub fn create(role: Role, tenant: &str, now: OffsetDateTime) -> Result<Self, PkiError> {
         check_tenant(tenant)?;
         // Names and usage are for a company's own root to see; ours sets them itself.
-        let mut params = authority_params(&role.title(tenant), 0, now, now)?;
+        let mut params = authority_params(&role.title(tenant), Below::Leaves, now, now)?;
         params.extended_key_usages = vec![role.usage()];
         params.serial_number = None;
         params.use_authority_key_identifier_extension = false;
@@ -91,7 +91,7 @@ impl Root {
     pub fn sign_intermediate(&self, role: Role, request: &str, now: OffsetDateTime) -> Result<String, PkiError> {
         let spki = requested_key(&der_of(request)?)?;
         let not_after = end_within("root", now + super::INTERMEDIATE_LIFE, self.not_after, now)?;
-        let mut params = authority_params(&role.title(&self.tenant), 0, now, not_after)?;
+        let mut params = authority_params(&role.title(&self.tenant), Below::Leaves, now, not_after)?;
         params.extended_key_usages = vec![role.usage()];
         Ok(params.signed_by(&super::p256_key(&spki)?, &self.issuer)?.pem())
     }
@@ -111,7 +111,7 @@ impl Root {
         let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
         let name = name.ok_or_else(|| unfit("it has no name"))?;
         let not_after = end_within("root", parsed.validity().not_after.to_datetime(), self.not_after, now)?;
-        let params = authority_params(name, 1, now, not_after)?;
+        let params = authority_params(name, Below::Authorities, now, not_after)?;
         Ok(params.signed_by(&super::p256_key(parsed.public_key().raw)?, &self.issuer)?.pem())
     }
 }
