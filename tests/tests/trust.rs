@@ -560,7 +560,6 @@ fn play(steps: &[Step]) {
     let mut world = World::new();
     world.enrol(0);
     for step in steps {
-        let at = std::time::Instant::now();
         world.take(step);
     }
     world.everybody_gets_back_in();
