@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, coverage, device, finding, init, log, output, serve};
+use watchpost_collector::commands::{alert, coverage, device, evidence, finding, init, log, output, serve, verify};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
     Log(log::LogArgs),
+    Evidence(evidence::EvidenceArgs),
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
         Command::Log(args) => log::run(args),
+        Command::Evidence(args) => evidence::run(args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 

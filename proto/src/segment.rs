@@ -5,7 +5,7 @@ use prost::Message;
 use crate::digest::{DeviceId, Digest, EpochId, framed, hash, sha256};
 use crate::keys::{ECDSA_P256_SHA256, KeyError, KeyId, PublicKey, SigningKey};
 use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX, STATEMENT_BYTES_MAX};
-use crate::record::{FRAME_BYTES, RecordError, SALT_BYTES, frame, unframe};
+use crate::record::{FRAME_BYTES, Kept, RecordError, SALT_BYTES, frame, unframe, unframe_kept};
 use crate::v1::{Clocks, EpochStart, Lane, Segment, Statement};
 use crate::{identity, merkle};
 
@@ -234,6 +234,23 @@ pub fn open_payload<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<
     }
     let records = unframe(payload)?;
     let leaves: Vec<Digest> = records.iter().map(|record| merkle::leaf_hash(record)).collect();
+    let same =
+        records.len() == statement.record_count as usize && merkle::root(&leaves).0[..] == statement.merkle_root[..];
+    if same { Ok(records) } else { Err(OpenError::Records) }
+}
+
+/// Checks a stored payload, of which records may have been erased, against its statement. Where any has, the digest of
+/// the payload cannot be computed any more, and the Merkle root says that the others are those that were signed.
+pub fn open_kept<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<Kept<'a>>, OpenError> {
+    if payload.len() > SEGMENT_BYTES_MAX + SEGMENT_RECORDS_MAX * size_of::<Digest>() {
+        return Err(OpenError::TooLarge);
+    }
+    let records = unframe_kept(payload)?;
+    if records.iter().all(|kept| matches!(kept, Kept::Record(_))) {
+        open_payload(statement, payload)?;
+        return Ok(records);
+    }
+    let leaves: Vec<Digest> = records.iter().map(Kept::leaf).collect();
     let same =
         records.len() == statement.record_count as usize && merkle::root(&leaves).0[..] == statement.merkle_root[..];
     if same { Ok(records) } else { Err(OpenError::Records) }

@@ -3,8 +3,10 @@
 pub mod alert;
 pub mod coverage;
 pub mod device;
+pub mod evidence;
 pub mod finding;
 pub mod init;
 pub mod log;
 pub mod output;
 pub mod serve;
+pub mod verify;

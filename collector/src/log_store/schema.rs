@@ -5,7 +5,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// Version of the tables, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// The version before records could be erased: the same without [`ERASED`].
+const VERSION_WITHOUT_ERASED: i64 = 1;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -71,6 +73,16 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// Which records were erased, and by which entry.
+const ERASED: &str = "
+    CREATE TABLE erased (
+        log_index INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        erasure INTEGER NOT NULL,
+        PRIMARY KEY (log_index, place)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Settings, then tables where there are none.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     if rusqlite::version_number() < SQLITE_OLDEST {
@@ -84,15 +96,20 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     set(db, "foreign_keys", "ON", "1")?;
     set(db, "trusted_schema", "OFF", "0")?;
     set(db, "mmap_size", "0", "0")?;
+    // What is erased is overwritten, not only let go of.
+    set(db, "secure_delete", "ON", "1")?;
     // 32 MiB between checkpoints: fewer, larger writes into the database while much comes in.
     set(db, "wal_autocheckpoint", "4000", "4000")?;
     set(db, "journal_size_limit", "67108864", "67108864")?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        0 => {
+        found @ (0 | VERSION_WITHOUT_ERASED) => {
             let transaction = db.transaction()?;
-            transaction.execute_batch(TABLES)?;
+            if found == 0 {
+                transaction.execute_batch(TABLES)?;
+            }
+            transaction.execute_batch(ERASED)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }
@@ -110,6 +127,7 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
+        VERSION_WITHOUT_ERASED => Err(StoreError::Unfit("it is of an older version; run serve once".into())),
         other => Err(other_version(other)),
     }
 }
