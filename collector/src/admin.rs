@@ -1,5 +1,5 @@
-//! What an operator does to a device: always an entry of the log, durable before it takes effect, whether a collector
-//! is running or not.
+//! What an operator does to a device or to what is kept: always an entry of the log, durable before it takes effect,
+//! whether a collector is running or not.
 //!
 //! There is one appender, whoever holds the data folder's lock. While `serve` holds it, a request goes to it as a
 //! file in `data/requests/`: written whole under a random name, taken by the server within a quarter of a second,
@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::data_lock::DataLock;
 use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
+use crate::erasure;
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
@@ -36,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(50);
 /// How long a command waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long where the server has to read the whole log first.
+const PATIENCE_FOR_ERASURE: Duration = Duration::from_secs(1800);
 /// Longest request read, in bytes.
 const REQUEST_BYTES_MAX: u64 = 16 * 1024;
 
@@ -69,6 +72,39 @@ pub struct Request {
     pub until_ms: i64,
 }
 
+/// Anything an operator may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Ask {
+    /// Something done to a device.
+    Device(Request),
+    /// Something done to what is kept.
+    Keeping(erasure::Request),
+}
+
+impl Ask {
+    fn until(&self, until_ms: i64) -> Self {
+        match self.clone() {
+            Self::Device(request) => Self::Device(Request { until_ms, ..request }),
+            Self::Keeping(request) => Self::Keeping(erasure::Request { until_ms, ..request }),
+        }
+    }
+
+    fn until_ms(&self) -> i64 {
+        match self {
+            Self::Device(request) => request.until_ms,
+            Self::Keeping(request) => request.until_ms,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Device(_) => PATIENCE,
+            Self::Keeping(_) => PATIENCE_FOR_ERASURE,
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
@@ -99,9 +135,17 @@ impl Request {
 /// Nothing was done, or nobody knows: the sentence says which.
 pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
     request.deeds(0)?;
+    have_asked(config, &Ask::Device(request.clone()))
+}
+
+/// The same for anything that may be asked.
+///
+/// # Errors
+/// Nothing was done, or nobody knows: the sentence says which.
+pub fn have_asked(config: &Config, ask: &Ask) -> anyhow::Result<Done> {
     let folder = requests_folder(config);
     let mut handed_over: Option<HandedOver> = None;
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + ask.patience();
     loop {
         if let Some(done) = handed_over.as_ref().map(HandedOver::answer).transpose()?.flatten() {
             return Ok(done);
@@ -109,14 +153,14 @@ pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
         if let Some(_lock) = DataLock::take(&config.data_dir)? {
             // Whoever held the lock has ended; what it may have done already is not done again.
             drop(handed_over);
-            return do_alone(config, request);
+            return do_alone(config, ask);
         }
         if handed_over.is_none() {
-            let until_ms = now_ms().saturating_add(PATIENCE.as_millis() as i64);
-            handed_over = Some(HandedOver::write(&folder, &Request { until_ms, ..request.clone() })?);
+            let until_ms = now_ms().saturating_add(ask.patience().as_millis() as i64);
+            handed_over = Some(HandedOver::write(&folder, &ask.until(until_ms))?);
         }
         if Instant::now() > give_up {
-            bail!("the running collector has not answered; look with device list whether it was done");
+            bail!("the running collector has not answered; look with device list or log verify whether it was done");
         }
         std::thread::sleep(LOOK_FOR_ANSWER);
     }
@@ -129,12 +173,12 @@ struct HandedOver {
 }
 
 impl HandedOver {
-    fn write(folder: &Path, request: &Request) -> anyhow::Result<Self> {
+    fn write(folder: &Path, ask: &Ask) -> anyhow::Result<Self> {
         durable_file::create_folder(folder, Access::Secret)?;
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let path = folder.join(format!("{}.json", hex::encode(random)));
-        durable_file::write(&path, &serde_json::to_vec(request)?, Access::Secret)?;
+        durable_file::write(&path, &serde_json::to_vec(ask)?, Access::Secret)?;
         Ok(Self { answer: path.with_extension("done"), request: path })
     }
 
@@ -155,17 +199,32 @@ impl Drop for HandedOver {
 }
 
 /// Appends without a running collector. The caller holds the lock.
-fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
+fn do_alone(config: &Config, ask: &Ask) -> anyhow::Result<Done> {
     if !config.log_db().exists() {
         bail!("{} does not exist; run serve first", config.log_db().display());
     }
     let mut store = LogStore::open(&config.log_db(), &config.tenant, |_| {
         Err(StoreError::Unfit("it holds no log yet; run serve first".into()))
     })?;
-    let entries = append(&mut store, &request.deeds(now_ms())?)?;
+    let entries = match ask {
+        Ask::Device(request) => append(&mut store, &request.deeds(now_ms())?)?,
+        Ask::Keeping(request) => {
+            catch_up(config)?;
+            let plan = erasure::plan(config, request, now_ms())?;
+            let mut appender = store.begin()?;
+            let entries = erasure::append(&mut appender, &plan)?;
+            appender.commit()?;
+            store.forget()?;
+            entries
+        }
+    };
     drop(store);
-    Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?;
+    catch_up(config)?;
     Ok(Done { entries, error: None })
+}
+
+fn catch_up(config: &Config) -> anyhow::Result<()> {
+    Ok(Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
 }
 
 fn append(store: &mut LogStore, deeds: &[Deed]) -> Result<Vec<u64>, StoreError> {
@@ -182,14 +241,15 @@ fn append(store: &mut LogStore, deeds: &[Deed]) -> Result<Vec<u64>, StoreError> 
 
 /// Takes requests until the collector stops.
 pub async fn take_requests(
-    folder: PathBuf,
+    config: Config,
     sequencer: Sequencer,
     sessions: Arc<Sessions>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let folder = requests_folder(&config);
     loop {
         for path in pending(&folder) {
-            let done = match take(&path, &sequencer, &sessions).await {
+            let done = match take(&path, &config, &sequencer, &sessions).await {
                 Ok(entries) => Done { entries, error: None },
                 Err(error) => Done { entries: Vec::new(), error: Some(format!("{error:#}")) },
             };
@@ -218,14 +278,27 @@ fn pending(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-async fn take(path: &Path, sequencer: &Sequencer, sessions: &Sessions) -> anyhow::Result<Vec<u64>> {
+async fn take(path: &Path, config: &Config, sequencer: &Sequencer, sessions: &Sessions) -> anyhow::Result<Vec<u64>> {
     if fs::metadata(path)?.len() > REQUEST_BYTES_MAX {
         bail!("the request is too long");
     }
-    let request: Request = serde_json::from_slice(&fs::read(path)?)?;
-    if request.until_ms < now_ms() {
+    let ask: Ask = serde_json::from_slice(&fs::read(path)?)?;
+    if ask.until_ms() < now_ms() {
         bail!("the request is too old; ask again");
     }
+    match ask {
+        Ask::Device(request) => do_to_device(&request, sequencer, sessions).await,
+        Ask::Keeping(request) => {
+            let config = config.clone();
+            let planned = tokio::task::spawn_blocking(move || erasure::plan(&config, &request, now_ms()));
+            let entries = sequencer.keep(planned.await??).await?;
+            info!(?entries, "request done");
+            Ok(entries)
+        }
+    }
+}
+
+async fn do_to_device(request: &Request, sequencer: &Sequencer, sessions: &Sessions) -> anyhow::Result<Vec<u64>> {
     let mut entries = Vec::new();
     for deed in request.deeds(now_ms())? {
         let device = deed.device;

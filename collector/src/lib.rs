@@ -20,6 +20,7 @@ pub mod data_lock;
 pub mod derive;
 pub mod devices;
 pub mod durable_file;
+pub mod erasure;
 pub mod evidence;
 pub mod ingest;
 pub mod log_key;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, coverage, device, evidence, finding, init, log, output, serve, verify};
+use watchpost_collector::commands::{
+    alert, coverage, device, erase, evidence, finding, init, log, output, serve, verify,
+};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -24,6 +26,8 @@ enum Command {
     Coverage(coverage::CoverageArgs),
     Log(log::LogArgs),
     Evidence(evidence::EvidenceArgs),
+    Erase(erase::EraseArgs),
+    Hold(erase::HoldArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -50,6 +54,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Coverage(args) => coverage::run(args),
         Command::Log(args) => log::run(args),
         Command::Evidence(args) => evidence::run(args),
+        Command::Erase(args) => erase::run(args),
+        Command::Hold(args) => erase::run_hold(args),
         Command::Verify(args) => verify::run(&args),
     }
 }

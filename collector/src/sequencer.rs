@@ -14,6 +14,7 @@ use watchpost_proto::note::{Checkpoint, LogSigner};
 use watchpost_proto::refusal::Code;
 
 use crate::chain::{self, Answer, Deed, Verdict, Verified};
+use crate::erasure::{self, Plan};
 use crate::log_store::{LogStore, StoreError};
 use crate::registry::{Effects, Registry};
 use crate::standing::{self, Shown, View};
@@ -52,6 +53,7 @@ pub struct StorageFailed;
 enum Job {
     Segment { verified: Box<Verified>, answers: UnboundedSender<Answer>, room: OwnedSemaphorePermit },
     Deed { deed: Deed, answer: oneshot::Sender<Result<Option<u64>, StorageFailed>> },
+    Keep { plan: Box<Plan>, answer: oneshot::Sender<Result<Vec<u64>, StorageFailed>> },
     View { shown: Box<Shown>, answer: oneshot::Sender<Result<Viewed, StorageFailed>> },
 }
 
@@ -110,6 +112,16 @@ impl Sequencer {
     pub async fn act(&self, deed: Deed) -> Result<Option<u64>, StorageFailed> {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job::Deed { deed, answer }).await.map_err(|_| StorageFailed)?;
+        answered.await.map_err(|_| StorageFailed)?
+    }
+
+    /// Records an erasure or a hold, and takes out what is erased. Returns its log indexes, and it is durable.
+    ///
+    /// # Errors
+    /// [`StorageFailed`].
+    pub async fn keep(&self, plan: Plan) -> Result<Vec<u64>, StorageFailed> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Keep { plan: Box::new(plan), answer }).await.map_err(|_| StorageFailed)?;
         answered.await.map_err(|_| StorageFailed)?
     }
 
@@ -176,6 +188,11 @@ impl Sequencing {
                 // In this order: whoever is answered finds the world as the answer says.
                 self.registry.apply(effects);
                 self.published.send_replace(Arc::new(publish(&self.signer, store.checkpoint())));
+                if jobs.iter().any(|job| matches!(job, Job::Keep { .. }))
+                    && let Err(failure) = store.forget()
+                {
+                    warn!(error = %failure, "what was erased is overwritten later");
+                }
                 jobs.into_iter().zip(answers).for_each(|(job, answer)| settle(job, answer));
             }
             Err(failure) => {
@@ -212,6 +229,7 @@ impl Sequencing {
 enum Outcome {
     Segment(Answer),
     Deed(Option<u64>),
+    Keep(Vec<u64>),
 }
 
 fn commit(store: &mut LogStore, jobs: &[Job]) -> Result<(Vec<Outcome>, Effects), StoreError> {
@@ -224,6 +242,7 @@ fn commit(store: &mut LogStore, jobs: &[Job]) -> Result<(Vec<Outcome>, Effects),
                 outcomes.push(Outcome::Segment(chain::take_segment(&mut appender, verified, &mut effects)?));
             }
             Job::Deed { deed, .. } => outcomes.push(Outcome::Deed(chain::act(&mut appender, deed, &mut effects)?)),
+            Job::Keep { plan, .. } => outcomes.push(Outcome::Keep(erasure::append(&mut appender, plan)?)),
             Job::View { .. } => {}
         }
     }
@@ -243,6 +262,9 @@ fn settle(job: Job, outcome: Outcome) {
         (Job::Deed { answer, .. }, Outcome::Deed(done)) => {
             let _ = answer.send(Ok(done));
         }
+        (Job::Keep { answer, .. }, Outcome::Keep(entries)) => {
+            let _ = answer.send(Ok(entries));
+        }
         (other, _) => turn_away(other),
     }
 }
@@ -254,6 +276,9 @@ fn turn_away(job: Job) {
             let _ = answers.send(Answer { lane: verified.read.lane, verdict });
         }
         Job::Deed { answer, .. } => {
+            let _ = answer.send(Err(StorageFailed));
+        }
+        Job::Keep { answer, .. } => {
             let _ = answer.send(Err(StorageFailed));
         }
         Job::View { answer, .. } => {

@@ -15,7 +15,7 @@ use watchpost_proto::limits::MESSAGE_BYTES_MAX;
 use watchpost_proto::note::LogSigner;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
-use crate::admin::{requests_folder, take_requests};
+use crate::admin::take_requests;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -112,7 +112,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         stopping: stopping.clone(),
     };
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let requests = take_requests(requests_folder(config), sequencer.clone(), sessions, stopping.clone());
+    let requests = take_requests(config.clone(), sequencer.clone(), sessions, stopping.clone());
     tokio::spawn(requests);
     let transport = tokio::spawn(transport(listener, tls, shared, stopping));
     Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })

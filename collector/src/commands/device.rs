@@ -184,7 +184,8 @@ fn parse(device: &str) -> anyhow::Result<DeviceId> {
     DeviceId::parse(device).with_context(|| format!("{device:?} is not a device's UUID"))
 }
 
-fn system_user() -> String {
+/// Who runs the command, as the system knows them.
+pub(super) fn system_user() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

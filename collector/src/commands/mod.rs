@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod coverage;
 pub mod device;
+pub mod erase;
 pub mod evidence;
 pub mod finding;
 pub mod init;

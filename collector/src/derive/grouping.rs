@@ -29,7 +29,7 @@ impl<'a> AlertKey<'a> {
     }
 
     /// All of it in one text, with lengths so that no two keys look alike.
-    pub(super) fn joined(&self) -> String {
+    pub(crate) fn joined(&self) -> String {
         let Self { pack, rule, person, day } = self;
         format!("{}:{pack}{}:{rule}{}:{person}{day}", pack.len(), rule.len(), person.len())
     }

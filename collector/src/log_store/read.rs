@@ -102,6 +102,20 @@ impl LogReader {
         Ok(())
     }
 
+    /// Hands the headers of all entries of a kind to `take`, in order, with their log indexes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn headers(&self, kind: EntryKind, mut take: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT log_index, header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
+        let mut rows = statement.query([kind as i32])?;
+        while let Some(row) = rows.next()? {
+            take(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default());
+        }
+        Ok(())
+    }
+
     /// The entry at `log_index`; `None` where the log does not reach so far.
     ///
     /// # Errors
