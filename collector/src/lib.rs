@@ -10,6 +10,7 @@
 pub mod acceptor;
 pub mod admin;
 pub mod alerts;
+pub mod board;
 pub mod chain;
 pub mod clock;
 pub mod commands;

@@ -26,7 +26,7 @@ use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
 use crate::sessions::Sessions;
-use crate::{acceptor, log_key, tls};
+use crate::{acceptor, board, log_key, tls};
 
 /// Streams on one connection; an agent needs one.
 const STREAMS_MAX: u32 = 4;
@@ -72,6 +72,7 @@ pub fn open_log(config: &Config, credentials: &Credentials) -> anyhow::Result<Op
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     follower: JoinHandle<()>,
@@ -94,6 +95,11 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let tls = Arc::new(tls::server_config(&credentials)?);
+    let http = match config.log.http {
+        Some(http) => Some(TcpListener::bind(http).await.with_context(|| format!("listen on {http}"))?),
+        None => None,
+    };
+    let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let (stop, stopping) = watch::channel(false);
     let (log, log_public) = (store.name().clone(), signer.public());
@@ -111,11 +117,35 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         log_public,
         stopping: stopping.clone(),
     };
+    show_log(config, http, &sequencer, &log_public, &stopping)?;
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
     let requests = take_requests(config.clone(), sequencer.clone(), sessions, stopping.clone());
     tokio::spawn(requests);
     let transport = tokio::spawn(transport(listener, tls, shared, stopping));
-    Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })
+    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, _lock: lock })
+}
+
+/// Starts what shows the log to others. It ends by itself: the last of it when the log is closed.
+fn show_log(
+    config: &Config,
+    http: Option<TcpListener>,
+    sequencer: &Sequencer,
+    public: &[u8; 32],
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (board, newest) = board::board(config, sequencer.follow(), public);
+    if let Some(folder) = &config.log.publish {
+        tokio::spawn(board::keep_published(folder.clone(), config.log_db(), board.clone()));
+    }
+    if let Some(listener) = http {
+        info!(address = %listener.local_addr()?, "log served over http");
+        tokio::spawn(board::serve(listener, board, LogReader::open(&config.log_db())?, stopping.clone()));
+    }
+    if !config.log.witnesses.is_empty() {
+        let files = (config.log_db(), config.data_dir.clone());
+        tokio::spawn(board::follow(config.log.witnesses.clone(), files, sequencer.follow(), newest));
+    }
+    Ok(())
 }
 
 async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
@@ -156,6 +186,11 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the log is shown over HTTP, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// The way to the log.

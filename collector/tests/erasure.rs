@@ -16,7 +16,7 @@ use watchpost_collector::alerts;
 use watchpost_collector::credentials;
 use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::erasure::{self, Deed, Request, Scope};
-use watchpost_collector::evidence::{self, Asked, Evidence};
+use watchpost_collector::evidence::{self, Asked, Candidate, Evidence};
 use watchpost_collector::log_key::signed_head;
 use watchpost_collector::log_store::LogReader;
 use watchpost_collector::log_store::check::{Fault, Sound, check};
@@ -149,7 +149,8 @@ fn dump(lab: &Lab) -> Vec<Vec<String>> {
 fn export(log: &Log, number: u64) -> anyhow::Result<Evidence> {
     let (reader, derived) = (log.reader(), open_read_only(&log.lab.config.derived_db()).unwrap());
     let head = signed_head(&log.lab.config, &reader).unwrap();
-    evidence::export(&reader, &derived, &id_of(number), (&head.note, Vec::new()), None)
+    let head = [Candidate { note: head.note, witnesses: Vec::new() }];
+    evidence::export(&reader, &derived, &id_of(number), &head, None)
 }
 
 #[test]

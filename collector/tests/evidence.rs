@@ -16,7 +16,7 @@ use support::offline::Log;
 use support::{Lab, finding};
 use watchpost_collector::credentials;
 use watchpost_collector::derive::open_read_only;
-use watchpost_collector::evidence::{self, Asked, Evidence, Proved, Wrong};
+use watchpost_collector::evidence::{self, Asked, Candidate, Evidence, Proved, Wrong};
 use watchpost_collector::log_key::signed_head;
 use watchpost_collector::trust::Trust;
 use watchpost_proto::v1::{DeviceVerb, Lane, LogOpened, Summary, summary};
@@ -57,7 +57,8 @@ fn export_with(log: &Log, kept: Option<&str>) -> Evidence {
     let reader = log.reader();
     let head = signed_head(&log.lab.config, &reader).unwrap();
     let kept = kept.map(|note| note::read_unverified(note).unwrap());
-    evidence::export(&reader, &derived, &alert(), (&head.note, Vec::new()), kept.as_ref()).unwrap()
+    let head = [Candidate { note: head.note, witnesses: Vec::new() }];
+    evidence::export(&reader, &derived, &alert(), &head, kept.as_ref()).unwrap()
 }
 
 fn export(log: &Log) -> Evidence {

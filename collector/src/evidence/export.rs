@@ -19,8 +19,17 @@ use crate::log_store::{Entry, LogReader};
 /// Places of an alert's records in their segment, and whether each is held.
 type Places = BTreeMap<u64, bool>;
 
-/// Gathers the evidence of an alert: what people see of it, and the record that opened it. `note` is the checkpoint
-/// everything is proved to, with the cosignatures of `witnesses`; `kept` one that the reader has.
+/// A checkpoint to prove everything to.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The signed note.
+    pub note: String,
+    /// Witnesses whose cosignatures stand on it, as vkeys.
+    pub witnesses: Vec<String>,
+}
+
+/// Gathers the evidence of an alert: what people see of it, and the record that opened it. Everything is proved to the
+/// first checkpoint that covers it; `kept` is one that the reader has.
 ///
 /// # Errors
 /// No such alert, one with a record the checkpoint does not cover, or a log that cannot be read.
@@ -28,13 +37,14 @@ pub fn export(
     log: &LogReader,
     derived: &Connection,
     alert: &[u8],
-    (note, witnesses): (&str, Vec<String>),
+    candidates: &[Candidate],
     kept: Option<&Checkpoint>,
 ) -> anyhow::Result<Evidence> {
-    let head = note::read_unverified(note).context("the checkpoint cannot be read")?;
+    let places = places(derived, alert)?;
+    let (Candidate { note, witnesses }, head) = choose(candidates, &places, kept)?;
     let mut segments = Vec::new();
     let mut keys = BTreeMap::new();
-    for (log_index, places) in places(derived, alert)? {
+    for (log_index, places) in places {
         let entry = entry(log, log_index)?;
         let (device, key_id) = signer(&entry)?;
         let key = key_entry(log, &device, &key_id)?;
@@ -48,13 +58,26 @@ pub fn export(
         tenant: tenant.to_owned(),
         alert: hex::encode(alert),
         exported_ms: now_ms(),
-        checkpoint: note.to_owned(),
-        witnesses,
+        checkpoint: note.clone(),
+        witnesses: witnesses.clone(),
         log: prove(log, entry_at(log, 0)?, &head)?,
         keys: keys.into_values().collect(),
         segments,
         consistency: kept.map(|kept| consistency(log, kept, &head)).transpose()?,
     })
+}
+
+fn choose<'a>(
+    candidates: &'a [Candidate],
+    places: &BTreeMap<u64, Places>,
+    kept: Option<&Checkpoint>,
+) -> anyhow::Result<(&'a Candidate, Checkpoint)> {
+    let needed = places.keys().next_back().map_or(0, |last| last + 1).max(kept.map_or(0, |kept| kept.size));
+    candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate, note::read_unverified(&candidate.note)?)))
+        .find(|(_, head)| head.size >= needed)
+        .with_context(|| format!("no checkpoint covers the {needed} entries that are asked for; try again in a moment"))
 }
 
 /// Where an alert's records are: those that can be seen, and the one that opened it.
