@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! socket ─► acceptor ─► ingest ─► verify ─► sequencer (chain, log_store) ─► log.db ─► derive ─► derived.db
-//!             tls         ▲                      │                                              alerts
-//!             peer        └── receipts ◄─────────┘
+//!             tls         ▲                      │                            │                   alerts
+//!             peer        └── receipts ◄─────────┘                            │                   evidence
+//!                                                                             └─► board (files, http, witnesses)
 //! ```
 
 pub mod acceptor;

@@ -51,7 +51,7 @@ impl TileReader for Files<'_> {
     }
 
     fn read_tiles(&self, tiles: &[Tile]) -> Result<Vec<Vec<u8>>, Error> {
-        Ok(tiles.iter().map(|tile| fs::read(self.0.join(name(tile))).expect(&name(tile))).collect())
+        Ok(tiles.iter().map(|tile| fs::read(self.0.join(name(tile))).unwrap()).collect())
     }
 
     fn save_tiles(&self, _: &[Tile], _: &[Vec<u8>]) {}
