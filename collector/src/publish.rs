@@ -39,19 +39,24 @@ pub fn publish(folder: &Path, log: &LogReader, note: &str) -> anyhow::Result<Wri
     if let Some(shown) = &shown {
         check_shown(folder, log, shown, &head)?;
     }
-    let mut files = 0;
+    let (mut added, mut full) = (Vec::new(), Vec::new());
     for tile in tiles::grown(shown.map_or(0, |shown| shown.size), head.size) {
         let contents = log.tile(&tile)?.with_context(|| format!("the log does not reach {}", tile.path()))?;
-        write(folder, &tile.path(), &contents)?;
-        files += 1;
+        let path = folder.join(tile.path());
+        durable_file::create_folder(path.parent().unwrap_or(folder), Access::Public)?;
+        durable_file::place(&path, &contents, Access::Public)?;
+        added.push(path);
         if tile.is_full() {
-            remove_partial(&folder.join(format!("{}.p", tile.full_path())))?;
+            full.push(folder.join(format!("{}.p", tile.full_path())));
         }
     }
+    // Durable before the checkpoint that needs them, and the full ones before the partial ones go.
+    durable_file::sync(&added)?;
+    full.iter().try_for_each(|partial| remove_partial(partial))?;
     if fs::read(folder.join(CHECKPOINT)).ok().as_deref() != Some(note.as_bytes()) {
         durable_file::write(&folder.join(CHECKPOINT), note.as_bytes(), Access::Public)?;
     }
-    Ok(Written { size: head.size, files })
+    Ok(Written { size: head.size, files: added.len() as u64 })
 }
 
 fn shown(folder: &Path) -> anyhow::Result<Option<Checkpoint>> {
@@ -83,12 +88,6 @@ fn check_shown(folder: &Path, log: &LogReader, shown: &Checkpoint, head: &Checkp
         shown.size
     );
     Ok(())
-}
-
-fn write(folder: &Path, name: &str, contents: &[u8]) -> anyhow::Result<()> {
-    let path = folder.join(name);
-    durable_file::create_folder(path.parent().unwrap_or(folder), Access::Public)?;
-    Ok(durable_file::write(&path, contents, Access::Public)?)
 }
 
 /// The full tile is there; whoever asks for a narrower one finds the same hashes in it.

@@ -62,8 +62,8 @@ impl Honest {
     fn cosign(&self, body: &str) -> String {
         let at_s = 1_795_053_600_u64;
         let signature = self.pair.sign(cosigned_text(body, at_s).as_bytes());
-        let vkey = self.key.to_string();
-        let hash = hex::decode(vkey.split('+').nth(1).unwrap()).unwrap();
+        let hash =
+            signed_note::key_id(self.key.name(), &[&[4], self.pair.public_key().as_ref()].concat()).to_be_bytes();
         let line = [&hash[..], &at_s.to_be_bytes(), signature.as_ref()].concat();
         format!("\u{2014} {} {}\n", self.key.name(), STANDARD.encode(line))
     }

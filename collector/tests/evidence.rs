@@ -18,6 +18,7 @@ use watchpost_collector::credentials;
 use watchpost_collector::derive::open_read_only;
 use watchpost_collector::evidence::{self, Asked, Candidate, Evidence, Proved, Wrong};
 use watchpost_collector::log_key::signed_head;
+use watchpost_collector::log_store::check::{Fault, check};
 use watchpost_collector::trust::Trust;
 use watchpost_proto::v1::{DeviceVerb, Lane, LogOpened, Summary, summary};
 use watchpost_proto::witness::WitnessKey;
@@ -161,6 +162,32 @@ fn no_field_can_be_changed_without_being_named() {
 }
 
 #[test]
+fn whatever_stands_in_a_field_is_read_without_panic() {
+    let log = log();
+    let sound = serde_json::to_value(export(&log)).unwrap();
+    let mut paths = Vec::new();
+    leaves(&sound, "", &mut paths);
+    let long = Value::from(STANDARD.encode(vec![0xff; 5000]));
+    let deep = Value::from(vec![Value::from(STANDARD.encode([7; 32])); 70]);
+    let odd =
+        [0.into(), (-1).into(), u64::MAX.into(), i64::MAX.into(), "".into(), "AAAA".into(), Value::Null, long, deep];
+    let arrays = paths.iter().filter_map(|path| path.strip_suffix("/path/0").map(|path| format!("{path}/path")));
+    for path in paths.iter().cloned().chain(arrays).filter(|path| !says_nothing(path)) {
+        for value in &odd {
+            let mut changed = sound.clone();
+            let leaf = changed.pointer_mut(&path).unwrap();
+            if leaf == value {
+                continue;
+            }
+            *leaf = value.clone();
+            if let Ok(evidence) = serde_json::from_value::<Evidence>(changed) {
+                assert!(verify(&log, &evidence).is_err(), "{path} as {value}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_can_be_left_out_added_or_moved() {
     let log = log();
     let sound = export(&log);
@@ -187,6 +214,81 @@ fn nothing_can_be_left_out_added_or_moved() {
         assert_eq!(verify(&log, &changed).expect_err(expected).at, expected);
     }
     verify(&log, &sound).unwrap();
+}
+
+/// What a collector that wants to may write into its own log; none of it is a device's word.
+fn made_up() -> Vec<(&'static str, &'static str, Log)> {
+    let of = |make: fn(&mut Log)| {
+        let mut log = Log::new();
+        make(&mut log);
+        log
+    };
+    vec![
+        (
+            "segments[0]",
+            "signature",
+            of(|log| {
+                let mut device = log.lab.device();
+                let (mut segment, other) =
+                    (device.seal(Lane::Urgent, &[finding(1)]), device.seal(Lane::Urgent, &[finding(1)]));
+                segment.signature = other.signature;
+                log.take(&device, segment);
+            }),
+        ),
+        (
+            "keys[0]",
+            "under this root",
+            of(|log| {
+                let mut device = Lab::new().device();
+                log.append(&mut device, Lane::Urgent, &[finding(1)]);
+            }),
+        ),
+        (
+            "keys[0]",
+            "not of the device",
+            of(|log| {
+                let mut device = log.lab.device();
+                device.id = log.lab.device().id;
+                log.append(&mut device, Lane::Urgent, &[finding(1)]);
+            }),
+        ),
+        (
+            "segments[0]",
+            "another tenant",
+            of(|log| {
+                let mut device = log.lab.device();
+                device.tenant = "other".into();
+                log.append(&mut device, Lane::Urgent, &[finding(1)]);
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn what_a_collector_has_made_up_is_no_evidence() {
+    for (at, reason, log) in made_up() {
+        let evidence = export(&log);
+        let wrong = verify(&log, &evidence).expect_err(reason);
+        assert!(wrong.at == at && wrong.reason.contains(reason), "{reason}: {wrong}");
+        if has("python3") && has("openssl") {
+            let file = log.lab.dir().join("evidence.json");
+            fs::write(&file, serde_json::to_vec(&evidence).unwrap()).unwrap();
+            let output = python(&file, &log.lab.config.root, support::TENANT);
+            assert!(!output.status.success(), "{reason}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+}
+
+#[test]
+fn what_a_collector_has_made_up_is_named_in_its_log() {
+    for (_, _, log) in made_up() {
+        let last = log.store.checkpoint().size - 1;
+        let checked = check(&log.reader(), &trust(&log.lab, support::TENANT), &[], |_| ());
+        assert!(
+            matches!(&checked, Err(Fault::Entry { log_index, .. }) if *log_index >= 1 && *log_index <= last),
+            "{checked:?}"
+        );
+    }
 }
 
 #[test]
@@ -233,6 +335,30 @@ fn a_witness_the_reader_asks_for_must_be_there() {
     let asked = Asked { checkpoint: None, witnesses: vec![WitnessKey::new("w.example", [7; 32]).unwrap()] };
     let wrong = evidence::verify(&export(&log), &trust(&log.lab, support::TENANT), &asked).unwrap_err();
     assert!(wrong.at == "checkpoint" && wrong.reason.contains("w.example"), "{wrong}");
+}
+
+/// A file that was handed out once must verify for as long as anyone keeps it.
+///
+/// `WATCHPOST_WRITE_GOLDEN=1` writes the sample where there is none; it never overwrites it.
+#[test]
+fn the_file_that_was_shipped_still_verifies() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let (file, root) = (folder.join("evidence.json"), folder.join("evidence-root.crt"));
+    if !file.exists() && std::env::var_os("WATCHPOST_WRITE_GOLDEN").is_some() {
+        let log = log();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(&file, serde_json::to_string_pretty(&export(&log)).unwrap() + "\n").unwrap();
+        fs::copy(&log.lab.config.root, &root).unwrap();
+    }
+    let text = fs::read_to_string(&file).expect("the golden sample is missing");
+    let sample: Evidence = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string_pretty(&sample).unwrap() + "\n", text, "the format has changed");
+    let trust = Trust::new(&credentials::root(&root).unwrap(), support::TENANT).unwrap();
+    let proved = evidence::verify(&sample, &trust, &Asked::default()).unwrap();
+    assert_eq!((proved.records.len(), proved.devices.len()), (4, 2));
+    if has("python3") && has("openssl") {
+        assert!(python(&file, &root, support::TENANT).status.success());
+    }
 }
 
 /// Whether another program is there; without it a test says that it was passed over.

@@ -395,3 +395,19 @@ fn another_tenants_or_a_damaged_log_is_not_opened() {
     let error = LogStore::open(&path, support::TENANT, nothing).unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error}");
 }
+
+#[test]
+fn a_log_from_before_records_could_be_erased_is_taken_over() {
+    let log = sample();
+    let path = log.lab.config.log_db();
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("DROP TABLE erased; PRAGMA user_version = 1").unwrap();
+    let error = LogReader::open(&path).unwrap_err();
+    assert!(error.to_string().contains("run serve once"), "{error}");
+    let store = LogStore::open(&path, support::TENANT, |_| Err(StoreError::Unfit("no log".into()))).unwrap();
+    assert_eq!(store.checkpoint(), log.store.checkpoint());
+    verify(&log).unwrap();
+    db.execute_batch("PRAGMA user_version = 3").unwrap();
+    let error = LogReader::open(&path).unwrap_err();
+    assert!(error.to_string().contains("version 3"), "{error}");
+}

@@ -7,7 +7,11 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use signed_note::{Note, StandardVerifier, VerifierList};
 use support::offline::Log;
 use tlog_tiles::tlog::{Error, Hash, check_record, check_tree, prove_record, prove_tree, record_hash};
@@ -162,4 +166,56 @@ fn a_folder_that_shows_another_log_is_not_written() {
     }
     fs::write(folder.join("checkpoint"), checkpoint).unwrap();
     published(&log);
+}
+
+/// The lines of a text up to the empty one, and what comes after it.
+fn head_and_note(text: &str) -> (Vec<&str>, &str) {
+    let (lines, note) = text.split_once("\n\n").unwrap();
+    (lines.lines().collect(), note)
+}
+
+#[test]
+fn proofs_of_the_command_are_checked_by_an_implementation_that_is_not_ours() {
+    let mut log = Log::new();
+    grown(&mut log, 41);
+    let early = log.store.checkpoint();
+    grown(&mut log, 300);
+    let config = log.lab.dir().join("collector/collector.toml");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost-collector"));
+        let output = command.args(args).arg("--config").arg(&config).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&run(&[args, &["--json"]].concat()).1).unwrap();
+    let vkey = json(&["log", "checkpoint"])["vkey"].as_str().unwrap().to_owned();
+    let folder = log.lab.dir().join("tiles");
+    let written = json(&["log", "tiles", "--out", folder.to_str().unwrap()]);
+    assert_eq!((&written["size"], written["vkey"].as_str()), (&342.into(), Some(vkey.as_str())));
+    let (_, tree, root) = head(&folder, &vkey);
+
+    let (code, text) = run(&["log", "prove", "--entry", "77"]);
+    let (lines, signed) = head_and_note(&text);
+    assert_eq!((code, lines[0], lines[2]), (Some(0), "c2sp.org/tlog-proof@v1", "index 77"));
+    assert_eq!(signed, fs::read_to_string(folder.join("checkpoint")).unwrap());
+    let entry = STANDARD.decode(lines[1].strip_prefix("extra ").unwrap()).unwrap();
+    let path = lines[3..].iter().map(|line| Hash::parse_hash(line).unwrap()).collect();
+    check_record(&path, tree, root, 77, record_hash(&entry)).unwrap();
+    assert!(check_record(&path, tree, root, 78, record_hash(&entry)).is_err());
+    let told = json(&["log", "prove", "--entry", "77"]);
+    assert_eq!((told["kind"].as_str(), told["path"].as_array().unwrap().len()), (Some("device_action"), path.len()));
+    assert_eq!(told["digest"].as_str().unwrap(), hex::encode(&entry));
+
+    let (_, text) = run(&["log", "prove", "--from", "42"]);
+    let (lines, _) = head_and_note(&text);
+    assert_eq!(lines[0], "old 42");
+    let proof = lines[1..].iter().map(|line| Hash::parse_hash(line).unwrap()).collect();
+    check_tree(&proof, tree, root, early.size, Hash(early.root.0)).unwrap();
+    for (args, expected) in [
+        (&["log", "prove", "--entry", "342"][..], Some(1)),
+        (&["log", "prove", "--from", "343"], Some(1)),
+        (&["log", "prove"], Some(2)),
+        (&["log", "prove", "--entry", "1", "--from", "2"], Some(2)),
+    ] {
+        assert_eq!(run(args).0, expected, "{args:?}");
+    }
 }
