@@ -191,7 +191,7 @@ mod tests {
         sync(&paths).unwrap();
         assert_eq!((fs::read(&paths[1]).unwrap(), names(folder.path())), (b"x".to_vec(), vec!["a".into(), "b".into()]));
         let missing = folder.path().join("missing");
-        assert!(sync(&[missing.clone()]).unwrap_err().to_string().contains("missing"));
+        assert!(sync(std::slice::from_ref(&missing)).unwrap_err().to_string().contains("missing"));
         assert!(place(&missing.join("c"), b"x", Access::Public).unwrap_err().to_string().contains("missing"));
     }
 
