@@ -306,6 +306,10 @@ mod tests {
         }
     }
 
+    fn at_start() -> Seal<'static> {
+        at(Head::start(EpochId([2; 16])))
+    }
+
     fn first(key: &SoftwareKey) -> Sealed {
         seal(&at(Head::start(EpochId([2; 16]))), &records(3), key).unwrap()
     }
@@ -394,6 +398,29 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever is erased, in however many turns, what stays is what was signed, and nothing else passes for it.
+        #[test]
+        fn what_stays_is_proved_whatever_is_erased(
+            count in 1_usize..40, turns in proptest::collection::vec(any::<u64>(), 0..4), at in any::<usize>(),
+        ) {
+            let (key, _) = SoftwareKey::generate().unwrap();
+            let sealed = seal(&at_start(), &records(count), &key).unwrap().segment;
+            let statement = read_statement(&sealed.statement).unwrap().statement;
+            let mut payload = sealed.payload;
+            for turn in &turns {
+                payload = crate::record::erase(&payload, |place| turn >> (place % 64) & 1 == 1).unwrap();
+            }
+            let erased = turns.iter().fold(0, |all, turn| all | turn);
+            for (place, kept) in open_kept(&statement, &payload).unwrap().into_iter().enumerate() {
+                let gone = erased >> (place % 64) & 1 == 1;
+                prop_assert_eq!(matches!(kept, Kept::Erased(_)), gone);
+                prop_assert_eq!(kept.leaf(), merkle::leaf_hash(&records(count)[place]));
+            }
+            let at = at % payload.len();
+            payload[at] ^= 1;
+            prop_assert!(open_kept(&statement, &payload).is_err(), "byte {at}");
+        }
+
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = read_statement(&bytes);
