@@ -26,6 +26,7 @@ use crate::data_lock::DataLock;
 use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
+use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
@@ -37,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(50);
 /// How long a command waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long where the server has to read the whole log first.
+const PATIENCE_FOR_ERASURE: Duration = Duration::from_secs(1800);
 /// Longest request read, in bytes: a list of some hundred thousand assets.
 const REQUEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
@@ -99,6 +102,11 @@ pub enum What {
         /// Their codes.
         codes: Vec<String>,
     },
+    /// Erase records, or forbid or allow that.
+    Keep {
+        /// What, and which.
+        deed: erasure::Deed,
+    },
 }
 
 /// Who gets a certificate for a token at once.
@@ -139,6 +147,16 @@ pub struct Done {
 }
 
 impl Request {
+    /// What it asks about what is kept, if that is what it asks.
+    fn keeping(&self) -> Option<erasure::Request> {
+        let What::Keep { deed } = &self.what else { return None };
+        Some(erasure::Request { deed: deed.clone(), by: self.by.clone(), reason: self.reason.clone() })
+    }
+
+    fn patience(&self) -> Duration {
+        if matches!(self.what, What::Keep { .. }) { PATIENCE_FOR_ERASURE } else { PATIENCE }
+    }
+
     /// Does it in the group under way; returns the log indexes of the entries made. What would change nothing makes none.
     fn perform(&self, appender: &mut Appender<'_>, effects: &mut Effects, at_ms: i64) -> Result<Vec<u64>, DeskError> {
         let act = Act { by: &self.by, reason: &self.reason, at_ms };
@@ -178,6 +196,8 @@ impl Request {
             What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
             What::Admit { codes } => desk::decide(appender, codes, true, &act),
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
+            // Has to be planned outside the group, and never comes here.
+            What::Keep { .. } => Ok(Vec::new()),
         }
     }
 
@@ -211,7 +231,7 @@ fn digest(text: &str) -> Result<Digest, DeskError> {
 pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let folder = requests_folder(config);
     let mut handed_over: Option<HandedOver> = None;
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + request.patience();
     loop {
         if let Some(done) = handed_over.as_ref().map(HandedOver::answer).transpose()?.flatten() {
             return Ok(done);
@@ -222,11 +242,11 @@ pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
             return do_alone(config, request);
         }
         if handed_over.is_none() {
-            let until_ms = now_ms().saturating_add(PATIENCE.as_millis() as i64);
+            let until_ms = now_ms().saturating_add(request.patience().as_millis() as i64);
             handed_over = Some(HandedOver::write(&folder, &Request { until_ms, ..request.clone() })?);
         }
         if Instant::now() > give_up {
-            bail!("the running collector has not answered; look with device list whether it was done");
+            bail!("the running collector has not answered; look with device list or log verify whether it was done");
         }
         std::thread::sleep(LOOK_FOR_ANSWER);
     }
@@ -272,21 +292,39 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let mut store = LogStore::open(&config.log_db(), &config.tenant, |_| {
         Err(StoreError::Unfit("it holds no log yet; run serve first".into()))
     })?;
-    let (mut effects, mut appender) = (Effects::default(), store.begin()?);
-    let entries = request.perform(&mut appender, &mut effects, now_ms())?;
-    if appender.is_empty() {
-        drop(appender);
-    } else {
-        appender.commit()?;
-    }
+    let entries = match request.keeping() {
+        None => {
+            let (mut effects, mut appender) = (Effects::default(), store.begin()?);
+            let entries = request.perform(&mut appender, &mut effects, now_ms())?;
+            if !appender.is_empty() {
+                appender.commit()?;
+            }
+            entries
+        }
+        Some(keeping) => {
+            catch_up(config)?;
+            let plan = erasure::plan(config, &keeping, now_ms())?;
+            let mut appender = store.begin()?;
+            let entries = erasure::append(&mut appender, &plan)?;
+            appender.commit()?;
+            store.forget()?;
+            entries
+        }
+    };
     drop(store);
-    Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?;
+    catch_up(config)?;
     Ok(Done { entries, error: None })
+}
+
+fn catch_up(config: &Config) -> anyhow::Result<()> {
+    Ok(Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
 }
 
 /// What a running collector does requests with.
 #[derive(Debug)]
 pub struct Desk {
+    /// The collector's configuration.
+    pub config: Config,
     /// The way to the log.
     pub sequencer: Sequencer,
     /// Which process speaks for which device.
@@ -296,7 +334,8 @@ pub struct Desk {
 }
 
 /// Takes requests until the collector stops.
-pub async fn take_requests(folder: PathBuf, desk: Desk, mut stopping: watch::Receiver<bool>) {
+pub async fn take_requests(desk: Desk, mut stopping: watch::Receiver<bool>) {
+    let folder = requests_folder(&desk.config);
     loop {
         for path in pending(&folder) {
             let done = match desk.take(&path).await {
@@ -337,6 +376,13 @@ impl Desk {
         // The asker goes by the system's clock.
         if request.until_ms < now_ms() {
             bail!("the request is too old; ask again");
+        }
+        if let Some(keeping) = request.keeping() {
+            let (config, at_ms) = (self.config.clone(), self.clock.now_ms());
+            let planned = tokio::task::spawn_blocking(move || erasure::plan(&config, &keeping, at_ms));
+            let entries = self.sequencer.keep(planned.await??).await?;
+            info!(?entries, "request done");
+            return Ok(entries);
         }
         let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
         let work =

@@ -203,7 +203,11 @@ fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
 }
 
 fn read_item((device, bytes): (Vec<u8>, Vec<u8>)) -> Item {
-    let finding = finding_of(&bytes);
+    item_of(&device, finding_of(&bytes))
+}
+
+/// A finding as the device tells it.
+pub(crate) fn item_of(device: &[u8], finding: Finding) -> Item {
     Item {
         finding_id: hex::encode(finding.finding_id),
         msgid: finding.msgid,
@@ -213,7 +217,7 @@ fn read_item((device, bytes): (Vec<u8>, Vec<u8>)) -> Item {
         room: finding.room,
         msgtype: finding.msgtype,
         excerpt: finding.excerpt,
-        device: device_name(&device),
+        device: device_name(device),
         hits: finding.hits.into_iter().map(read_hit).collect(),
         window: finding.window.map(WindowView::of),
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use time::OffsetDateTime;
 use time::macros::{format_description, offset};
+use time::{Date, OffsetDateTime};
 
 /// Milliseconds since 1970; negative for a clock set before that.
 #[must_use]
@@ -57,4 +57,10 @@ pub(crate) fn day_in_china(ms: i64) -> Option<String> {
 /// A moment at +08:00, to the minute.
 pub(crate) fn minute_in_china(ms: i64) -> Option<String> {
     in_china(ms)?.format(format_description!("[year]-[month]-[day] [hour]:[minute]+08:00")).ok()
+}
+
+/// The first moment of a day at +08:00, given as `YYYY-MM-DD`, milliseconds since 1970.
+pub(crate) fn day_begins_in_china(day: &str) -> Option<i64> {
+    let date = Date::parse(day, format_description!("[year]-[month]-[day]")).ok()?;
+    date.midnight().assume_offset(offset!(+8)).unix_timestamp().checked_mul(1000)
 }

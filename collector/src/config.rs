@@ -13,15 +13,24 @@
 //! authority = "pki"                 # folder of the keys that issue; without it nobody can enrol here
 //! addresses = ["collector.example:7443"]  # where tokens send devices; without it, to `listen`
 //! certificate_days = 30
+//! root = "pki/root.crt"
+//! [log]                             # what others are shown of the log; all of it may be left out
+//! publish = "www/log"               # static files: tiles and checkpoint
+//! http = "127.0.0.1:7480"           # the same over plain HTTP, on loopback alone
+//! [[log.witness]]
+//! key = "witness.example/w1+2d3b0e1c+BAbc…"
+//! url = "https://witness.example/"
 //! ```
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use hyper::Uri;
 use serde::Deserialize;
 use time::Duration;
 use watchpost_proto::identity;
+use watchpost_proto::witness::WitnessKey;
 
 use crate::pki::DEVICE_LIFE;
 
@@ -44,6 +53,8 @@ pub struct Config {
     pub links: PathBuf,
     /// How devices enrol.
     pub enrolment: EnrolmentConfig,
+    /// What others are shown of the log.
+    pub log: LogConfig,
 }
 
 /// How devices enrol.
@@ -55,6 +66,26 @@ pub struct EnrolmentConfig {
     pub addresses: Vec<String>,
     /// How long a device's certificate lasts.
     pub certificate_life: Duration,
+}
+
+/// What others are shown of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Folder for tiles and checkpoints as static files.
+    pub publish: Option<PathBuf>,
+    /// Loopback address on which they are served over plain HTTP.
+    pub http: Option<SocketAddr>,
+    /// Who is asked to cosign checkpoints.
+    pub witnesses: Vec<Witness>,
+}
+
+/// A witness of the log's growth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its name and public key.
+    pub key: WitnessKey,
+    /// Where it is asked; `add-checkpoint` is added to it.
+    pub url: Uri,
 }
 
 /// Why a configuration cannot be used. Each names the file.
@@ -95,6 +126,24 @@ struct Raw {
     identity: RawIdentity,
     #[serde(default)]
     enrolment: RawEnrolment,
+    #[serde(default)]
+    log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    publish: Option<PathBuf>,
+    http: Option<String>,
+    #[serde(default)]
+    witness: Vec<RawWitness>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWitness {
+    key: String,
+    url: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,7 +216,9 @@ impl Raw {
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = folder.join(self.identity.root);
+        let log = self.log.check(folder).map_err(value)?;
         Ok(Config {
+            log,
             listen,
             tenant: self.tenant,
             data_dir: folder.join(self.data_dir),
@@ -192,6 +243,47 @@ pub(crate) fn is_address(text: &str) -> bool {
     })
 }
 
+/// Witnesses of one log; each costs a request for every checkpoint and a line on it.
+const WITNESSES_MAX: usize = 8;
+
+impl RawLog {
+    fn check(self, folder: &Path) -> Result<LogConfig, String> {
+        let http = self.http.map(|text| {
+            let address: Option<SocketAddr> = text.parse().ok();
+            address.filter(|address| address.ip().is_loopback()).ok_or_else(|| {
+                format!(
+                    "log.http = {text:?} is not a loopback address with a port, like \"127.0.0.1:7480\"; put a web \
+                     server before it to show the log to others"
+                )
+            })
+        });
+        if self.witness.len() > WITNESSES_MAX {
+            return Err(format!("log.witness: at most {WITNESSES_MAX} witnesses"));
+        }
+        Ok(LogConfig {
+            publish: self.publish.map(|path| folder.join(path)),
+            http: http.transpose()?,
+            witnesses: self.witness.into_iter().map(RawWitness::check).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl RawWitness {
+    fn check(self) -> Result<Witness, String> {
+        let key = WitnessKey::parse(&self.key)
+            .ok_or_else(|| format!("log.witness: key = {:?} is not the vkey of a cosigner, name+hash+key", self.key))?;
+        let url: Uri = self.url.parse().map_err(|_| format!("log.witness: url = {:?} is not a URL", self.url))?;
+        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        match url.scheme_str() {
+            Some("https") if !host.is_empty() => {}
+            Some("http") if is_local => {}
+            _ => return Err(format!("log.witness: url = {:?} is not https; http only goes to this machine", self.url)),
+        }
+        Ok(Witness { key, url })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +302,30 @@ mod tests {
         assert_eq!(config.key, Path::new("/etc/a.key"));
         assert_eq!(config.log_db(), Path::new("/srv/w/data/log.db"));
         assert_eq!(parse(&format!("\u{feff}{SOUND}")).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_shown_of_the_log_is_shown_on_loopback_and_asked_over_https() {
+        let key = WitnessKey::new("witness.example/w1", [7; 32]).unwrap().to_string();
+        let witness = |url: &str| format!("[[log.witness]]\nkey = \"{key}\"\nurl = \"{url}\"\n");
+        let with = |log: &str| parse(&format!("{SOUND}[log]\n{log}"));
+        assert_eq!(parse(SOUND).unwrap().log, LogConfig::default());
+        let log = with("publish = \"www\"\nhttp = \"[::1]:0\"\n").unwrap().log;
+        assert_eq!((log.publish.unwrap(), log.http.unwrap().port()), (PathBuf::from("/srv/w/www"), 0));
+        for address in ["0.0.0.0:80", "192.168.1.1:80", "localhost:80", "127.0.0.1", "[::]:80"] {
+            assert!(
+                with(&format!("http = \"{address}\"\n")).unwrap_err().contains("not a loopback address"),
+                "{address}"
+            );
+        }
+        for url in ["https://witness.example/", "https://w.example:8443/a", "http://127.0.0.1:1/", "http://[::1]:1"] {
+            assert_eq!(with(&witness(url)).unwrap().log.witnesses.len(), 1, "{url}");
+        }
+        for url in ["http://witness.example/", "ftp://127.0.0.1/", "witness.example", "https:///", ""] {
+            assert!(with(&witness(url)).unwrap_err().contains("log.witness"), "{url}");
+        }
+        assert!(with(&witness("https://w.example/").replace("+", "-")).unwrap_err().contains("vkey"));
+        assert!(with(&witness("https://w.example/").repeat(9)).unwrap_err().contains("at most 8"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod apply;
 pub mod follow;
-mod grouping;
+pub(crate) mod grouping;
 mod members;
 mod schema;
 
@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::log_store::{LogReader, StoreError};
 use apply::Applier;
@@ -50,6 +50,7 @@ pub enum DeriveError {
 /// Derives from a log into a database of its own.
 #[derive(Debug)]
 pub struct Deriver {
+    path: PathBuf,
     log: LogReader,
     applier: Applier,
 }
@@ -72,7 +73,7 @@ impl Deriver {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { log, applier: Applier::new(db)? })
+        Ok(Self { path: path.to_owned(), log, applier: Applier::new(db)? })
     }
 
     /// The number of entries applied so far.
@@ -82,22 +83,41 @@ impl Deriver {
 
     /// Applies the next batch of entries. False where there was none.
     ///
+    /// An erasure takes back what was derived from the records it names, as if they had never come. Only deriving anew
+    /// gives exactly that, and the records are gone from the file at once.
+    ///
     /// # Errors
     /// [`DeriveError`]; the batch is then taken back.
     pub fn step(&mut self) -> Result<bool, DeriveError> {
         let from = self.applier.position();
         let mut batch = self.applier.begin()?;
-        let (mut entries, mut bytes) = (0, 0);
+        let (mut entries, mut bytes, mut undone) = (0, 0, false);
         self.log.entries(from, |entry| {
+            undone = batch.is_undone_by(&entry);
+            if undone {
+                return Ok(false);
+            }
             entries += 1;
             bytes += entry.payload.as_ref().map_or(0, Vec::len);
             batch.apply(&entry)?;
             Ok::<_, DeriveError>(entries < BATCH_ENTRIES && bytes < BATCH_BYTES)
         })?;
+        if undone {
+            drop(batch);
+            return self.begin_anew();
+        }
         if entries > 0 {
             batch.commit()?;
         }
         Ok(entries > 0)
+    }
+
+    fn begin_anew(&mut self) -> Result<bool, DeriveError> {
+        info!("records were erased: derived.db is made anew");
+        // The old database is closed before its files are removed.
+        self.applier = Applier::new(Connection::open_in_memory()?)?;
+        self.applier = Applier::new(make(&self.path, &self.log)?)?;
+        Ok(true)
     }
 
     /// Applies everything the log holds.
@@ -171,6 +191,6 @@ fn make(path: &Path, log: &LogReader) -> Result<Connection, DeriveError> {
     crate::durable_file::write(path, b"", crate::durable_file::Access::Secret)?;
     let mut db = Connection::open(path)?;
     schema::settings(&db)?;
-    schema::create(&mut db, &log.name().id)?;
+    schema::create(&mut db, &log.name().id, log.checkpoint()?.size)?;
     Ok(db)
 }

@@ -3,6 +3,7 @@
 //! A plain `write` may leave half a file, and syncing a file does not make its *name* durable: the directory
 //! holds the name and is synced separately. Keys, certificates and configuration go through [`write()`].
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -33,6 +34,31 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
         return Err(naming(path, &error));
     }
     sync_folder(folder_of(path)).map_err(|error| naming(path, &error))
+}
+
+/// Replaces the file at `path` in one step, as [`write()`] does, but leaves it to [`sync`] to make it durable: for many
+/// files at once that is many times as fast.
+///
+/// # Errors
+/// What the system said, with the path in front.
+pub fn place(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let placed = temporary_beside(path).and_then(|temporary| {
+        let written = open_new(&temporary, access).and_then(|mut file| file.write_all(bytes));
+        written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| drop(fs::remove_file(&temporary)))
+    });
+    placed.map_err(|error| naming(path, &error))
+}
+
+/// Makes files and their names durable that [`place`] has written.
+///
+/// # Errors
+/// What the system said, with the path in front.
+pub fn sync(paths: &[PathBuf]) -> io::Result<()> {
+    for path in paths {
+        File::open(path).and_then(|file| file.sync_all()).map_err(|error| naming(path, &error))?;
+    }
+    let folders: BTreeSet<&Path> = paths.iter().map(|path| folder_of(path)).collect();
+    folders.into_iter().try_for_each(|folder| sync_folder(folder).map_err(|error| naming(folder, &error)))
 }
 
 /// Makes the folder `path` and any missing folder above it, and makes their names durable. An existing folder
@@ -152,6 +178,21 @@ mod tests {
         let error = write(&target, b"text", Access::Public).unwrap_err();
         assert!(error.to_string().contains("occupied"), "{error}");
         assert_eq!(names(folder.path()), ["occupied"]);
+    }
+
+    #[test]
+    fn many_files_are_placed_and_then_made_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = ["a", "b"].map(|name| folder.path().join(name)).to_vec();
+        for path in &paths {
+            place(path, b"first", Access::Public).unwrap();
+            place(path, b"x", Access::Public).unwrap();
+        }
+        sync(&paths).unwrap();
+        assert_eq!((fs::read(&paths[1]).unwrap(), names(folder.path())), (b"x".to_vec(), vec!["a".into(), "b".into()]));
+        let missing = folder.path().join("missing");
+        assert!(sync(std::slice::from_ref(&missing)).unwrap_err().to_string().contains("missing"));
+        assert!(place(&missing.join("c"), b"x", Access::Public).unwrap_err().to_string().contains("missing"));
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //!
 //! ```text
 //! socket ─► acceptor ─► ingest ─► verify ─► sequencer (chain, log_store) ─► log.db ─► derive ─► derived.db
-//!             tls         ▲                      │                                              alerts
-//!             peer        └── receipts ◄─────────┘
+//!             tls         ▲                      │                            │                   alerts
+//!             peer        └── receipts ◄─────────┘                            │                   evidence
+//!                                                                             └─► board (files, http, witnesses)
 //! ```
 
 pub mod acceptor;
 pub mod admin;
 pub mod alerts;
 pub mod authority;
+pub mod board;
 pub mod chain;
 pub mod clock;
 pub mod commands;
@@ -22,12 +24,15 @@ pub mod derive;
 pub mod devices;
 pub mod durable_file;
 pub mod enrolment;
+pub mod erasure;
+pub mod evidence;
 pub mod ingest;
 pub mod log_key;
 pub mod log_store;
 pub mod members;
 pub mod peer;
 pub mod pki;
+pub mod publish;
 pub mod registry;
 pub mod sequencer;
 pub mod server;

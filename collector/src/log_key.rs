@@ -6,10 +6,11 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use watchpost_proto::Message as _;
 use watchpost_proto::keys::KeyError;
-use watchpost_proto::note::LogSigner;
+use watchpost_proto::note::{self, Checkpoint, LogSigner};
 use watchpost_proto::receipt;
 use watchpost_proto::v1::{LogKey, LogOpened};
 
+use crate::config::Config;
 use crate::credentials::{Credentials, private_key};
 use crate::durable_file::{self, Access};
 use crate::log_store::{LogName, LogReader, StoreError};
@@ -69,6 +70,32 @@ pub fn introduced(log: &LogReader, signer: &LogSigner) -> anyhow::Result<LogKey>
         "log.key is not the key of this log.db: put the right one back, or start with an empty data folder"
     );
     Ok(log_key)
+}
+
+/// The head of a log, signed by its key.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The head.
+    pub checkpoint: Checkpoint,
+    /// The same as a signed note.
+    pub note: String,
+    /// The key as verifiers of signed notes take it.
+    pub vkey: String,
+}
+
+/// Signs the head of a log with the key in the data folder.
+///
+/// # Errors
+/// No key, or not the one of this log.
+pub fn signed_head(config: &Config, log: &LogReader) -> anyhow::Result<Signed> {
+    let path = config.data_dir.join("log.key");
+    ensure!(path.exists(), "{} does not exist", path.display());
+    let signer = load_or_make(&path)?;
+    let opened = opened_with(log)?;
+    ensure!(opened.ed25519 == signer.public(), "{} is not the key of this log", path.display());
+    let checkpoint = log.checkpoint()?;
+    let vkey = note::vkey(&checkpoint.origin, &signer.public());
+    Ok(Signed { note: signer.sign(&checkpoint), checkpoint, vkey })
 }
 
 /// The log key as the first entry names it. Whether it was signed is for `log verify` to say.

@@ -7,6 +7,7 @@
 
 mod append;
 pub mod check;
+mod erase;
 mod members;
 mod read;
 mod schema;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, ca, coverage, device, finding, init, log, output, serve, token};
+use watchpost_collector::commands::{
+    alert, ca, coverage, device, erase, evidence, finding, init, log, output, serve, token, verify,
+};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -25,6 +27,10 @@ enum Command {
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
     Log(log::LogArgs),
+    Evidence(evidence::EvidenceArgs),
+    Erase(erase::EraseArgs),
+    Hold(erase::HoldArgs),
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
         Command::Log(args) => log::run(args),
+        Command::Evidence(args) => evidence::run(args),
+        Command::Erase(args) => erase::run(args),
+        Command::Hold(args) => erase::run_hold(args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 

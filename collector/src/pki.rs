@@ -620,7 +620,7 @@ mod tests {
     fn an_intermediate_cannot_make_another_intermediate() {
         let tree = tree();
         let key = new_key().unwrap();
-        let mut params = authority_params("below", 0, NOW, NOW + DEVICE_LIFE).unwrap();
+        let mut params = authority_params("below", Below::Leaves, NOW, NOW + DEVICE_LIFE).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = tree.devices.0.sign_chain(&params, &key).unwrap();
         let below = Intermediate {

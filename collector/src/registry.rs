@@ -37,7 +37,7 @@ impl Registry {
         log_store::devices(store.connection(), |device, quarantined, revoked| {
             devices.insert(device, DeviceFacts { quarantined, revoked });
         })?;
-        log_store::keys(store.connection(), |device, id, key| {
+        log_store::keys(store.connection(), |device, id, key, _| {
             keys.insert((device, id), key);
         })?;
         Ok(Self { devices: RwLock::new(devices), keys: RwLock::new(keys), changes: watch::Sender::default() })

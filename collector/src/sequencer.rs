@@ -14,6 +14,7 @@ use watchpost_proto::note::{Checkpoint, LogSigner};
 use watchpost_proto::refusal::Code;
 
 use crate::chain::{self, Answer, Deed, Verdict, Verified};
+use crate::erasure::{self, Plan};
 use crate::log_store::{Appender, LogStore, StoreError};
 use crate::registry::{Effects, Registry};
 use crate::standing::{self, Shown, View};
@@ -52,6 +53,7 @@ pub struct StorageFailed;
 enum Job {
     Segment { verified: Box<Verified>, answers: UnboundedSender<Answer>, room: OwnedSemaphorePermit },
     Work(Box<dyn Work>),
+    Keep { plan: Box<Plan>, answer: oneshot::Sender<Result<Vec<u64>, StorageFailed>> },
     View { shown: Box<Shown>, answer: oneshot::Sender<Result<Viewed, StorageFailed>> },
 }
 
@@ -126,6 +128,16 @@ impl Sequencer {
         answered.await.map_err(|_| StorageFailed)?
     }
 
+    /// Records an erasure or a hold, and takes out what is erased. Returns its log indexes, and it is durable.
+    ///
+    /// # Errors
+    /// [`StorageFailed`].
+    pub async fn keep(&self, plan: Plan) -> Result<Vec<u64>, StorageFailed> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Keep { plan: Box::new(plan), answer }).await.map_err(|_| StorageFailed)?;
+        answered.await.map_err(|_| StorageFailed)?
+    }
+
     /// What is held of a device, between two commits.
     ///
     /// # Errors
@@ -189,6 +201,11 @@ impl Sequencing {
                 // In this order: whoever is answered finds the world as the answer says.
                 self.registry.apply(effects);
                 self.published.send_replace(Arc::new(publish(&self.signer, store.checkpoint())));
+                if jobs.iter().any(|job| matches!(job, Job::Keep { .. }))
+                    && let Err(failure) = store.forget()
+                {
+                    warn!(error = %failure, "what was erased is overwritten later");
+                }
                 jobs.into_iter().zip(answers).for_each(|(job, answer)| settle(job, answer));
             }
             Err(failure) => {
@@ -258,6 +275,7 @@ where
 enum Outcome {
     Segment(Answer),
     Work,
+    Keep(Vec<u64>),
 }
 
 fn commit(store: &mut LogStore, jobs: &mut [Job]) -> Result<(Vec<Outcome>, Effects), StoreError> {
@@ -273,6 +291,7 @@ fn commit(store: &mut LogStore, jobs: &mut [Job]) -> Result<(Vec<Outcome>, Effec
                 work.write(&mut appender, &mut effects)?;
                 outcomes.push(Outcome::Work);
             }
+            Job::Keep { plan, .. } => outcomes.push(Outcome::Keep(erasure::append(&mut appender, plan)?)),
             Job::View { .. } => {}
         }
     }
@@ -290,6 +309,9 @@ fn settle(job: Job, outcome: Outcome) {
             let _ = answers.send(answer);
         }
         (Job::Work(work), Outcome::Work) => work.settle(true),
+        (Job::Keep { answer, .. }, Outcome::Keep(entries)) => {
+            let _ = answer.send(Ok(entries));
+        }
         (other, _) => turn_away(other),
     }
 }
@@ -301,6 +323,9 @@ fn turn_away(job: Job) {
             let _ = answers.send(Answer { lane: verified.read.lane, verdict });
         }
         Job::Work(work) => work.settle(false),
+        Job::Keep { answer, .. } => {
+            let _ = answer.send(Err(StorageFailed));
+        }
         Job::View { answer, .. } => {
             let _ = answer.send(Err(StorageFailed));
         }

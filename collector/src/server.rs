@@ -16,7 +16,7 @@ use watchpost_proto::note::LogSigner;
 use watchpost_proto::v1::enrolment_server::EnrolmentServer;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
-use crate::admin::{Desk, requests_folder, take_requests};
+use crate::admin::{Desk, take_requests};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -29,7 +29,7 @@ use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper};
 use crate::sessions::Sessions;
-use crate::{acceptor, log_key};
+use crate::{acceptor, board, log_key};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -77,6 +77,7 @@ pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> an
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     follower: JoinHandle<()>,
@@ -110,6 +111,11 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let registry = Arc::new(Registry::load(&store)?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let http = match config.log.http {
+        Some(http) => Some(TcpListener::bind(http).await.with_context(|| format!("listen on {http}"))?),
+        None => None,
+    };
+    let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let (stop, stopping) = watch::channel(false);
     let (log, log_public) = (store.name().clone(), signer.public());
@@ -126,13 +132,37 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         log_public,
         stopping: stopping.clone(),
     };
+    show_log(config, http, &sequencer, &log_public, &stopping)?;
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let desk = Desk { sequencer: sequencer.clone(), sessions, clock: clock.clone() };
-    tokio::spawn(take_requests(requests_folder(config), desk, stopping.clone()));
+    let desk = Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, clock: clock.clone() };
+    tokio::spawn(take_requests(desk, stopping.clone()));
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));
-    Ok(Running { address, stop, transport, follower, sequencer, writer, keeper, _lock: lock })
+    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, keeper, _lock: lock })
+}
+
+/// Starts what shows the log to others. It ends by itself: the last of it when the log is closed.
+fn show_log(
+    config: &Config,
+    http: Option<TcpListener>,
+    sequencer: &Sequencer,
+    public: &[u8; 32],
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (board, newest) = board::board(config, sequencer.follow(), public);
+    if let Some(folder) = &config.log.publish {
+        tokio::spawn(board::keep_published(folder.clone(), config.log_db(), board.clone()));
+    }
+    if let Some(listener) = http {
+        info!(address = %listener.local_addr()?, "log served over http");
+        tokio::spawn(board::serve(listener, board, LogReader::open(&config.log_db())?, stopping.clone()));
+    }
+    if !config.log.witnesses.is_empty() {
+        let files = (config.log_db(), config.data_dir.clone());
+        tokio::spawn(board::follow(config.log.witnesses.clone(), files, sequencer.follow(), newest));
+    }
+    Ok(())
 }
 
 async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
@@ -177,6 +207,11 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the log is shown over HTTP, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// The way to the log.

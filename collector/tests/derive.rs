@@ -81,14 +81,15 @@ impl View {
     }
 }
 
-/// Every row of every table, as text.
+/// Every row of every table, as text. When the file was begun is its own history and not the log's.
 fn dump(log: &Log) -> Vec<String> {
     let db = open_read_only(&log.lab.config.derived_db()).unwrap();
     let mut tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
     let names: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut rows = Vec::new();
     for name in names {
-        let mut select = db.prepare(&format!("SELECT * FROM {name}")).unwrap();
+        let columns = if name == "position" { "log_id, next" } else { "*" };
+        let mut select = db.prepare(&format!("SELECT {columns} FROM {name}")).unwrap();
         let columns = select.column_count();
         let mut found = select.query([]).unwrap();
         while let Some(row) = found.next().unwrap() {

@@ -3,7 +3,8 @@
 //! [`v1`] is generated from the `.proto` files. The other modules are sealing as pure code, in the order data takes:
 //! a summary is salted into a [`record`], records are sealed into a [`segment`] under a device [`key`](keys), the
 //! collector answers with a signed [`receipt`] and hangs the segment into its [`log`], whose [`merkle`] head it
-//! publishes as a signed [`note`]. Nothing here reads a clock, a file, a socket or a random source.
+//! publishes as a signed [`note`] and in [`tiles`] for a [`witness`] and anyone else to check. Nothing here reads a
+//! clock, a file, a socket or a random source.
 
 pub mod digest;
 pub mod identity;
@@ -17,7 +18,9 @@ pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod segment;
+pub mod tiles;
 pub mod token;
+pub mod witness;
 
 /// Messages and services of version 1 of the contract.
 #[expect(missing_docs, reason = "generated; the documentation is in the .proto files")]

@@ -15,8 +15,8 @@ use crate::keys::KeyError;
 
 /// The algorithm number of Ed25519 in a signed note.
 const ALGORITHM_ED25519: u8 = 1;
-/// Longest note accepted, in bytes.
-const NOTE_BYTES_MAX: usize = 2 * 1024;
+/// Longest note accepted, in bytes; a signature of the log and cosignatures of eight witnesses are less.
+const NOTE_BYTES_MAX: usize = 4 * 1024;
 
 /// The head of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,12 @@ impl std::fmt::Debug for LogSigner {
     }
 }
 
+/// The public key of a log as verifiers of signed notes take it, `name+hash+key`.
+pub fn vkey(origin: &str, public: &[u8; 32]) -> String {
+    let key = [&[ALGORITHM_ED25519][..], public].concat();
+    format!("{origin}+{}+{}", hex::encode(key_hash(origin, public)), base64(&key))
+}
+
 /// Reads a signed note if this key signed it; `None` for anything else. Lines of other signers are passed over.
 pub fn open(note: &str, public: &[u8; 32]) -> Option<Checkpoint> {
     let checkpoint = read_unverified(note)?;
@@ -102,7 +108,8 @@ pub fn read_unverified(note: &str) -> Option<Checkpoint> {
     canonical.then_some(checkpoint)
 }
 
-fn body(checkpoint: &Checkpoint) -> String {
+/// What of a note is signed.
+pub fn body(checkpoint: &Checkpoint) -> String {
     format!("{}\n{}\n{}\n", checkpoint.origin, checkpoint.size, base64(&checkpoint.root.0))
 }
 
@@ -111,12 +118,14 @@ fn key_hash(origin: &str, public: &[u8; 32]) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// Base64 as notes write it.
+pub fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn unbase64(text: &str) -> Option<Vec<u8>> {
+/// Reads [`base64()`].
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.decode(text).ok()
 }

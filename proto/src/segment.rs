@@ -5,7 +5,7 @@ use prost::Message;
 use crate::digest::{DeviceId, Digest, EpochId, framed, hash, sha256};
 use crate::keys::{ECDSA_P256_SHA256, KeyError, KeyId, PublicKey, SigningKey};
 use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX, STATEMENT_BYTES_MAX};
-use crate::record::{FRAME_BYTES, RecordError, SALT_BYTES, frame, unframe};
+use crate::record::{FRAME_BYTES, Kept, RecordError, SALT_BYTES, frame, unframe, unframe_kept};
 use crate::v1::{Clocks, EpochStart, Lane, Segment, Statement};
 use crate::{identity, merkle};
 
@@ -239,6 +239,23 @@ pub fn open_payload<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<
     if same { Ok(records) } else { Err(OpenError::Records) }
 }
 
+/// Checks a stored payload, of which records may have been erased, against its statement. Where any has, the digest of
+/// the payload cannot be computed any more, and the Merkle root says that the others are those that were signed.
+pub fn open_kept<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<Kept<'a>>, OpenError> {
+    if payload.len() > SEGMENT_BYTES_MAX + SEGMENT_RECORDS_MAX * size_of::<Digest>() {
+        return Err(OpenError::TooLarge);
+    }
+    let records = unframe_kept(payload)?;
+    if records.iter().all(|kept| matches!(kept, Kept::Record(_))) {
+        open_payload(statement, payload)?;
+        return Ok(records);
+    }
+    let leaves: Vec<Digest> = records.iter().map(Kept::leaf).collect();
+    let same =
+        records.len() == statement.record_count as usize && merkle::root(&leaves).0[..] == statement.merkle_root[..];
+    if same { Ok(records) } else { Err(OpenError::Records) }
+}
+
 /// How a statement stands to the head of its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -287,6 +304,10 @@ mod tests {
             clocks: Clocks::default(),
             agent_version: "0.1.0",
         }
+    }
+
+    fn at_start() -> Seal<'static> {
+        at(Head::start(EpochId([2; 16])))
     }
 
     fn first(key: &SoftwareKey) -> Sealed {
@@ -377,6 +398,29 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever is erased, in however many turns, what stays is what was signed, and nothing else passes for it.
+        #[test]
+        fn what_stays_is_proved_whatever_is_erased(
+            count in 1_usize..40, turns in proptest::collection::vec(any::<u64>(), 0..4), at in any::<usize>(),
+        ) {
+            let (key, _) = SoftwareKey::generate().unwrap();
+            let sealed = seal(&at_start(), &records(count), &key).unwrap().segment;
+            let statement = read_statement(&sealed.statement).unwrap().statement;
+            let mut payload = sealed.payload;
+            for turn in &turns {
+                payload = crate::record::erase(&payload, |place| turn >> (place % 64) & 1 == 1).unwrap();
+            }
+            let erased = turns.iter().fold(0, |all, turn| all | turn);
+            for (place, kept) in open_kept(&statement, &payload).unwrap().into_iter().enumerate() {
+                let gone = erased >> (place % 64) & 1 == 1;
+                prop_assert_eq!(matches!(kept, Kept::Erased(_)), gone);
+                prop_assert_eq!(kept.leaf(), merkle::leaf_hash(&records(count)[place]));
+            }
+            let at = at % payload.len();
+            payload[at] ^= 1;
+            prop_assert!(open_kept(&statement, &payload).is_err(), "byte {at}");
+        }
+
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = read_statement(&bytes);

@@ -363,6 +363,29 @@ fn every_header_of_the_log() {
             at_ms: 1_795_053_601_000,
         },
     );
+    check_message(
+        "log-erasure",
+        &v1::Erasure {
+            scope: Some(v1::erasure::Scope::Device(v1::DeviceRecords {
+                device: DEVICE.to_vec(),
+                before_ms: 1_795_053_600_000,
+            })),
+            by: "wang".into(),
+            reason: "retention".into(),
+            at_ms: 1_795_053_601_000,
+            records: vec![v1::ErasedRecords { log_index: 300, places: vec![0, 200] }],
+        },
+    );
+    check_message(
+        "log-hold",
+        &v1::Hold {
+            scope: Some(v1::hold::Scope::Person("wwEXAMPLE0001/li.na".into())),
+            lifted: true,
+            by: "wang".into(),
+            reason: "case closed".into(),
+            at_ms: 1_795_053_602_000,
+        },
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 pub mod corpus;
 pub mod lab;
+pub mod log_speed;
 pub mod outcome;
 pub mod proxy;
 pub mod speed;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
-use watchpost_proto::record::{self, SALT_BYTES};
+use watchpost_proto::record::{self, Kept, SALT_BYTES};
 use watchpost_proto::segment::{ReadStatement, read_statement};
 use watchpost_proto::v1::{
     DeviceAction, EntryKind, Feed, FileReport, Finding, RuleStatus, SegmentEntry, Summary, Tally, summary,
@@ -25,6 +25,7 @@ const ALERTS_REMEMBERED: usize = 50_000;
 pub(super) struct Applier {
     db: Connection,
     position: u64,
+    began: u64,
     known: Known,
     /// A batch was begun and has not committed: what is known may have been taken back.
     doubtful: bool,
@@ -41,8 +42,8 @@ struct Known {
 
 impl Applier {
     pub(super) fn new(db: Connection) -> Result<Self, DeriveError> {
-        let position = schema::read_position(&db)?.map_or(0, |position| position.next);
-        Ok(Self { db, position, known: Known::default(), doubtful: false })
+        let (position, began) = schema::read_position(&db)?.map_or((0, 0), |position| (position.next, position.began));
+        Ok(Self { db, position, began, known: Known::default(), doubtful: false })
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -53,8 +54,8 @@ impl Applier {
         if std::mem::replace(&mut self.doubtful, true) {
             self.known = Known::default();
         }
-        let Self { db, position, known, doubtful } = self;
-        Ok(Batch { transaction: db.transaction()?, next: *position, position, known, doubtful })
+        let Self { db, position, began, known, doubtful } = self;
+        Ok(Batch { transaction: db.transaction()?, next: *position, position, began: *began, known, doubtful })
     }
 }
 
@@ -63,11 +64,17 @@ pub(super) struct Batch<'a> {
     transaction: Transaction<'a>,
     next: u64,
     position: &'a mut u64,
+    began: u64,
     known: &'a mut Known,
     doubtful: &'a mut bool,
 }
 
 impl Batch<'_> {
+    /// Whether an entry has erased what may have been applied before it was reached.
+    pub(super) fn is_undone_by(&self, entry: &Entry) -> bool {
+        entry.kind() == EntryKind::Erasure && entry.log_index >= self.began
+    }
+
     pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), DeriveError> {
         if entry.log_index != self.next {
             return Err(DeriveError::Entry(self.next));
@@ -83,6 +90,8 @@ impl Batch<'_> {
             }
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
+            // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
+            EntryKind::Erasure | EntryKind::Hold => {}
         }
         self.next += 1;
         Ok(())
@@ -101,9 +110,10 @@ impl Batch<'_> {
         let device = self.device(&read.device)?;
         self.head(device, &header, &read)?;
         let payload = entry.payload.as_deref().unwrap_or_default();
-        let records = record::unframe(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
+        let records = record::unframe_kept(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
         let mut held = 0;
-        for (ordinal, bytes) in records.into_iter().enumerate() {
+        for (ordinal, kept) in records.into_iter().enumerate() {
+            let Kept::Record(bytes) = kept else { continue };
             let Ok(summary) = record::decode(bytes) else { continue };
             let place = Place { log_index: entry.log_index, ordinal, device };
             held += self.summary(&place, &summary, &bytes[SALT_BYTES..])?;
@@ -153,7 +163,7 @@ impl Batch<'_> {
     /// Applies one record; returns by how many the findings its device holds have changed.
     fn summary(&mut self, place: &Place, summary: &Summary, bytes: &[u8]) -> Result<i64, DeriveError> {
         match &summary.kind {
-            Some(summary::Kind::Finding(finding)) => return self.finding(place.device, finding, bytes),
+            Some(summary::Kind::Finding(finding)) => return self.finding(place, finding, bytes),
             Some(summary::Kind::Tally(tally)) => self.tally(place.device, tally)?,
             Some(summary::Kind::FileReport(report)) => self.file_report(place.device, report, bytes)?,
             Some(summary::Kind::Feed(feed)) => self.feed(place.device, feed)?,
@@ -169,15 +179,16 @@ impl Batch<'_> {
         Ok(0)
     }
 
-    fn finding(&mut self, device: i64, finding: &Finding, bytes: &[u8]) -> Result<i64, DeriveError> {
+    fn finding(&mut self, place: &Place, finding: &Finding, bytes: &[u8]) -> Result<i64, DeriveError> {
+        let device = place.device;
         if finding.finding_id.len() != 32 {
             return Ok(0);
         }
         let (number, is_new) = self.finding_number(&finding.finding_id)?;
         let before = if is_new { None } else { self.observed(number, device)? };
         let shown = !finding.withdrawn && finding.status() == RuleStatus::Live;
-        let alert = if shown { Some(self.alert(finding)?) } else { None };
-        let record = self.keep(before.as_ref().map(|before| before.record), bytes)?;
+        let alert = if shown { Some(self.alert(finding, place)?) } else { None };
+        let record = self.keep(before.as_ref().map(|before| before.record), place, bytes)?;
         self.transaction
             .prepare_cached(
                 "INSERT OR REPLACE INTO observation (finding, device, alert, withdrawn, level, msgtime_ms, record)
@@ -189,11 +200,16 @@ impl Batch<'_> {
     }
 
     /// Keeps a record in the place of the device's earlier one.
-    fn keep(&self, earlier: Option<i64>, bytes: &[u8]) -> Result<i64, DeriveError> {
+    fn keep(&self, earlier: Option<i64>, place: &Place, bytes: &[u8]) -> Result<i64, DeriveError> {
         let Some(id) = earlier else {
-            return Ok(self.transaction.prepare_cached("INSERT INTO record (summary) VALUES (?1)")?.insert([bytes])?);
+            let mut insert = self
+                .transaction
+                .prepare_cached("INSERT INTO record (summary, log_index, place) VALUES (?1, ?2, ?3)")?;
+            return Ok(insert.insert((bytes, place.log_index, place.ordinal))?);
         };
-        self.transaction.prepare_cached("UPDATE record SET summary = ?1 WHERE id = ?2")?.execute((bytes, id))?;
+        self.transaction
+            .prepare_cached("UPDATE record SET summary = ?1, log_index = ?2, place = ?3 WHERE id = ?4")?
+            .execute((bytes, place.log_index, place.ordinal, id))?;
         Ok(id)
     }
 
@@ -227,7 +243,7 @@ impl Batch<'_> {
     }
 
     /// The alert a finding belongs to; opened by it where there is none.
-    fn alert(&mut self, finding: &Finding) -> Result<i64, DeriveError> {
+    fn alert(&mut self, finding: &Finding, place: &Place) -> Result<i64, DeriveError> {
         let key = AlertKey::of(finding);
         let name = key.joined();
         if let Some(id) = self.known.alerts.get(&name) {
@@ -240,7 +256,7 @@ impl Batch<'_> {
             .optional()?;
         let id = match found {
             Some(id) => id,
-            None => grouping::open(&self.transaction, &key, finding)?,
+            None => grouping::open(&self.transaction, &key, finding, (place.log_index, place.ordinal))?,
         };
         if self.known.alerts.len() == ALERTS_REMEMBERED {
             self.known.alerts.clear();

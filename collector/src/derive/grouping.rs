@@ -11,25 +11,25 @@ pub(super) const DAY_UNKNOWN: &str = "unknown";
 
 /// What makes findings one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AlertKey<'a> {
+pub(crate) struct AlertKey<'a> {
     /// The pack of the rule.
-    pub(super) pack: &'a str,
+    pub(crate) pack: &'a str,
     /// The rule.
-    pub(super) rule: &'a str,
+    pub(crate) rule: &'a str,
     /// The account concerned, `corp/userid`; empty where nobody of the company is.
-    pub(super) person: &'a str,
+    pub(crate) person: &'a str,
     /// The day of the message at +08:00, `YYYY-MM-DD`, or [`DAY_UNKNOWN`].
-    pub(super) day: String,
+    pub(crate) day: String,
 }
 
 impl<'a> AlertKey<'a> {
     /// The key of a finding.
-    pub(super) fn of(finding: &'a Finding) -> Self {
+    pub(crate) fn of(finding: &'a Finding) -> Self {
         Self { pack: &finding.pack, rule: &finding.rule, person: &finding.person, day: day(finding.msgtime_ms) }
     }
 
     /// All of it in one text, with lengths so that no two keys look alike.
-    pub(super) fn joined(&self) -> String {
+    pub(crate) fn joined(&self) -> String {
         let Self { pack, rule, person, day } = self;
         format!("{}:{pack}{}:{rule}{}:{person}{day}", pack.len(), rule.len(), person.len())
     }
@@ -40,21 +40,42 @@ pub(super) fn day(msgtime_ms: i64) -> String {
     Some(msgtime_ms).filter(|ms| *ms != 0).and_then(day_in_china).unwrap_or_else(|| DAY_UNKNOWN.into())
 }
 
-/// Opens an alert with the finding that comes first.
+/// Ids of one finding that have been taken before an alert of it is given up as such; devices must not make anyone
+/// look for long.
+const IDS_MAX: usize = 64;
+
+/// Whether an alert with this id and key can have been opened by a finding.
+pub(crate) fn is_alert_of(id: &[u8], finding_id: &[u8], key: &AlertKey<'_>) -> bool {
+    std::iter::successors(Some(finding_id.to_vec()), |taken| Some(next_id(taken, key)))
+        .take(IDS_MAX)
+        .any(|own| own == id)
+}
+
+fn next_id(taken: &[u8], key: &AlertKey<'_>) -> Vec<u8> {
+    hash("watchpost/alert", &[taken, key.joined().as_bytes()]).to_vec()
+}
+
+/// Opens an alert with the finding that comes first, in the record at this place.
 ///
 /// A finding that has opened an alert may come again under another key, told by another version of its rule or after
 /// the person concerned has changed. That second alert's id is a digest of the finding and the key, again and again
 /// until nobody has taken it: what a device sends must never stop the follower.
-pub(super) fn open(db: &Connection, key: &AlertKey<'_>, finding: &Finding) -> rusqlite::Result<i64> {
+pub(super) fn open(
+    db: &Connection,
+    key: &AlertKey<'_>,
+    finding: &Finding,
+    (log_index, place): (u64, usize),
+) -> rusqlite::Result<i64> {
     let mut taken = db.prepare_cached("SELECT 1 FROM alert WHERE opened_by = ?1")?;
     let mut id = finding.finding_id.clone();
     while taken.exists([&id])? {
-        id = hash("watchpost/alert", &[&id, key.joined().as_bytes()]).to_vec();
+        id = next_id(&id, key);
     }
     db.prepare_cached(
-        "INSERT INTO alert (opened_by, pack, rule, category, person, day) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO alert (opened_by, pack, rule, category, person, day, log_index, place)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
-    .insert((id, key.pack, key.rule, &finding.category, key.person, &key.day))
+    .insert((id, key.pack, key.rule, &finding.category, key.person, &key.day, log_index, place))
 }
 
 #[cfg(test)]

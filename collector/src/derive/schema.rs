@@ -10,7 +10,13 @@ use super::members;
 const VERSION: i64 = 3;
 
 const TABLES: &str = "
-    CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
+    CREATE TABLE position (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        log_id BLOB NOT NULL,
+        next INTEGER NOT NULL,
+        -- Entries the log had before the first was applied: what these have erased was never seen here.
+        began INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE device (
         id INTEGER PRIMARY KEY,
         device BLOB NOT NULL UNIQUE,
@@ -47,7 +53,13 @@ const TABLES: &str = "
         PRIMARY KEY (finding, device)
     ) STRICT, WITHOUT ROWID;
     -- Encoded summaries of observations; apart, so that lists and counts read none of them.
-    CREATE TABLE record (id INTEGER PRIMARY KEY, summary BLOB NOT NULL) STRICT;
+    CREATE TABLE record (
+        id INTEGER PRIMARY KEY,
+        summary BLOB NOT NULL,
+        -- Its entry in the log, and its place in there.
+        log_index INTEGER NOT NULL,
+        place INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE alert (
         id INTEGER PRIMARY KEY,
         -- The finding that came first in log order; its id is the alert's.
@@ -58,6 +70,9 @@ const TABLES: &str = "
         person TEXT NOT NULL,
         -- Of msgtime at +08:00, YYYY-MM-DD; 'unknown' without a msgtime.
         day TEXT NOT NULL,
+        -- Where the record is that opened it.
+        log_index INTEGER NOT NULL,
+        place INTEGER NOT NULL,
         UNIQUE (pack, rule, person, day)
     ) STRICT;
     CREATE TABLE file_report (
@@ -103,6 +118,7 @@ const TABLES: &str = "
 pub(super) struct Position {
     pub(super) log_id: [u8; 16],
     pub(super) next: u64,
+    pub(super) began: u64,
 }
 
 pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
@@ -123,11 +139,12 @@ pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-pub(super) fn create(db: &mut Connection, log: &LogId) -> rusqlite::Result<()> {
+pub(super) fn create(db: &mut Connection, log: &LogId, size: u64) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(members::TABLES)?;
-    transaction.execute("INSERT INTO position (one, log_id, next) VALUES (1, ?1, 0)", [log.to_vec()])?;
+    transaction
+        .execute("INSERT INTO position (one, log_id, next, began) VALUES (1, ?1, 0, ?2)", (log.to_vec(), size))?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -138,6 +155,8 @@ pub(super) fn read_position(db: &Connection) -> rusqlite::Result<Option<Position
     if version != VERSION {
         return Ok(None);
     }
-    db.query_row("SELECT log_id, next FROM position", [], |row| Ok(Position { log_id: row.get(0)?, next: row.get(1)? }))
-        .optional()
+    db.query_row("SELECT log_id, next, began FROM position", [], |row| {
+        Ok(Position { log_id: row.get(0)?, next: row.get(1)?, began: row.get(2)? })
+    })
+    .optional()
 }

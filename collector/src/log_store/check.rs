@@ -7,15 +7,17 @@ use watchpost_proto::identity::{self, Role};
 use watchpost_proto::keys::{KeyId, PublicKey};
 use watchpost_proto::log::{SALT_BYTES, entry_digest, entry_leaf};
 use watchpost_proto::merkle::Frontier;
-use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_payload, read_statement, verify_signature};
-use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, LogOpened, SegmentEntry};
-use watchpost_proto::{DeviceId, Digest, LogId, Message as _, receipt};
+use watchpost_proto::note::{self, Checkpoint};
+use watchpost_proto::record::Kept;
+use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
+use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry};
+use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, receipt};
 
-use super::append::{device_facts, is_kept_fork, lane_state, statement_at};
-use super::{Entry, LogReader, Place, StoreError, members, read};
+use super::{DeviceFacts, Entry, LogReader, Place, StoreError, members};
 use crate::chain::after;
-use crate::log_store::DeviceFacts;
 use crate::trust::Trust;
+
+mod indexes;
 
 /// What was found in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Sound {
     pub size: u64,
     /// Root of the tree, computed from the entries.
     pub root: Digest,
+    /// Records that were erased: their leaf hashes prove the others, and their payloads' digests cannot be computed.
+    pub erased: u64,
+    /// Payloads whose digest cannot be computed for that.
+    pub erased_in: u64,
 }
 
 /// The first thing found wrong.
@@ -52,12 +58,13 @@ impl From<rusqlite::Error> for Fault {
 }
 
 /// Checks every entry: digest, leaf, tree nodes; of segments also signature, key history, chain, payload digest and
-/// Merkle root; then the head and the indexes. `progress` is told the number of entries checked.
+/// Merkle root; then the head and the indexes. `kept` are notes of this log that were kept elsewhere: the log must lead
+/// through each of them. `progress` is told the number of entries checked.
 ///
 /// # Errors
 /// The first [`Fault`].
-pub fn check(log: &LogReader, trust: &Trust, mut progress: impl FnMut(u64)) -> Result<Sound, Fault> {
-    let mut walk = Walk::new(log, trust)?;
+pub fn check(log: &LogReader, trust: &Trust, kept: &[String], mut progress: impl FnMut(u64)) -> Result<Sound, Fault> {
+    let mut walk = Walk::new(log, trust, kept.to_vec())?;
     // Entries never change, so this long part need not hold one read transaction, which would keep the write-ahead log
     // from being reset. What came meanwhile, and what concerns the whole, is then looked at in one.
     walk.to(log.checkpoint()?.size, &mut progress)?;
@@ -71,12 +78,33 @@ struct Walk<'a> {
     log: &'a LogReader,
     trust: &'a Trust,
     tree: Frontier,
-    keys: HashMap<(DeviceId, KeyId), PublicKey>,
-    lanes: HashMap<Place, (Head, u64)>,
-    devices: HashMap<DeviceId, DeviceFacts>,
+    keys: HashMap<(DeviceId, KeyId), (PublicKey, u64)>,
+    lanes: HashMap<Place, LastStatement>,
+    devices: HashMap<DeviceId, SeenDevice>,
     /// What the entries so far say about members, derived once more.
     members: rusqlite::Connection,
+    /// Notes kept elsewhere, until the first entry tells the key they must be signed with.
+    notes: Vec<String>,
+    /// What they say, the smallest last.
+    kept: Vec<Checkpoint>,
+    /// The size at which the log was last seen to agree with one of them.
+    agreed: u64,
     counts: Counts,
+}
+
+/// The last statement of a lane, as the indexes must have it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct LastStatement {
+    head: Head,
+    log_index: u64,
+    received_at_ms: i64,
+}
+
+/// What the entries say of a device.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct SeenDevice {
+    facts: DeviceFacts,
+    latest_epoch: Option<EpochId>,
 }
 
 #[derive(Default)]
@@ -84,6 +112,10 @@ struct Counts {
     payloads: u64,
     statements: u64,
     forks: u64,
+    erased: u64,
+    erased_in: u64,
+    /// Records that erasures name.
+    named: u64,
 }
 
 fn wrong(reason: impl Into<String>) -> Fault {
@@ -91,7 +123,7 @@ fn wrong(reason: impl Into<String>) -> Fault {
 }
 
 impl<'a> Walk<'a> {
-    fn new(log: &'a LogReader, trust: &'a Trust) -> Result<Self, Fault> {
+    fn new(log: &'a LogReader, trust: &'a Trust, notes: Vec<String>) -> Result<Self, Fault> {
         let members = rusqlite::Connection::open_in_memory()?;
         members.execute_batch(members::TABLES)?;
         Ok(Self {
@@ -102,6 +134,9 @@ impl<'a> Walk<'a> {
             lanes: HashMap::new(),
             devices: HashMap::new(),
             members,
+            notes,
+            kept: Vec::new(),
+            agreed: 0,
             counts: Counts::default(),
         })
     }
@@ -140,8 +175,13 @@ impl<'a> Walk<'a> {
         if self.tree.root() != head.root {
             return Err(Fault::Log("the entries do not lead to the head".into()));
         }
+        if let Some(kept) = self.kept.last() {
+            let reason = format!("it is missing: the checkpoint that was kept has {} entries", kept.size);
+            return Err(Fault::Entry { log_index: head.size, reason });
+        }
         self.indexes(head.size)?;
-        Ok(Sound { size: head.size, root: head.root })
+        let Counts { erased, erased_in, .. } = self.counts;
+        Ok(Sound { size: head.size, root: head.root, erased, erased_in })
     }
 
     fn entry(&mut self, entry: Entry) -> Result<(), Fault> {
@@ -160,15 +200,18 @@ impl<'a> Walk<'a> {
             .map_err(|_| wrong("it is malformed"))?;
         let is_first = entry.log_index == 0;
         match entry.kind() {
-            EntryKind::LogOpened if is_first => self.opened(&entry),
-            _ if is_first => Err(wrong("the log does not begin with its key")),
-            EntryKind::KeyEvent => self.key(&entry),
-            EntryKind::Segment | EntryKind::Fork => self.segment(&entry),
-            EntryKind::DeviceAction => self.action(&entry),
+            EntryKind::LogOpened if is_first => self.opened(&entry)?,
+            _ if is_first => return Err(wrong("the log does not begin with its key")),
+            EntryKind::KeyEvent => self.key(&entry)?,
+            EntryKind::Segment | EntryKind::Fork => self.segment(&entry)?,
+            EntryKind::DeviceAction => self.action(&entry)?,
             // What they say is in the indexes, which are compared at the end.
-            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => Ok(()),
-            EntryKind::LogOpened | EntryKind::Unspecified => Err(wrong("its kind has no place here")),
+            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => {}
+            EntryKind::Erasure => self.erasure(&entry)?,
+            EntryKind::Hold => Hold::decode(&entry.header[..]).map(|_| ()).map_err(|_| wrong("it is malformed"))?,
+            EntryKind::LogOpened | EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }
+        self.compare()
     }
 
     /// Appends the leaf, and compares every subtree it completes with the stored one.
@@ -176,9 +219,33 @@ impl<'a> Walk<'a> {
         let mut completed = Vec::with_capacity(2);
         self.tree.append(entry_leaf(entry), |level, index, hash| completed.push((level, index, hash)));
         for (level, index, hash) in completed {
-            if self.log.node(level, index).ok() != Some(hash) {
-                return Err(wrong(format!("the tree node {level}/{index} above it is not the stored one")));
+            if self.log.node(level, index).ok() == Some(hash) {
+                continue;
             }
+            let (first, last) = (index << level, ((index + 1) << level) - 1);
+            return Err(if level == 0 {
+                wrong("it is not the one the tree was built from")
+            } else {
+                wrong(format!("the tree node {level}/{index} over the entries {first} to {last} is not theirs"))
+            });
+        }
+        Ok(())
+    }
+
+    /// Compares the tree with what was kept of it elsewhere, where it has just reached that size.
+    fn compare(&mut self) -> Result<(), Fault> {
+        while let Some(kept) = self.kept.pop_if(|kept| kept.size <= self.tree.size()) {
+            if kept.size > 0 && kept.root != self.tree.root() {
+                return Err(Fault::Entry {
+                    log_index: self.agreed,
+                    reason: format!(
+                        "it or one after it, before entry {}, is not what it was when the checkpoint that was kept \
+                         was signed",
+                        kept.size
+                    ),
+                });
+            }
+            self.agreed = kept.size;
         }
         Ok(())
     }
@@ -193,7 +260,21 @@ impl<'a> Walk<'a> {
         self.trust.check_collector(&chain(&opened.signer_chain), log_key.at_ms).map_err(wrong)?;
         let name = self.log.name();
         let same = LogId::from_slice(&log_key.log_id) == Some(name.id) && log_key.origin == name.origin;
-        if same { Ok(()) } else { Err(wrong("it opens another log than the head names")) }
+        if !same {
+            return Err(wrong("it opens another log than the head names"));
+        }
+        let public = log_key.ed25519.try_into().map_err(|_| wrong("its log key is not one"))?;
+        self.take_kept(&public)
+    }
+
+    fn take_kept(&mut self, public: &[u8; 32]) -> Result<(), Fault> {
+        for text in std::mem::take(&mut self.notes) {
+            let kept = note::open(&text, public).filter(|kept| kept.origin == self.log.name().origin);
+            self.kept
+                .push(kept.ok_or_else(|| wrong("the checkpoint that was kept is not of the log that begins here"))?);
+        }
+        self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.size));
+        Ok(())
     }
 
     fn key(&mut self, entry: &Entry) -> Result<(), Fault> {
@@ -209,7 +290,8 @@ impl<'a> Walk<'a> {
             return Err(wrong("its certificate is not of the device and key it names"));
         }
         self.trust.check_device(&chain(&event.chain), event.at_ms).map_err(wrong)?;
-        self.keys.insert((device, id), identity.key);
+        // A renewal for the same key introduces nothing.
+        self.keys.entry((device, id)).or_insert((identity.key, entry.log_index));
         Ok(())
     }
 
@@ -219,34 +301,51 @@ impl<'a> Walk<'a> {
         if read.statement.tenant != self.trust.tenant() {
             return Err(wrong("it is of another tenant"));
         }
-        let key = self.keys.get(&(read.device, read.key_id)).ok_or_else(|| wrong("no entry before it has its key"))?;
+        let (key, _) =
+            self.keys.get(&(read.device, read.key_id)).ok_or_else(|| wrong("no entry before it has its key"))?;
         verify_signature(&header.statement, &header.signature, key).map_err(|error| wrong(error.to_string()))?;
-        let payload = entry.payload.as_deref().ok_or_else(|| wrong("its records are missing"))?;
-        open_payload(&read.statement, payload).map_err(|error| wrong(error.to_string()))?;
-        self.counts.payloads += 1;
+        self.records(entry, &read)?;
         let place = Place::of(&read);
-        let head = self.lanes.get(&place).map_or(Head::start(read.epoch), |(head, _)| *head);
+        let head = self.lanes.get(&place).map_or(Head::start(read.epoch), |last| last.head);
         match (entry.kind(), link(&head, &read)) {
-            (EntryKind::Segment, Link::Next) => self.advance(place, &read, entry.log_index),
-            (EntryKind::Fork, Link::Past | Link::Fork) => self.fork(&read),
+            (EntryKind::Segment, Link::Next) => self.advance(place, &read, entry.log_index, header.received_at_ms),
+            (EntryKind::Fork, Link::Past | Link::Fork) => self.fork(&read, entry.log_index),
             _ => Err(wrong("it does not continue its chain")),
         }
     }
 
-    fn advance(&mut self, place: Place, read: &ReadStatement, log_index: u64) -> Result<(), Fault> {
-        let next = read.statement.sequence + 1;
-        self.lanes.insert(place, (Head { epoch: read.epoch, next, digest: Some(read.digest) }, log_index));
-        self.counts.statements += 1;
-        let db = self.log.connection();
-        let lane = lane_state(db, &place)?.ok_or_else(|| wrong("the index has no such lane"))?;
-        let indexed = statement_at(db, lane.id, read.statement.sequence)?;
-        if indexed == Some(read.digest) { Ok(()) } else { Err(wrong("the index has another statement in its place")) }
+    /// Every record is the one that was signed, or gone because an erasure says so.
+    fn records(&mut self, entry: &Entry, read: &ReadStatement) -> Result<(), Fault> {
+        let payload = entry.payload.as_deref().ok_or_else(|| wrong("its records are missing"))?;
+        let records = open_kept(&read.statement, payload).map_err(|error| wrong(error.to_string()))?;
+        self.counts.payloads += 1;
+        let gone: Vec<u32> =
+            (0..).zip(&records).filter(|(_, kept)| matches!(kept, Kept::Erased(_))).map(|(place, _)| place).collect();
+        if self.erased_from(entry.log_index)? != gone {
+            return Err(wrong("the records that are gone are not those that were erased"));
+        }
+        self.counts.erased += gone.len() as u64;
+        self.counts.erased_in += u64::from(!gone.is_empty());
+        Ok(())
     }
 
-    fn fork(&mut self, read: &ReadStatement) -> Result<(), Fault> {
+    fn advance(
+        &mut self,
+        place: Place,
+        read: &ReadStatement,
+        log_index: u64,
+        received_at_ms: i64,
+    ) -> Result<(), Fault> {
+        let head = Head { epoch: read.epoch, next: read.statement.sequence + 1, digest: Some(read.digest) };
+        self.lanes.insert(place, LastStatement { head, log_index, received_at_ms });
+        self.devices.entry(read.device).or_default().latest_epoch = Some(read.epoch);
+        self.counts.statements += 1;
+        self.indexed_statement(&place, read, log_index)
+    }
+
+    fn fork(&mut self, read: &ReadStatement, log_index: u64) -> Result<(), Fault> {
         self.counts.forks += 1;
-        let indexed = is_kept_fork(self.log.connection(), &read.digest)?;
-        if indexed { Ok(()) } else { Err(wrong("the index does not have this fork")) }
+        self.indexed_fork(read, log_index)
     }
 
     fn action(&mut self, entry: &Entry) -> Result<(), Fault> {
@@ -255,65 +354,22 @@ impl<'a> Walk<'a> {
         if action.verb() == DeviceVerb::Unspecified {
             return Err(wrong("it does nothing this version knows"));
         }
-        let facts = self.devices.entry(device).or_default();
-        *facts = after(*facts, action.verb());
+        let seen = self.devices.entry(device).or_default();
+        seen.facts = after(seen.facts, action.verb());
         Ok(())
     }
 
-    /// The indexes say what the entries say, and there is nothing beside them. A log that has grown since the walk
-    /// began may know more than the walk, and is only asked whether it knows less.
-    fn indexes(&self, size: u64) -> Result<(), Fault> {
-        let db = self.log.connection();
-        for (place, (head, _)) in &self.lanes {
-            if lane_state(db, place)?.is_none_or(|state| state.head() != *head) {
-                return Err(wrong(format!("the index of device {} does not follow its chain", place.device)));
+    /// What an erasure names is gone, and by this erasure.
+    fn erasure(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let erasure = Erasure::decode(&entry.header[..]).map_err(|_| wrong("it is malformed"))?;
+        for records in &erasure.records {
+            if records.log_index >= entry.log_index {
+                return Err(wrong("it erases what comes after it"));
             }
+            self.counts.named += records.places.len() as u64;
+            self.indexed_erasure(records, entry.log_index)?;
         }
-        self.devices_and_keys()?;
-        if let Some(table) = members::differing(db, &self.members)? {
-            return Err(wrong(format!("the index {table} says what no entry says")));
-        }
-        self.count("node", 2 * size - u64::from(size.count_ones()))?;
-        self.count("entry", size)?;
-        self.count("payload", self.counts.payloads)?;
-        self.count("statement", self.counts.statements)?;
-        self.count("fork", self.counts.forks)?;
-        self.count("lane", self.lanes.len() as u64)
-    }
-
-    fn devices_and_keys(&self) -> Result<(), Fault> {
-        let (db, mut keys, mut foreign) = (self.log.connection(), 0, None);
-        for (device, facts) in &self.devices {
-            if device_facts(db, device)? != *facts {
-                foreign = Some(*device);
-            }
-        }
-        read::keys(db, |device, id, key| {
-            keys += 1;
-            if self.keys.get(&(device, id)) != Some(&key) {
-                foreign = Some(device);
-            }
-        })?;
-        read::devices(db, |device, quarantined, revoked| {
-            if self.devices.get(&device).copied().unwrap_or_default() != (DeviceFacts { quarantined, revoked }) {
-                foreign = Some(device);
-            }
-        })?;
-        match foreign {
-            Some(device) => Err(wrong(format!("the index of device {device} says what no entry says"))),
-            None if keys != self.keys.len() => Err(wrong("the index lacks a device key")),
-            None => Ok(()),
-        }
-    }
-
-    fn count(&self, table: &str, expected: u64) -> Result<(), Fault> {
-        let text = format!("SELECT count(*) FROM {table}");
-        let rows: u64 = self.log.connection().query_row(&text, [], |row| row.get(0))?;
-        if rows == expected {
-            Ok(())
-        } else {
-            Err(wrong(format!("the table {table} has {rows} rows in place of {expected}")))
-        }
+        Ok(())
     }
 }
 

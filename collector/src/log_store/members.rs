@@ -49,6 +49,18 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// Makes the tables and fills them from the entries there are: those of a log from before devices could enrol.
+pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(TABLES)?;
+    db.execute_batch("CREATE INDEX key_by_id ON key (key_id)")?;
+    let mut select = db.prepare("SELECT log_index, header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
+    let mut rows = select.query([EntryKind::KeyEvent as i32])?;
+    while let Some(row) = rows.next()? {
+        apply(db, row.get(0)?, EntryKind::KeyEvent, row.get_ref(1)?.as_blob().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
 /// The tables [`apply`] writes, in no particular order.
 pub(super) const NAMES: [&str; 4] = ["token", "enrolment", "expected", "certificate"];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::keys::{KeyId, PublicKey};
 use watchpost_proto::note::Checkpoint;
+use watchpost_proto::tiles::{Content, Tile, push_entry};
 use watchpost_proto::v1::EntryKind;
 use watchpost_proto::{DeviceId, Digest};
 
@@ -101,6 +102,68 @@ impl LogReader {
         Ok(())
     }
 
+    /// Hands the headers of all entries of a kind to `take`, in order, with their log indexes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn headers(&self, kind: EntryKind, mut take: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT log_index, header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
+        let mut rows = statement.query([kind as i32])?;
+        while let Some(row) = rows.next()? {
+            take(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The entry at `log_index`; `None` where the log does not reach so far.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn entry(&self, log_index: u64) -> Result<Option<Entry>, StoreError> {
+        let mut found = None;
+        self.entries(log_index, |entry| {
+            found = Some(entry).filter(|entry| entry.log_index == log_index);
+            Ok::<_, StoreError>(false)
+        })?;
+        Ok(found)
+    }
+
+    /// The contents of a tile or entry bundle, in one read of the database; `None` where the log does not reach so far.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, StoreError> {
+        if !tile.is_within(self.checkpoint()?.size) {
+            return Ok(None);
+        }
+        let (query, level) = match tile.content {
+            Content::Hashes(_) => (
+                "SELECT hash FROM node WHERE level = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx",
+                tile.content.tree_level(),
+            ),
+            Content::Entries => {
+                ("SELECT digest FROM entry WHERE ?1 = 0 AND log_index >= ?2 AND log_index < ?3 ORDER BY log_index", 0)
+            }
+        };
+        let mut select = self.db.prepare_cached(query)?;
+        let mut rows = select.query((level, tile.first(), tile.first() + tile.width))?;
+        let (mut contents, mut found) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let hash = digest(row.get_ref(0)?.as_blob().unwrap_or_default())?;
+            match tile.content {
+                Content::Hashes(_) => contents.extend_from_slice(&hash.0),
+                Content::Entries => push_entry(&mut contents, &hash),
+            }
+            found += 1;
+        }
+        if found == tile.width {
+            Ok(Some(contents))
+        } else {
+            Err(StoreError::Damaged(format!("{} lacks rows; run log verify", tile.path())))
+        }
+    }
+
     /// The hash of a complete subtree.
     ///
     /// # Errors
@@ -142,9 +205,9 @@ pub(crate) fn devices(db: &Connection, mut take: impl FnMut(DeviceId, bool, bool
     Ok(())
 }
 
-/// Hands every device key ever seen to `take`.
-pub(crate) fn keys(db: &Connection, mut take: impl FnMut(DeviceId, KeyId, PublicKey)) -> Result<(), StoreError> {
-    let mut statement = db.prepare("SELECT device, key_id, spki FROM key")?;
+/// Hands every device key ever seen to `take`, with the entry that introduced it.
+pub(crate) fn keys(db: &Connection, mut take: impl FnMut(DeviceId, KeyId, PublicKey, u64)) -> Result<(), StoreError> {
+    let mut statement = db.prepare("SELECT device, key_id, spki, log_index FROM key")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let blob = |column| row.get_ref(column).map(|value| value.as_blob().unwrap_or_default());
@@ -152,7 +215,7 @@ pub(crate) fn keys(db: &Connection, mut take: impl FnMut(DeviceId, KeyId, Public
         let (Some(device), Some(id), Some(key)) = parts else {
             return Err(StoreError::Damaged("a device key is not one".into()));
         };
-        take(device, id, key);
+        take(device, id, key, row.get(3)?);
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use super::{StoreError, members};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 2;
+/// The version before records could be erased and devices could enrol: the same without [`ERASED`] and [`members::TABLES`].
+const VERSION_BEFORE: i64 = 1;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -69,7 +71,16 @@ const TABLES: &str = "
         log_index INTEGER NOT NULL,
         PRIMARY KEY (device, key_id)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX key_key_id ON key (key_id);
+";
+
+/// Which records were erased, and by which entry.
+const ERASED: &str = "
+    CREATE TABLE erased (
+        log_index INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        erasure INTEGER NOT NULL,
+        PRIMARY KEY (log_index, place)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Settings, then tables where there are none.
@@ -85,16 +96,21 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     set(db, "foreign_keys", "ON", "1")?;
     set(db, "trusted_schema", "OFF", "0")?;
     set(db, "mmap_size", "0", "0")?;
+    // What is erased is overwritten, not only let go of.
+    set(db, "secure_delete", "ON", "1")?;
     // 32 MiB between checkpoints: fewer, larger writes into the database while much comes in.
     set(db, "wal_autocheckpoint", "4000", "4000")?;
     set(db, "journal_size_limit", "67108864", "67108864")?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        0 => {
+        found @ (0 | VERSION_BEFORE) => {
             let transaction = db.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.execute_batch(members::TABLES)?;
+            if found == 0 {
+                transaction.execute_batch(TABLES)?;
+            }
+            transaction.execute_batch(ERASED)?;
+            members::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }
@@ -112,6 +128,7 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
+        VERSION_BEFORE => Err(StoreError::Unfit("it is of an older version; run serve once".into())),
         other => Err(other_version(other)),
     }
 }

@@ -1,0 +1,173 @@
+//! Gathering what proves an alert.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use rusqlite::{Connection, OptionalExtension as _};
+use watchpost_proto::keys::KeyId;
+use watchpost_proto::merkle::{consistency_proof, inclusion_path};
+use watchpost_proto::note::{self, Checkpoint};
+use watchpost_proto::record::{Kept, unframe_kept};
+use watchpost_proto::segment::read_statement;
+use watchpost_proto::v1::SegmentEntry;
+use watchpost_proto::{DeviceId, Digest, Message as _, merkle};
+
+use super::{Base64, Consistency, Evidence, FORMAT, Proof, Record, Segment, hashes};
+use crate::clock::now_ms;
+use crate::log_store::{Entry, LogReader};
+
+/// Places of an alert's records in their segment, and whether each is held.
+type Places = BTreeMap<u64, bool>;
+
+/// A checkpoint to prove everything to.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The signed note.
+    pub note: String,
+    /// Witnesses whose cosignatures stand on it, as vkeys.
+    pub witnesses: Vec<String>,
+}
+
+/// Gathers the evidence of an alert: what people see of it, and the record that opened it. Everything is proved to the
+/// first checkpoint that covers it; `kept` is one that the reader has.
+///
+/// # Errors
+/// No such alert, one with a record the checkpoint does not cover, or a log that cannot be read.
+pub fn export(
+    log: &LogReader,
+    derived: &Connection,
+    alert: &[u8],
+    candidates: &[Candidate],
+    kept: Option<&Checkpoint>,
+) -> anyhow::Result<Evidence> {
+    let places = places(derived, alert)?;
+    let (Candidate { note, witnesses }, head) = choose(candidates, &places, kept)?;
+    let mut segments = Vec::new();
+    let mut keys = BTreeMap::new();
+    for (log_index, places) in places {
+        let entry = entry(log, log_index)?;
+        let (device, key_id) = signer(&entry)?;
+        let key = key_entry(log, &device, &key_id)?;
+        keys.insert(key, prove(log, entry_at(log, key)?, &head)?);
+        segments.push(Segment { records: records(&entry, &places)?, proof: prove(log, entry, &head)? });
+    }
+    ensure!(!segments.is_empty(), "there is no alert {}", hex::encode(alert));
+    let (tenant, _) = head.origin.strip_prefix("watchpost/").and_then(|rest| rest.split_once('/')).context("origin")?;
+    Ok(Evidence {
+        format: FORMAT.into(),
+        tenant: tenant.to_owned(),
+        alert: hex::encode(alert),
+        exported_ms: now_ms(),
+        checkpoint: note.clone(),
+        witnesses: witnesses.clone(),
+        log: prove(log, entry_at(log, 0)?, &head)?,
+        keys: keys.into_values().collect(),
+        segments,
+        consistency: kept.map(|kept| consistency(log, kept, &head)).transpose()?,
+    })
+}
+
+fn choose<'a>(
+    candidates: &'a [Candidate],
+    places: &BTreeMap<u64, Places>,
+    kept: Option<&Checkpoint>,
+) -> anyhow::Result<(&'a Candidate, Checkpoint)> {
+    let needed = places.keys().next_back().map_or(0, |last| last + 1).max(kept.map_or(0, |kept| kept.size));
+    candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate, note::read_unverified(&candidate.note)?)))
+        .find(|(_, head)| head.size >= needed)
+        .with_context(|| format!("no checkpoint covers the {needed} entries that are asked for; try again in a moment"))
+}
+
+/// Where an alert's records are: those that can be seen, and the one that opened it.
+fn places(derived: &Connection, alert: &[u8]) -> anyhow::Result<BTreeMap<u64, Places>> {
+    let mut places: BTreeMap<u64, Places> = BTreeMap::new();
+    let mut held = derived.prepare(
+        "SELECT record.log_index, record.place
+         FROM alert
+         JOIN observation ON observation.alert = alert.id
+         JOIN device ON device.id = observation.device
+         JOIN record ON record.id = observation.record
+         WHERE alert.opened_by = ?1 AND NOT device.quarantined",
+    )?;
+    let mut rows = held.query([alert])?;
+    while let Some(row) = rows.next()? {
+        places.entry(row.get(0)?).or_default().insert(row.get(1)?, true);
+    }
+    let opened: Option<(u64, u64)> = derived
+        .query_row("SELECT log_index, place FROM alert WHERE opened_by = ?1", [alert], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((log_index, place)) = opened.filter(|_| !places.is_empty()) {
+        places.entry(log_index).or_default().entry(place).or_insert(false);
+    }
+    Ok(places)
+}
+
+fn entry(log: &LogReader, log_index: u64) -> anyhow::Result<Entry> {
+    log.entry(log_index)?.with_context(|| format!("entry {log_index} is missing; run log verify"))
+}
+
+fn entry_at(log: &LogReader, log_index: u64) -> anyhow::Result<Entry> {
+    Ok(Entry { payload: None, ..entry(log, log_index)? })
+}
+
+fn signer(entry: &Entry) -> anyhow::Result<(DeviceId, KeyId)> {
+    let header = SegmentEntry::decode(&entry.header[..])?;
+    let read = read_statement(&header.statement)?;
+    Ok((read.device, read.key_id))
+}
+
+fn key_entry(log: &LogReader, device: &DeviceId, key: &KeyId) -> anyhow::Result<u64> {
+    let text = "SELECT log_index FROM key WHERE device = ?1 AND key_id = ?2";
+    let found = log.connection().query_row(text, (&device.0[..], key.to_vec()), |row| row.get(0)).optional()?;
+    found.with_context(|| format!("no entry introduces the key of device {device}; run log verify"))
+}
+
+fn prove(log: &LogReader, entry: Entry, head: &Checkpoint) -> anyhow::Result<Proof> {
+    let path = inclusion_path(entry.log_index, head.size, &mut |level, index| log.node(level, index))?;
+    let path = path.with_context(|| {
+        format!("entry {} came after the checkpoint of {} entries; try again in a moment", entry.log_index, head.size)
+    })?;
+    Ok(Proof {
+        entry: entry.log_index,
+        kind: entry.kind_number,
+        salt: Base64(entry.salt),
+        header: Base64(entry.header),
+        path: hashes(path),
+    })
+}
+
+fn records(entry: &Entry, places: &Places) -> anyhow::Result<Vec<Record>> {
+    let kept = unframe_kept(entry.payload.as_deref().unwrap_or_default())?;
+    let leaves: Vec<Digest> = kept.iter().map(Kept::leaf).collect();
+    let mut nodes = BTreeMap::new();
+    let mut tree = merkle::Frontier::default();
+    for leaf in &leaves {
+        tree.append(*leaf, |level, index, hash| {
+            nodes.insert((level, index), hash);
+        });
+    }
+    let mut node = |level, index| nodes.get(&(level, index)).copied().context("a record is not there");
+    let mut found = Vec::new();
+    for (place, held) in places {
+        let Some(Kept::Record(bytes)) = usize::try_from(*place).ok().and_then(|place| kept.get(place)) else {
+            // Erased since: its leaf is in the others' paths.
+            continue;
+        };
+        let path = inclusion_path(*place, leaves.len() as u64, &mut node)?.context("a record is not there")?;
+        found.push(Record { place: *place, bytes: Base64(bytes.to_vec()), path: hashes(path), held: *held });
+    }
+    Ok(found)
+}
+
+fn consistency(log: &LogReader, kept: &Checkpoint, head: &Checkpoint) -> anyhow::Result<Consistency> {
+    ensure!(kept.origin == head.origin, "the checkpoint that was kept is of another log, {}", kept.origin);
+    let proof = consistency_proof(kept.size, head.size, &mut |level, index| log.node(level, index))?;
+    let proof = proof.with_context(|| {
+        format!("the checkpoint that was kept has {} entries and this one {}", kept.size, head.size)
+    })?;
+    Ok(Consistency { from: kept.size, proof: hashes(proof) })
+}
