@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use watchpost_policy::engine::SELF_CHECK_CORP;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 
@@ -222,6 +223,12 @@ fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Fold
     for table in reader.tables(root, "folder") {
         reader.known(&table, &["path", "corp", "expect", "columns"]);
         let (path, corp) = (reader.path(&table, "path"), reader.word(&table, "corp"));
+        if corp.as_deref() == Some(SELF_CHECK_CORP) {
+            reader.mistake(
+                table.at,
+                format!("corp {SELF_CHECK_CORP} belongs to the agent's own self-check; write the corporation's id"),
+            );
+        }
         let expect = reader.parsed(&table, "expect", str::parse::<Expectation>);
         let columns = reader.parsed(&table, "columns", |name| {
             profiles.get(name).cloned().ok_or("names no [[columns]] of this file; write its name as it stands there")

@@ -4,15 +4,14 @@
 //! whole process ends, so that its supervisor starts it again and the chains are verified.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use watchpost_policy::engine::{Engine, Scratch};
-use watchpost_proto::v1::{EpochCause, Lane};
+use watchpost_proto::v1::{EpochCause, GoodbyeCause, Lane};
 use watchpost_proto::{Digest, EpochId};
 
 use crate::clock::{Clock, SystemClock};
@@ -25,9 +24,9 @@ use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{policy_files, random, watcher};
+use crate::{goodbye, policy_files, random, watcher};
 
-/// The intake stops within this time, or the process ends without it: everything durable already is.
+/// The intake stops and the goodbye is sent within this time, or the process ends without: everything durable already is.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not start, or has ended.
@@ -52,9 +51,8 @@ pub enum DaemonError {
 
 /// A running agent.
 pub struct Daemon {
-    shared: Arc<Shared>,
     ended: mpsc::Receiver<DaemonError>,
-    intake: JoinHandle<()>,
+    parting: Parting,
     // Held for as long as the process watches.
     _hints: watcher::Hints,
     _lock: std::fs::File,
@@ -69,6 +67,8 @@ struct Shared {
     intake: Arc<Wake>,
     seal: Wake,
     sealed: Arc<Notify>,
+    /// Why the daemon is to stop, where somebody has said.
+    told: Mutex<Option<GoodbyeCause>>,
 }
 
 impl Daemon {
@@ -76,17 +76,19 @@ impl Daemon {
     /// watched with the daemon.
     pub fn start(config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = Arc::new(Device::load(&config.identity)?);
-        let engine =
-            policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
+        let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
+            .map_err(DaemonError::Policy)?;
         let engine = Arc::new(engine);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
         let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
+        goodbye::over(&store, &MadeUnder::new(&engine, clock.wall_ms()))?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             intake: Arc::new(Wake::default()),
             seal: Wake::default(),
             sealed: Arc::new(Notify::new()),
+            told: Mutex::default(),
         });
         let (failed, ended) = mpsc::channel();
         let (tell, source) = watch::channel(SourceState::default());
@@ -95,9 +97,11 @@ impl Daemon {
         let intake = intake(&config, &store, &device, &engine, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
         let uplink = uplink(&config, &store, &device, &engine, &clock, &shared, source);
+        let connected = uplink.connected();
+        let run = shared.clone();
         let intake = spawn("intake", &failed, {
-            let shared = shared.clone();
-            move || run_intake(intake, &shared, rescan, &tell)
+            let clock = clock.clone();
+            move || run_intake(intake, &run, rescan, &*clock, &tell)
         })?;
         spawn("seal", &failed, {
             let shared = shared.clone();
@@ -105,33 +109,70 @@ impl Daemon {
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
         let stopper = Stopper(failed, shared.clone());
-        Ok((Self { shared, ended, intake, _hints: hints, _lock: lock }, stopper))
+        let parting = Parting { store, device, clock, engine, shared, connected, intake };
+        Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
     }
 
-    /// Waits until the daemon is told to stop or fails.
+    /// Waits until the daemon is told to stop or fails. One that is told to stop says goodbye.
     pub fn wait(self) -> Result<(), DaemonError> {
         let ended = self.ended.recv();
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.intake.wake();
+        let parting = self.parting;
+        parting.shared.stop.store(true, Ordering::Relaxed);
+        parting.shared.intake.wake();
         if let Ok(error) = ended
             && !matches!(error, DaemonError::Thread(STOPPED))
         {
             return Err(error);
         }
-        // Let the transaction under way commit; nothing is lost if it cannot.
-        let deadline = std::time::Instant::now() + STOP_GRACE;
-        while !self.intake.is_finished() && std::time::Instant::now() < deadline {
+        let deadline = Instant::now() + STOP_GRACE;
+        let (said, heard) = mpsc::channel();
+        // On a thread of its own: neither a slow disk nor a slow line delays the end.
+        std::thread::spawn(move || {
+            parting.part(deadline);
+            let _ = said.send(());
+        });
+        let _ = heard.recv_timeout(STOP_GRACE);
+        Ok(())
+    }
+}
+
+/// What a daemon needs to say goodbye.
+struct Parting {
+    store: Arc<Store>,
+    device: Arc<Device>,
+    clock: Arc<dyn Clock>,
+    engine: Arc<Engine>,
+    shared: Arc<Shared>,
+    connected: Arc<AtomicBool>,
+    intake: JoinHandle<()>,
+}
+
+impl Parting {
+    /// Lets the transaction under way commit, says goodbye, and waits for its receipt as long as there may be one.
+    fn part(self, deadline: Instant) {
+        let told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cause = told.unwrap_or_else(goodbye::cause_of_stop);
+        let finish = deadline - STOP_GRACE / 2;
+        while !self.intake.is_finished() && Instant::now() < finish {
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
+        if let Err(error) = goodbye::say(&self.store, &self.device, &self.clock, &self.engine, cause) {
+            tracing::warn!(%error, "no goodbye is said");
+            return;
+        }
+        self.shared.sealed.notify_one();
+        if self.connected.load(Ordering::Relaxed) {
+            goodbye::wait_until_receipted(&self.store, deadline);
+        }
     }
 }
 
 const STOPPED: &str = "stopped";
 
 impl Stopper {
-    /// Asks the daemon to stop.
-    pub fn stop(&self) {
+    /// Asks the daemon to stop, for this cause if whoever asks knows it.
+    pub fn stop(&self, cause: Option<GoodbyeCause>) {
+        *self.1.told.lock().unwrap_or_else(PoisonError::into_inner) = cause;
         self.1.stop.store(true, Ordering::Relaxed);
         let _ = self.0.send(DaemonError::Thread(STOPPED));
     }
@@ -190,6 +231,35 @@ fn begin(store: &Store, dir: &Path, made: &MadeUnder) -> Result<(), StoreError> 
     })
 }
 
+/// Says goodbye for good, as the agent is being removed, and waits for the collector as long as `patience`. Returns whether it knows. The agent must
+/// not run.
+pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, DaemonError> {
+    let _lock = lock_state(config)?;
+    let device = Arc::new(Device::load(&config.identity)?);
+    let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
+    let (engine, clock) = (Arc::new(engine), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
+    let store = Arc::new(open_verified(config, &device, &engine, &*clock)?);
+    goodbye::say(&store, &device, &clock, &engine, GoodbyeCause::Uninstalled)?;
+    let (sealing, keeping, ticking) = (device.clone(), store.clone(), clock.clone());
+    let uplink = Uplink::new(
+        config.uplink.clone(),
+        device,
+        store,
+        clock,
+        Digest(engine.digest().0),
+        Arc::new(Notify::new()),
+        Box::new(move || {
+            // What cannot be sealed now is not sent now.
+            let _ = Sealer::new(keeping.clone(), sealing.clone(), ticking.clone()).seal_all();
+        }),
+        watch::channel(SourceState::default()).1,
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| DaemonError::State(error.to_string()))?;
+    let sent = runtime.block_on(async { uplink.sync_until(tokio::time::Instant::now() + patience).await });
+    Ok(sent.is_ok_and(|sent| sent))
+}
+
 /// Two agents on one state folder would fork their own chain.
 fn lock_state(config: &Config) -> Result<std::fs::File, DaemonError> {
     let told = |what: &str| DaemonError::State(format!("{}: {what}", config.state_dir.display()));
@@ -227,7 +297,8 @@ fn intake(
         scratch: Scratch::default(),
         resting: false,
     };
-    Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())
+    let intake = Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())?;
+    intake.checking_itself_in(config.state_dir.join("self-check"))
 }
 
 fn uplink(
@@ -277,9 +348,11 @@ fn run_intake(
     mut intake: Intake,
     shared: &Shared,
     rescan: Duration,
+    clock: &dyn Clock,
     tell: &watch::Sender<SourceState>,
 ) -> Option<StoreError> {
     let committed = || shared.seal.wake();
+    let mut waiting = None;
     while !shared.stop.load(Ordering::Relaxed) {
         let round = match intake.round(&shared.stop, &committed) {
             Ok(round) => round,
@@ -291,7 +364,12 @@ fn run_intake(
         if tell.borrow().resting != round.resting {
             tracing::warn!(reason = round.resting, "reading rests, or goes on where no reason is named");
         }
-        tell.send_replace(SourceState { resting: round.resting.to_owned(), files_waiting: round.waiting });
+        waiting = (round.waiting > 0).then(|| waiting.unwrap_or_else(|| clock.monotonic()));
+        tell.send_replace(SourceState {
+            resting: round.resting.to_owned(),
+            files_waiting: round.waiting,
+            waiting_since: waiting.zip(round.waiting_since_ms),
+        });
         shared.intake.set_resting(!round.resting.is_empty());
         shared.intake.wait(Some(wait(&round, rescan)));
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod device;
 pub mod expectation;
+pub mod goodbye;
 pub mod intake;
 pub mod lines;
 pub mod pipeline;

@@ -4,6 +4,7 @@
 //! and reading goes on where the last commit stands. What a batch would do twice is recognised by its message ids.
 
 mod batch;
+mod probe;
 mod resume;
 mod windows;
 

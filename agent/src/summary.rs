@@ -174,7 +174,7 @@ pub fn loss(reason: &str, from: u64, count: u64, unit: &str) -> Kind {
 /// How a folder with exports of a corporation stands with what is expected of it.
 pub fn feed(device: &Device, (folder, corp): (&Path, &str), expectation: Expectation, fed: Fed) -> Kind {
     Kind::Feed(v1::Feed {
-        folder: file_digest(device, &FileKey { folder: folder.to_owned(), name: PathBuf::new() }).to_vec(),
+        folder: folder_digest(device, folder).to_vec(),
         corp: corp.to_owned(),
         expected: expectation.to_string(),
         starved_ms: fed.starved_ms.unwrap_or(0),
@@ -185,8 +185,12 @@ pub fn feed(device: &Device, (folder, corp): (&Path, &str), expectation: Expecta
 
 /// Nothing is expected of a folder any more.
 pub fn feed_ended(device: &Device, folder: &Path) -> Kind {
-    let key = FileKey { folder: folder.to_owned(), name: PathBuf::new() };
-    Kind::Feed(v1::Feed { folder: file_digest(device, &key).to_vec(), ..v1::Feed::default() })
+    Kind::Feed(v1::Feed { folder: folder_digest(device, folder).to_vec(), ..v1::Feed::default() })
+}
+
+/// Tells the folders of a device apart without naming them.
+pub fn folder_digest(device: &Device, folder: &Path) -> Digest {
+    file_digest(device, &FileKey { folder: folder.to_owned(), name: PathBuf::new() })
 }
 
 /// Tells the exports of a device apart without naming them.

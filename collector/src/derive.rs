@@ -8,6 +8,7 @@ mod apply;
 pub mod follow;
 mod grouping;
 mod schema;
+mod told;
 
 use std::fs;
 use std::io;

@@ -17,6 +17,7 @@ use watchpost_proto::v1::uplink_server::Uplink;
 use watchpost_proto::v1::{AgentMessage, CollectorMessage, SignedLogKey};
 
 use crate::acceptor::Link;
+use crate::liveness::Liveness;
 use crate::log_store::LogName;
 use crate::registry::Registry;
 use crate::sequencer::Sequencer;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Which process speaks for which device.
     pub sessions: Arc<Sessions>,
+    /// Who is heard from.
+    pub liveness: Arc<Liveness>,
     /// The collector's key, for receipts.
     pub key: Box<dyn SigningKey>,
     /// Its chain, DER, leaf first.

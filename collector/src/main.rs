@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, coverage, device, finding, init, log, output, serve};
+use watchpost_collector::commands::{alert, coverage, device, finding, health, init, log, output, serve};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Alert(alert::AlertArgs),
     Finding(finding::FindingArgs),
     Device(device::DeviceArgs),
+    Health(health::HealthArgs),
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
     Log(log::LogArgs),
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Found>() => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -44,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Alert(args) => alert::run(args),
         Command::Finding(args) => finding::run(args),
         Command::Device(args) => device::run(args),
+        Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
         Command::Log(args) => log::run(args),

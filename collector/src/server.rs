@@ -22,6 +22,7 @@ use crate::credentials::Credentials;
 use crate::data_lock::DataLock;
 use crate::derive::follow::follow;
 use crate::ingest::{Ingest, Shared};
+use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
@@ -99,11 +100,13 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let (log, log_public) = (store.name().clone(), signer.public());
     let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
     let sessions = Arc::new(Sessions::default());
+    let liveness = Arc::new(Liveness::begin(config));
     let shared = Shared {
         tenant: config.tenant.clone(),
         sequencer: sequencer.clone(),
         registry,
         sessions: Arc::clone(&sessions),
+        liveness: Arc::clone(&liveness),
         signer_chain: credentials.chain_der(),
         key: Box::new(credentials.key),
         log,
@@ -114,6 +117,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
     let requests = take_requests(requests_folder(config), sequencer.clone(), sessions, stopping.clone());
     tokio::spawn(requests);
+    tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
     let transport = tokio::spawn(transport(listener, tls, shared, stopping));
     Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })
 }

@@ -14,8 +14,8 @@ use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::devices::{self, Device};
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
-    Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
-    Window, summary,
+    Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Goodbye, GoodbyeCause, Hit, Lane, Loss,
+    NoticeAcknowledgement, RuleStatus, SelfCheck, Summary, Tally, Window, summary,
 };
 
 fn changed(number: u64, change: impl FnOnce(&mut Finding)) -> Summary {
@@ -36,6 +36,24 @@ fn tally(revision: u64, sent: u64) -> Summary {
 
 fn report(file: u8, state: FileState) -> Summary {
     of(summary::Kind::FileReport(FileReport { file: vec![file; 32], state: state.into(), ..FileReport::default() }))
+}
+
+fn checked(number: u64, reason: &str) -> Summary {
+    let check = SelfCheck { number, failed: !reason.is_empty(), reason: reason.into(), ..SelfCheck::default() };
+    of(summary::Kind::SelfCheck(check))
+}
+
+fn goodbye(cause: GoodbyeCause) -> Summary {
+    of(summary::Kind::Goodbye(Goodbye { cause: cause.into(), at_ms: 5 }))
+}
+
+fn acknowledged(account: &str, version: u64) -> Summary {
+    of(summary::Kind::NoticeAcknowledgement(NoticeAcknowledgement {
+        account: account.into(),
+        notice_version: version,
+        at_ms: 6,
+        notice: vec![9; 32],
+    }))
 }
 
 struct View {
@@ -117,6 +135,15 @@ fn a_rebuild_and_any_batching_give_what_following_gave() {
     let fork = a.seal_at(Head::start(a.epoch), Lane::Urgent, &[finding(9)]).segment;
     log.take(&a, fork);
     log.act(&a, DeviceVerb::Release);
+    step(&mut deriver);
+    log.append(&mut a, Lane::Urgent, &[checked(1, ""), goodbye(GoodbyeCause::Stopped), acknowledged("ww1/li", 3)]);
+    step(&mut deriver);
+    log.append(
+        &mut a,
+        Lane::Urgent,
+        &[goodbye(GoodbyeCause::Over), checked(2, "not_found"), acknowledged("ww1/li", 3)],
+    );
+    log.append(&mut b, Lane::Urgent, &[goodbye(GoodbyeCause::Shutdown)]);
     step(&mut deriver);
     assert_eq!(deriver.position(), log.store.checkpoint().size);
     drop(deriver);
@@ -298,7 +325,7 @@ fn what_is_not_understood_is_passed_over() {
         Lane::Urgent,
         &[
             Summary::default(),
-            of(summary::Kind::SelfCheck(SelfCheck { number: 1 })),
+            of(summary::Kind::SelfCheck(SelfCheck { number: 1, ..SelfCheck::default() })),
             changed(1, |f| f.finding_id = vec![1; 31]),
             changed(2, |f| {
                 f.level = 99;

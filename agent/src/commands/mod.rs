@@ -1,5 +1,6 @@
 //! One file per command. Exit codes: 0 ok, 1 failed, 2 usage, 3 found something (only with `--exit-code`).
 
+mod goodbye;
 mod outbox;
 mod policy;
 mod run;
@@ -31,6 +32,7 @@ enum Command {
     Split(split::SplitArgs),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Goodbye(goodbye::GoodbyeArgs),
     Outbox(outbox::OutboxArgs),
     Policy(policy::PolicyArgs),
 }
@@ -57,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Split(args) => split::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Goodbye(args) => goodbye::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Policy(args) => policy::run(&args),
     };

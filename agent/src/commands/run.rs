@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 use watchpost_agent::daemon::Daemon;
+use watchpost_proto::v1::GoodbyeCause;
 
 use super::ConfigArg;
 
@@ -34,8 +35,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            signals.wait();
-            stopper.stop();
+            let cause = signals.wait();
+            stopper.stop(cause);
         })
         .context("cannot start a thread")?;
     daemon.wait().map_err(|error| anyhow!("{error}"))?;
@@ -57,7 +58,8 @@ impl Signals {
         Ok(Self(runtime))
     }
 
-    fn wait(&self) {
+    /// Waits for one, and says why the agent is to end where the signal itself tells.
+    fn wait(&self) -> Option<GoodbyeCause> {
         self.0.block_on(async {
             #[cfg(unix)]
             {
@@ -67,10 +69,22 @@ impl Signals {
                         _ = terminate.recv() => {}
                         _ = tokio::signal::ctrl_c() => {}
                     }
-                    return;
+                    return None;
+                }
+            }
+            #[cfg(windows)]
+            {
+                use tokio::signal::windows::{ctrl_close, ctrl_shutdown};
+                if let (Ok(mut shutdown), Ok(mut close)) = (ctrl_shutdown(), ctrl_close()) {
+                    return tokio::select! {
+                        _ = shutdown.recv() => Some(GoodbyeCause::Shutdown),
+                        _ = close.recv() => Some(GoodbyeCause::Stopped),
+                        _ = tokio::signal::ctrl_c() => Some(GoodbyeCause::Stopped),
+                    };
                 }
             }
             let _ = tokio::signal::ctrl_c().await;
-        });
+            None
+        })
     }
 }

@@ -176,6 +176,12 @@ impl Tx<'_> {
         Ok(Backlog { urgent: outgoing(Lane::Urgent)?, bulk: outgoing(Lane::Bulk)? })
     }
 
+    /// When the oldest segment without a receipt was sealed, milliseconds.
+    pub fn oldest_unreceipted_ms(&self) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT min(sealed_ms) FROM segment WHERE receipted_ms IS NULL")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// Where both lanes stand; empty before the first epoch.
     pub fn lanes(&self) -> Result<Vec<LaneState>, StoreError> {
         let mut statement = self.0.prepare_cached("SELECT lane, epoch, next, head, start FROM lane ORDER BY lane")?;
