@@ -18,6 +18,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::{Device, DeviceError};
 use crate::intake::{Intake, Round};
+#[cfg(unix)]
+use crate::my_data::{
+    Notice,
+    socket::{self, Server},
+};
 use crate::pipeline::Pipeline;
 use crate::seal::Sealer;
 use crate::store::{self, Store, StoreError, verify_chains};
@@ -108,6 +113,7 @@ impl Daemon {
             move || run_seal(sealer, &shared)
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
+        serve_my_data(&config, &engine, &store, &clock, &shared);
         let stopper = Stopper(failed, shared.clone());
         let parting = Parting { store, device, clock, engine, shared, connected, intake };
         Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
@@ -401,6 +407,50 @@ fn run_seal(mut sealer: Sealer, shared: &Shared) -> Option<StoreError> {
     }
     None
 }
+
+/// Lets employees look at their own data, where the configuration says so. What fails here ends nothing else.
+#[cfg(unix)]
+fn serve_my_data(
+    config: &Config,
+    engine: &Arc<Engine>,
+    store: &Arc<Store>,
+    clock: &Arc<dyn Clock>,
+    shared: &Arc<Shared>,
+) {
+    let Some(path) = &config.my_data.socket else { return };
+    let notice = Notice::load(&config.notice).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        None
+    });
+    let (appended, folders) = (shared.clone(), config.folders.clone());
+    let server = Arc::new(Server {
+        config: config.my_data.clone(),
+        engine: engine.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        folders,
+        ceiling: config.disclose,
+        who: config.notice.who.clone(),
+        notice,
+        appended: Box::new(move || appended.seal.wake()),
+    });
+    let listener = match socket::listen(path) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(path = %path.display(), %error, "nobody can look at their own data"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let serve = move || match runtime.and_then(|runtime| runtime.block_on(socket::serve(server, listener))) {
+        Ok(()) => {}
+        Err(error) => tracing::error!(%error, "nobody can look at their own data any more"),
+    };
+    let started = std::thread::Builder::new().name("my-data".into()).spawn(serve);
+    if let Err(error) = started {
+        tracing::error!(%error, "nobody can look at their own data");
+    }
+}
+
+#[cfg(not(unix))]
+fn serve_my_data(_: &Config, _: &Arc<Engine>, _: &Arc<Store>, _: &Arc<dyn Clock>, _: &Arc<Shared>) {}
 
 fn run_uplink(uplink: &Uplink) -> Option<StoreError> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -78,7 +78,7 @@ fn cause_by(is_systemd: bool, ask: &dyn Fn(&str, &[&str]) -> Option<String>) -> 
 }
 
 /// What a program of the system prints, if it does so at once.
-fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

@@ -15,6 +15,7 @@ pub mod expectation;
 pub mod goodbye;
 pub mod intake;
 pub mod lines;
+pub mod my_data;
 pub mod pipeline;
 pub mod policy_files;
 pub mod posture;

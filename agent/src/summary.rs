@@ -96,14 +96,23 @@ fn window(window: &WindowSummary) -> v1::Window {
 }
 
 /// The same finding as the ledger tells it to the employee.
-pub fn disclosure(found: &FindingSummary) -> Disclosure {
+pub fn disclosure(corp: &str, found: &FindingSummary, withdrawn: bool) -> Disclosure {
+    let person = found.person.clone().unwrap_or_default();
+    // Everybody else is a pseudonym.
+    let own = |party: &&String| party.starts_with(corp) && party.as_bytes().get(corp.len()) == Some(&b'/');
+    let parties = std::iter::once(&found.from).chain(&found.to).filter(own).filter(|party| **party != person);
     Disclosure {
-        person: found.person.clone().unwrap_or_default(),
         pack: found.pack.clone(),
         rule: found.rule.clone(),
+        category: found.category.clone(),
+        level: found.level.as_str().to_owned(),
+        msgtime_ms: found.msgtime.unwrap_or(0),
+        parties: parties.cloned().collect(),
+        withdrawn,
         msgid: found.msgid.clone().filter(|_| found.window.is_none()).unwrap_or_default(),
         disclose: found.disclosed.as_str().to_owned(),
         excerpt: found.excerpt.clone().unwrap_or_default(),
+        person,
     }
 }
 

@@ -202,7 +202,7 @@ fn blind(facts: &Facts, heard: Option<&Heard<'_>>, bounds: &Bounds) -> Option<St
     let device = heard.and_then(|heard| heard.device);
     // Of another policy than the one that is in force now, a self-check says nothing.
     let other = device.filter(|device| !device.policy.is_empty() && device.policy != check.passed_policy);
-    let since_ms = other.map_or(check.passed_ms, |device| device.policy_since_ms.max(check.passed_ms));
+    let since_ms = other.map_or(check.passed_ms, |device| device.policy_since_ms);
     unchecked(Some(since_ms), facts, heard, bounds).map(|_| words::unchecked(Some(check.passed_ms)))
 }
 
