@@ -119,13 +119,24 @@ impl Default for OutboxConfig {
     }
 }
 
+/// How the device enrols where it has not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnrolmentConfig {
+    /// Holds the token; put there by device management, say.
+    pub token_file: Option<PathBuf>,
+    /// What the device calls itself in the list of assets; its serial number where this is absent.
+    pub asset: Option<String>,
+}
+
 /// Everything `agent.toml` says, checked, with paths made absolute against its folder.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the database lies.
     pub state_dir: PathBuf,
-    /// Certificate, key, root, tenant key.
+    /// Certificate, key, roots, tenant key.
     pub identity: DeviceFiles,
+    /// How the device enrols where it has not.
+    pub enrolment: EnrolmentConfig,
     /// The folders watched.
     pub folders: Vec<Folder>,
     /// The roster file; without it every message is evaluated.
@@ -172,6 +183,24 @@ impl Config {
         })
     }
 
+    /// Fills in what enrolment told where the file does not say it.
+    ///
+    /// # Errors
+    /// Nobody has said where the collector is.
+    pub fn find_collectors(&mut self) -> Result<(), String> {
+        if self.uplink.collectors.is_empty() {
+            self.uplink.collectors = self.identity.membership().collectors;
+        }
+        if self.uplink.collectors.is_empty() {
+            return Err(
+                "nobody has said where the collector is: write collector = \"host:port\" into the configuration, \
+                        or enrol with a token"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
     /// Checks a configuration whose relative paths belong to `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Mistake>> {
         let mut reader = Reader::new(text, base);
@@ -190,6 +219,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
         &root,
         &[
             "collector",
+            "enrolment",
             "state_dir",
             "identity",
             "folder",
@@ -203,19 +233,21 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
             "my_data",
         ],
     );
-    let collector = reader.address(&root, "collector");
+    let collectors = reader.addresses(&root, "collector");
     let state_dir = reader.path(&root, "state_dir");
-    let identity = read_identity(reader, &root);
+    let identity = read_identity(reader, &root, state_dir.as_deref().unwrap_or(Path::new("")));
+    let enrolment = read_enrolment(reader, &root);
     let folders = read_folders(reader, &root);
     let accounts = read_accounts(reader, &root);
     let (packs, disclose) = read_policy(reader, &root);
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
     let (notice, my_data) = (read_notice(reader, &root), read_my_data(reader, &root));
-    let uplink = read_uplink(reader, &root, collector?);
+    let uplink = read_uplink(reader, &root, collectors);
     Some(Config {
         state_dir: state_dir?,
-        identity: identity?,
+        identity,
+        enrolment,
         folders,
         accounts,
         packs,
@@ -228,12 +260,38 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     })
 }
 
-fn read_identity<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<DeviceFiles> {
-    let table = reader.table(root, "identity")?;
+/// Where enrolment puts the device's files, unless they are named.
+fn read_identity<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, state_dir: &Path) -> DeviceFiles {
+    let folder = state_dir.join("identity");
+    let mut files = DeviceFiles {
+        certificate: folder.join("device.crt"),
+        key: folder.join("device.key"),
+        root: folder.join("root.crt"),
+        tenant_key: folder.join("tenant.key"),
+        membership: folder.join("membership.json"),
+    };
+    let Some(table) = reader.optional_table(root, "identity") else { return files };
     reader.known(&table, &["certificate", "key", "root", "tenant_key"]);
-    let [certificate, key, root, tenant_key] =
-        ["certificate", "key", "root", "tenant_key"].map(|name| reader.path(&table, name));
-    Some(DeviceFiles { certificate: certificate?, key: key?, root: root?, tenant_key: tenant_key? })
+    for (name, place) in [
+        ("certificate", &mut files.certificate),
+        ("key", &mut files.key),
+        ("root", &mut files.root),
+        ("tenant_key", &mut files.tenant_key),
+    ] {
+        if let Some(path) = reader.optional_path(&table, name) {
+            *place = path;
+        }
+    }
+    files
+}
+
+fn read_enrolment<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> EnrolmentConfig {
+    let mut enrolment = EnrolmentConfig::default();
+    let Some(table) = reader.optional_table(root, "enrolment") else { return enrolment };
+    reader.known(&table, &["token_file", "asset"]);
+    enrolment.token_file = reader.optional_path(&table, "token_file");
+    enrolment.asset = reader.optional_word(&table, "asset");
+    enrolment
 }
 
 fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Folder> {
@@ -371,8 +429,9 @@ fn read_outbox<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> OutboxCon
     outbox
 }
 
-fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collector: String) -> UplinkConfig {
-    let mut uplink = UplinkConfig { collector, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
+fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collectors: Vec<String>) -> UplinkConfig {
+    let mut uplink =
+        UplinkConfig { collectors, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
     let Some(table) = reader.optional_table(root, "uplink") else { return uplink };
     reader.known(&table, &["heartbeat", "retry_max"]);
     if let Some(heartbeat) = reader.duration(&table, "heartbeat", Duration::from_millis(100)) {
@@ -469,8 +528,6 @@ corp = "wwEXAMPLE0001"
             "line 2: unknown key state_dri; did you mean `state_dir`?",
             "line 1: state_dir is missing",
             "line 5: key is empty",
-            "line 3: root is missing",
-            "line 3: tenant_key is missing",
             "line 7: path holds a control character; write Windows paths in 'single quotes'",
             "line 10: settle must be a time such as \"500ms\", \"2s\", \"5m\" or \"1h\"",
         ];

@@ -17,6 +17,7 @@ use watchpost_proto::{Digest, EpochId};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::{Device, DeviceError};
+use crate::durable::create_private_folder;
 use crate::intake::{Intake, Round};
 #[cfg(unix)]
 use crate::my_data::{
@@ -79,8 +80,9 @@ struct Shared {
 impl Daemon {
     /// Loads everything the configuration names, verifies the chains and starts to watch. Returns how many folders are
     /// watched with the daemon.
-    pub fn start(config: Config) -> Result<(Self, Stopper), DaemonError> {
+    pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = Arc::new(Device::load(&config.identity)?);
+        config.find_collectors().map_err(DaemonError::State)?;
         let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
             .map_err(DaemonError::Policy)?;
         let engine = Arc::new(engine);
@@ -173,6 +175,35 @@ impl Parting {
     }
 }
 
+/// Connects once, so that the collector hears from a device that has just enrolled. A running agent does that by itself.
+///
+/// # Errors
+/// A sentence for a person.
+pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
+    let mut config = config.clone();
+    config.find_collectors()?;
+    let told = |error: DaemonError| error.to_string();
+    let device = Arc::new(Device::load(&config.identity).map_err(|error| error.to_string())?);
+    let engine =
+        policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(|mistakes| mistakes.join("\n"))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let _lock = lock_state(&config).map_err(told)?;
+    let store = Arc::new(open_verified(&config, &device, &engine, &*clock).map_err(told)?);
+    let (_tell, source) = watch::channel(SourceState::default());
+    let uplink = Uplink::new(
+        config.uplink.clone(),
+        device,
+        config.identity.clone(),
+        store,
+        clock,
+        Digest(engine.digest().0),
+        Arc::new(Notify::new()),
+        Box::new(|| ()),
+        source,
+    );
+    uplink.heard(tokio::time::Instant::now() + patience).await.map_err(|ended| ended.to_string())
+}
+
 const STOPPED: &str = "stopped";
 
 impl Stopper {
@@ -211,7 +242,7 @@ pub fn open_verified(
 fn open_sound(dir: &Path, device: &Device) -> Result<Result<Store, String>, StoreError> {
     let verified = Store::open(dir).and_then(|store| {
         store.check_structure()?;
-        let verdict = store.read(|tx| verify_chains(tx, Some(device.key.public())))?;
+        let verdict = store.read(|tx| verify_chains(tx, Some(device.held().key.public())))?;
         Ok(verdict.map(|_| store).map_err(|fault| fault.to_string()))
     });
     match verified {
@@ -240,16 +271,19 @@ fn begin(store: &Store, dir: &Path, made: &MadeUnder) -> Result<(), StoreError> 
 /// Says goodbye for good, as the agent is being removed, and waits for the collector as long as `patience`. Returns whether it knows. The agent must
 /// not run.
 pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, DaemonError> {
-    let _lock = lock_state(config)?;
+    let mut config = config.clone();
+    config.find_collectors().map_err(DaemonError::State)?;
+    let _lock = lock_state(&config)?;
     let device = Arc::new(Device::load(&config.identity)?);
     let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
     let (engine, clock) = (Arc::new(engine), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
-    let store = Arc::new(open_verified(config, &device, &engine, &*clock)?);
+    let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
     goodbye::say(&store, &device, &clock, &engine, GoodbyeCause::Uninstalled)?;
     let (sealing, keeping, ticking) = (device.clone(), store.clone(), clock.clone());
     let uplink = Uplink::new(
         config.uplink.clone(),
         device,
+        config.identity.clone(),
         store,
         clock,
         Digest(engine.digest().0),
@@ -269,19 +303,10 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
 /// Two agents on one state folder would fork their own chain.
 fn lock_state(config: &Config) -> Result<std::fs::File, DaemonError> {
     let told = |what: &str| DaemonError::State(format!("{}: {what}", config.state_dir.display()));
-    create_private(&config.state_dir).map_err(|error| told(&error.to_string()))?;
+    create_private_folder(&config.state_dir).map_err(|error| told(&error.to_string()))?;
     let lock = std::fs::File::create(config.state_dir.join("agent.lock")).map_err(|error| told(&error.to_string()))?;
     lock.try_lock().map_err(|_| told("another agent is using this folder; stop it first"))?;
     Ok(lock)
-}
-
-/// For nobody but the agent: the ledger names accounts and excerpts.
-fn create_private(dir: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 fn intake(
@@ -320,6 +345,7 @@ fn uplink(
     Uplink::new(
         config.uplink.clone(),
         device.clone(),
+        config.identity.clone(),
         store.clone(),
         clock.clone(),
         policy,

@@ -1,13 +1,24 @@
-//! Who this device is: its certificate, its key, the pinned root and the tenant's pseudonym key.
+//! Who this device is: its certificate, its key, the roots it trusts and the tenant's pseudonym key.
+//!
+//! Certificate and key are replaced while the agent runs. Two files cannot be replaced at one moment, so a new key lies
+//! beside the old one as `device.key.next` until a certificate for it has taken the old certificate's place; whatever a
+//! power cut leaves behind, one of the two keys fits the certificate.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
 use watchpost_proto::DeviceId;
 use watchpost_proto::identity::{Identity, IdentityError, Role, is_development_root, read_certificate};
 use watchpost_proto::keys::{KeyError, SigningKey, SoftwareKey};
+
+use crate::durable;
+
+/// Characters of base64 in a line of PEM.
+const PEM_LINE: usize = 64;
 
 /// The files that make a device.
 #[derive(Clone, Debug)]
@@ -16,10 +27,23 @@ pub struct DeviceFiles {
     pub certificate: PathBuf,
     /// PKCS#8 PEM.
     pub key: PathBuf,
-    /// The pinned root, PEM.
+    /// The roots trusted, PEM.
     pub root: PathBuf,
     /// 64 hexadecimal characters.
     pub tenant_key: PathBuf,
+    /// What enrolment told beside: where the collector is, group and site. Absent where the files came another way.
+    pub membership: PathBuf,
+}
+
+/// What enrolment told beside the certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Where the collector is, each `host:port`.
+    pub collectors: Vec<String>,
+    /// The policy group.
+    pub group: String,
+    /// The site.
+    pub site: String,
 }
 
 /// A device as loaded.
@@ -28,19 +52,28 @@ pub struct Device {
     pub id: DeviceId,
     /// Its tenant.
     pub tenant: String,
+    /// Keys the pseudonyms of customers and rooms.
+    pub tenant_key: [u8; 32],
+    held: RwLock<Arc<Held>>,
+}
+
+/// What a device holds for a time.
+#[derive(Clone)]
+pub struct Held {
     /// Signs statements and TLS handshakes.
     pub key: Arc<dyn SigningKey>,
     /// Leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The only root trusted.
-    pub root: CertificateDer<'static>,
-    /// Keys the pseudonyms of customers and rooms.
-    pub tenant_key: [u8; 32],
+    /// The only roots trusted.
+    pub roots: Vec<CertificateDer<'static>>,
 }
 
 /// Why a device cannot be loaded. Every sentence says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// There is no certificate yet.
+    #[error("this device is not enrolled ({0} does not exist); run watchpost-agent enroll --token-file FILE")]
+    NotEnrolled(PathBuf),
     /// A file cannot be read.
     #[error("cannot read {path}: {error}; check the path in [identity] and the file's permissions")]
     Read {
@@ -65,6 +98,9 @@ pub enum DeviceError {
         /// What is wrong with it.
         error: KeyError,
     },
+    /// Others on this machine may read a secret.
+    #[error("{0} can be read by other users; make it readable by the agent's user alone (chmod 600)")]
+    Exposed(PathBuf),
     /// Key and certificate do not belong together.
     #[error("the key does not belong to the certificate; copy device.crt and device.key from the same place")]
     Pair,
@@ -77,21 +113,111 @@ pub enum DeviceError {
 }
 
 impl Device {
-    /// Loads a device from its files.
+    /// A device of these parts.
+    pub fn new(id: DeviceId, tenant: String, tenant_key: [u8; 32], held: Held) -> Self {
+        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)) }
+    }
+
+    /// Loads a device from its files, and finishes a change of key that was interrupted.
     pub fn load(files: &DeviceFiles) -> Result<Self, DeviceError> {
+        if !files.certificate.exists() {
+            return Err(DeviceError::NotEnrolled(files.certificate.clone()));
+        }
         let chain = read_chain(&files.certificate)?;
-        let root = read_chain(&files.root)?.swap_remove(0);
-        if is_development_root(&root) && !cfg!(feature = "dev-ca") {
+        let roots = read_chain(&files.root)?;
+        if roots.iter().any(|root| is_development_root(root)) && !cfg!(feature = "dev-ca") {
             return Err(DeviceError::DevelopmentRoot);
         }
         let (identity, id) = read_identity(&files.certificate, &chain[0])?;
-        let key = read_key(&files.key)?;
-        if *key.public() != identity.key {
-            return Err(DeviceError::Pair);
-        }
+        let key = fitting_key(files, &identity)?;
         let tenant_key = read_tenant_key(&files.tenant_key)?;
-        Ok(Self { id, tenant: identity.tenant, key: Arc::new(key), chain, root, tenant_key })
+        Ok(Self::new(id, identity.tenant, tenant_key, Held { key: Arc::new(key), chain, roots }))
     }
+
+    /// What it holds now. Whoever needs key and certificate to fit asks once.
+    pub fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over something else to hold, from now on.
+    pub fn hold(&self, held: Held) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
+    }
+}
+
+impl DeviceFiles {
+    /// A key that waits for its certificate.
+    fn next_key(&self) -> PathBuf {
+        let mut name = self.key.file_name().unwrap_or_default().to_owned();
+        name.push(".next");
+        self.key.with_file_name(name)
+    }
+
+    /// The key to enrol with: the one that is there, or a new one, durable before it is used.
+    pub fn first_key(&self) -> Result<SoftwareKey, DeviceError> {
+        if self.key.exists() { read_key(&self.key) } else { make_key(&self.key) }
+    }
+
+    /// The key to renew with, durable before it is used; the same again until its certificate has come.
+    pub fn key_to_renew_with(&self) -> Result<SoftwareKey, DeviceError> {
+        let next = self.next_key();
+        if next.exists() { read_key(&next) } else { make_key(&next) }
+    }
+
+    /// Puts a certificate in place, and the key it is for.
+    pub fn keep_chain(&self, chain: &[Vec<u8>]) -> Result<(), DeviceError> {
+        write(&self.certificate, pem("CERTIFICATE", chain).as_bytes(), false)?;
+        let identity = read_identity(&self.certificate, chain.first().map_or(&[], |leaf| &leaf[..]))?.0;
+        fitting_key(self, &identity).map(drop)
+    }
+
+    /// Keeps the roots to trust.
+    pub fn keep_roots(&self, roots: &[Vec<u8>]) -> Result<(), DeviceError> {
+        write(&self.root, pem("CERTIFICATE", roots).as_bytes(), false)
+    }
+
+    /// Keeps the tenant's pseudonym key.
+    pub fn keep_tenant_key(&self, key: &[u8; 32]) -> Result<(), DeviceError> {
+        write(&self.tenant_key, format!("{}\n", hex::encode(key)).as_bytes(), true)
+    }
+
+    /// Keeps what enrolment told beside.
+    pub fn keep_membership(&self, membership: &Membership) -> Result<(), DeviceError> {
+        let text = serde_json::to_vec_pretty(membership).map_err(|error| read_error(&self.membership, error))?;
+        write(&self.membership, &text, false)
+    }
+
+    /// What enrolment told beside; nothing where the files came another way.
+    pub fn membership(&self) -> Membership {
+        let bytes = std::fs::read(&self.membership).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+}
+
+fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<(), DeviceError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let done = durable::create_private_folder(folder).and_then(|()| durable::write(path, bytes, secret));
+    done.map_err(|error| read_error(path, error))
+}
+
+fn make_key(path: &Path) -> Result<SoftwareKey, DeviceError> {
+    let (key, der) = SoftwareKey::generate().map_err(|error| DeviceError::Key { path: path.to_owned(), error })?;
+    write(path, pem("PRIVATE KEY", &[der]).as_bytes(), true)?;
+    Ok(key)
+}
+
+/// The key that fits the certificate: the present one, or the next one, which then takes its place.
+fn fitting_key(files: &DeviceFiles, identity: &Identity) -> Result<SoftwareKey, DeviceError> {
+    let next = files.next_key();
+    if next.exists() {
+        let key = read_key(&next)?;
+        if *key.public() == identity.key {
+            durable::rename(&next, &files.key).map_err(|error| read_error(&files.key, error))?;
+            return Ok(key);
+        }
+    }
+    let key = read_key(&files.key)?;
+    if *key.public() == identity.key { Ok(key) } else { Err(DeviceError::Pair) }
 }
 
 fn read_error(path: &Path, error: impl ToString) -> DeviceError {
@@ -117,13 +243,47 @@ fn read_identity(path: &Path, leaf: &[u8]) -> Result<(Identity, DeviceId), Devic
 }
 
 fn read_key(path: &Path) -> Result<SoftwareKey, DeviceError> {
+    check_private(path)?;
     let der = PrivatePkcs8KeyDer::from_pem_file(path).map_err(|error| read_error(path, error))?;
     SoftwareKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| DeviceError::Key { path: path.to_owned(), error })
 }
 
 fn read_tenant_key(path: &Path) -> Result<[u8; 32], DeviceError> {
+    check_private(path)?;
     let text = std::fs::read_to_string(path).map_err(|error| read_error(path, error))?;
     let mut key = [0; 32];
     hex::decode_to_slice(text.trim(), &mut key).map_err(|_| DeviceError::TenantKey(path.to_owned()))?;
     Ok(key)
+}
+
+/// A secret that others on this machine may read is none.
+#[cfg(unix)]
+fn check_private(path: &Path) -> Result<(), DeviceError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::metadata(path).map_err(|error| read_error(path, error))?;
+    if file.permissions().mode() & 0o077 == 0 { Ok(()) } else { Err(DeviceError::Exposed(path.to_owned())) }
+}
+
+/// There a file inherits what its folder grants.
+#[cfg(not(unix))]
+fn check_private(_path: &Path) -> Result<(), DeviceError> {
+    Ok(())
+}
+
+/// Blocks of PEM, one for each DER.
+fn pem(label: &str, ders: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for der in ders {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(der);
+        text.push_str(&format!("-----BEGIN {label}-----\n"));
+        let mut rest = encoded.as_str();
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+            text.push_str(line);
+            text.push('\n');
+            rest = after;
+        }
+        text.push_str(&format!("-----END {label}-----\n"));
+    }
+    text
 }

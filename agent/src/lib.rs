@@ -11,6 +11,8 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod device;
+pub mod durable;
+pub mod enrolling;
 pub mod expectation;
 pub mod goodbye;
 pub mod intake;

@@ -70,6 +70,8 @@ impl Sealer {
 
     fn seal_one(&self, lane: Lane, partial: bool) -> Result<bool, StoreError> {
         let now_ms = self.clock.wall_ms();
+        // One key for all of a segment, though another may be taken over meanwhile.
+        let key = self.device.held().key.clone();
         self.store.transaction(|tx| {
             let server_ms = last_server_time(tx)?;
             tx.seal(lane, partial, now_ms, |state, records| {
@@ -82,7 +84,7 @@ impl Sealer {
                     clocks: self.clock.clocks(server_ms),
                     agent_version: env!("CARGO_PKG_VERSION"),
                 };
-                Ok(seal(&what, records, &*self.device.key)?)
+                Ok(seal(&what, records, &*key)?)
             })
         })
     }

@@ -3,11 +3,15 @@
 //! One connection at a time, dialled by this module's own loop. Success is an answered Hello: in TLS 1.3 a connection
 //! looks open before the collector has looked at the device's certificate. Every failure leads back to the loop.
 
+mod enrolment;
 mod reconcile;
+mod renewal;
+mod report;
 mod tls;
+mod trouble;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -25,13 +29,19 @@ use watchpost_proto::v1::{
 use watchpost_proto::{Digest, EpochId, InstanceId, receipt};
 
 use crate::clock::Clock;
-use crate::device::Device;
+use crate::device::{Device, DeviceFiles};
 use crate::random;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
 use crate::summary::MadeUnder;
+use tls::{Dialler, Times};
 
+pub use enrolment::{Member, Who, enrol};
 pub use reconcile::{Trouble, reconcile};
+pub use report::{UplinkReport, uplink_report};
+pub use trouble::Way;
+
+use renewal::Due;
 
 /// The version of the contract spoken here.
 const PROTOCOL: u32 = 1;
@@ -53,8 +63,8 @@ const REFUSAL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// Where to, and how patiently.
 #[derive(Clone, Debug)]
 pub struct UplinkConfig {
-    /// `host:port`.
-    pub collector: String,
+    /// Each `host:port`, tried in turn.
+    pub collectors: Vec<String>,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// Longest wait between attempts.
@@ -85,10 +95,15 @@ impl SourceState {
 pub struct Uplink {
     config: UplinkConfig,
     device: Arc<Device>,
+    files: DeviceFiles,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     policy: Digest,
     instance: InstanceId,
+    /// Which of the addresses is tried.
+    address: AtomicUsize,
+    /// Not before this moment is a renewal tried.
+    renew_after: Mutex<Duration>,
     sealed: Arc<Notify>,
     freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
@@ -105,12 +120,20 @@ pub enum Ended {
         code: String,
         /// The English sentence.
         sentence: String,
+        /// The Chinese sentence.
+        sentence_zh: String,
         /// When to try again.
         retry_after: Duration,
     },
+    /// No connection, for a reason people can do something about.
+    #[error("{0}")]
+    Way(Way),
     /// No connection, or it broke.
     #[error("{0}")]
     Connection(String),
+    /// The certificate was renewed before anything else: the next connection shows it.
+    #[error("the certificate was renewed")]
+    Renewed,
     /// The other side is not the collector this device trusts, or does not behave like one.
     #[error("{0}")]
     Distrusted(Trouble),
@@ -129,6 +152,7 @@ impl Uplink {
     pub fn new(
         config: UplinkConfig,
         device: Arc<Device>,
+        files: DeviceFiles,
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         policy: Digest,
@@ -137,8 +161,23 @@ impl Uplink {
         source: watch::Receiver<SourceState>,
     ) -> Self {
         let instance = InstanceId(random::bytes());
+        let (address, renew_after) = (AtomicUsize::new(0), Mutex::new(Duration::ZERO));
         let connected = Arc::default();
-        Self { config, device, store, clock, policy, instance, sealed, freed, source, connected }
+        Self {
+            config,
+            device,
+            files,
+            store,
+            clock,
+            policy,
+            instance,
+            address,
+            renew_after,
+            sealed,
+            freed,
+            source,
+            connected,
+        }
     }
 
     /// Whether segments that are sealed now are sent now.
@@ -152,10 +191,14 @@ impl Uplink {
         loop {
             let (ended, useful) = self.connect(false).await;
             failures = if useful { 0 } else { failures + 1 };
+            if let Err(error) = self.tell(&ended) {
+                return error;
+            }
             let wait = match ended {
+                Ended::Renewed => continue,
                 Ended::Store(StoreError::Full) => self.backoff(failures + 1),
                 Ended::Store(error) => return error,
-                Ended::Refused { code, sentence, retry_after } => {
+                Ended::Refused { code, sentence, retry_after, .. } => {
                     tracing::warn!(code, sentence, "the collector refused");
                     retry_after.mul_f64(0.75 + random::fraction() / 2.0)
                 }
@@ -181,15 +224,48 @@ impl Uplink {
                 Ok(ended) => ended,
                 Err(_) => return Ok(self.backlog()?.records() == 0),
             };
+            self.tell(&ended)?;
             failures += 1;
             match ended {
                 Ended::Drained => return Ok(true),
-                Ended::Connection(_) => {}
+                Ended::Renewed => continue,
+                Ended::Connection(_) | Ended::Way(_) => {}
                 ended => return Err(ended),
             }
             if tokio::time::timeout_at(deadline, tokio::time::sleep(self.backoff(failures))).await.is_err() {
                 return Ok(false);
             }
+        }
+    }
+
+    /// Connects until one Hello has been welcomed, or the deadline has come.
+    pub async fn heard(&self, deadline: tokio::time::Instant) -> Result<(), Ended> {
+        let mut failures = 0;
+        loop {
+            let opened = tokio::time::timeout_at(deadline, self.open()).await;
+            let ended = match opened {
+                Ok(Ok((mut session, welcome))) => {
+                    session.begin(&welcome).await?;
+                    return session.renew_if_due().await;
+                }
+                Ok(Err(ended)) => ended,
+                Err(_) => return Err(Ended::Connection("the collector did not answer in time".into())),
+            };
+            self.tell(&ended)?;
+            failures += 1;
+            if !matches!(ended, Ended::Renewed) {
+                let rest = tokio::time::sleep(self.backoff(failures));
+                tokio::time::timeout_at(deadline, rest).await.map_err(|_| ended)?;
+            }
+        }
+    }
+
+    /// Keeps how the uplink stands, for `status`. A full disk keeps it as it was.
+    fn tell(&self, ended: &Ended) -> Result<(), StoreError> {
+        let Some(report) = UplinkReport::ended(ended, self.clock.wall_ms()) else { return Ok(()) };
+        match report.keep(&self.store) {
+            Err(StoreError::Full) => Ok(()),
+            kept => kept,
         }
     }
 
@@ -228,9 +304,10 @@ impl Uplink {
 
     async fn open(&self) -> Result<(Session<'_>, Welcome), Ended> {
         let (send, outgoing) = mpsc::channel(4);
-        let hello = self.hello()?;
         let channel = self.dial().await?;
         let mut client = UplinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        self.renew_first(&mut client).await?;
+        let hello = self.hello()?;
         let hello = AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) };
         send.send(hello).await.map_err(|_| Ended::Connection("the connection closed".into()))?;
         let mut incoming =
@@ -242,6 +319,7 @@ impl Uplink {
         };
         let session = Session {
             uplink: self,
+            client,
             send,
             incoming,
             signer: None,
@@ -249,20 +327,44 @@ impl Uplink {
             lanes: Vec::new(),
             silent: 0,
             useful: false,
+            renew_now: false,
         };
         Ok((session, welcome))
     }
 
     async fn dial(&self) -> Result<Channel, Ended> {
-        let server_ms = self.store.read(last_server_time)?;
-        let connector = tls::connector(&self.device, self.clock.wall_ms(), server_ms)
-            .map_err(|error| Ended::Connection(error.to_string()))?;
-        let address = self.config.collector.clone();
+        let times = Times { now_ms: self.clock.wall_ms(), server_ms: self.store.read(last_server_time)? };
+        let dialler =
+            Dialler::uplink(&self.device.held(), times).map_err(|error| Ended::Connection(error.to_string()))?;
+        let address = self.address();
         // The name in the URI is what HTTP/2 calls the authority; the address dialled is the configured one.
-        Endpoint::from_static("http://uplink.watchpost.internal")
-            .connect_with_connector(tower::service_fn(move |_| tls::dial(address.clone(), connector.clone())))
-            .await
-            .map_err(|error| connection(&error))
+        let dialled = Endpoint::from_static("http://uplink.watchpost.internal")
+            .connect_with_connector(tower::service_fn(move |_| dialler.clone().dial(address.clone())))
+            .await;
+        dialled.map_err(|error| {
+            // The next attempt goes to the next address.
+            self.address.fetch_add(1, Ordering::Relaxed);
+            connection(&error)
+        })
+    }
+
+    fn address(&self) -> String {
+        let addresses = &self.config.collectors;
+        let at = self.address.load(Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
+        addresses.get(at).cloned().unwrap_or_default()
+    }
+
+    /// A certificate that has ended is renewed before Hello, which would only be refused.
+    async fn renew_first(&self, client: &mut UplinkClient<Channel>) -> Result<(), Ended> {
+        if self.renewal_due()? != Due::Ended {
+            return Ok(());
+        }
+        match self.renew(client).await {
+            Ok(()) => Err(Ended::Renewed),
+            // Hello says better what is the matter.
+            Err(Ended::Refused { .. }) => Ok(()),
+            Err(ended) => Err(ended),
+        }
     }
 
     fn hello(&self) -> Result<Hello, StoreError> {
@@ -297,6 +399,8 @@ impl Uplink {
 /// One welcomed connection.
 struct Session<'a> {
     uplink: &'a Uplink,
+    /// For questions beside the stream, on the same connection.
+    client: UplinkClient<Channel>,
     send: mpsc::Sender<AgentMessage>,
     incoming: Streaming<CollectorMessage>,
     /// Signs receipts; known after Welcome.
@@ -307,6 +411,8 @@ struct Session<'a> {
     silent: u32,
     /// A receipt has come.
     useful: bool,
+    /// The collector asks for a renewal.
+    renew_now: bool,
 }
 
 /// How far a lane has been sent on this connection.
@@ -327,7 +433,10 @@ impl Session<'_> {
             .map_err(Ended::Distrusted)?;
         let agreed = reconcile(&uplink.store, &uplink.device.tenant, &trusted, welcome, &uplink.made())?
             .map_err(Ended::Distrusted)?;
-        tracing::info!(collector = uplink.config.collector, epoch = %agreed.epoch, "connected");
+        tracing::info!(collector = uplink.address(), epoch = %agreed.epoch, "connected");
+        UplinkReport::connected(uplink.clock.wall_ms(), welcome.server_ms).keep(&uplink.store)?;
+        uplink.learn_roots(welcome);
+        self.renew_now = welcome.renew_now;
         self.signer = Some(trusted);
         self.epoch = agreed.epoch;
         self.lanes = agreed
@@ -342,6 +451,7 @@ impl Session<'_> {
     }
 
     async fn serve(&mut self, until_drained: bool) -> Result<(), Ended> {
+        self.renew_if_due().await?;
         let mut heartbeat = tokio::time::interval(self.uplink.config.heartbeat);
         loop {
             self.fill().await?;
@@ -351,7 +461,10 @@ impl Session<'_> {
             tokio::select! {
                 message = next(&mut self.incoming) => self.take(message?)?,
                 () = self.uplink.sealed.notified() => {}
-                _ = heartbeat.tick() => self.beat().await?,
+                _ = heartbeat.tick() => {
+                    self.beat().await?;
+                    self.renew_if_due().await?;
+                }
             }
         }
     }
@@ -448,7 +561,7 @@ impl Session<'_> {
                 (uplink.freed)();
             }
             Some(Code::PayloadAltered | Code::Malformed) => {
-                let verdict = uplink.store.read(|tx| verify_chains(tx, Some(uplink.device.key.public())))?;
+                let verdict = uplink.store.read(|tx| verify_chains(tx, Some(uplink.device.held().key.public())))?;
                 if let Err(fault) = verdict {
                     tracing::error!(%fault, "the outbox is damaged");
                     return Err(StoreError::Malformed("segment").into());
@@ -457,6 +570,22 @@ impl Session<'_> {
             _ => {}
         }
         Err(refused(refusal))
+    }
+
+    /// The next connection shows the new certificate; this one goes on.
+    async fn renew_if_due(&mut self) -> Result<(), Ended> {
+        if !self.renew_now && self.uplink.renewal_due()? == Due::No {
+            return Ok(());
+        }
+        self.renew_now = false;
+        match self.uplink.renew(&mut self.client).await {
+            Err(Ended::Store(error)) => Err(error.into()),
+            Err(ended) => {
+                tracing::warn!(reason = %ended, "the certificate was not renewed; it is tried again");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn beat(&mut self) -> Result<(), Ended> {
@@ -515,14 +644,14 @@ async fn next(incoming: &mut Streaming<CollectorMessage>) -> Result<collector_me
 
 fn refused(refusal: Refusal) -> Ended {
     let retry_after = Duration::from_millis(refusal.retry_after_ms).clamp(REFUSAL_WAIT.0, REFUSAL_WAIT.1);
-    Ended::Refused { code: refusal.code, sentence: refusal.sentence_en, retry_after }
+    let (sentence, sentence_zh) = (refusal.sentence_en, refusal.sentence_zh);
+    Ended::Refused { code: refusal.code, sentence, sentence_zh, retry_after }
 }
 
-/// The last cause in an error's chain says most: a TLS alert, a refused connection.
+/// What in a chain of errors people can do something about.
 fn connection(error: &(dyn std::error::Error + 'static)) -> Ended {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+    match Way::of(error) {
+        Way::Broken(reason) => Ended::Connection(reason),
+        way => Ended::Way(way),
     }
-    Ended::Connection(deepest.to_string())
 }

@@ -133,7 +133,7 @@ proptest! {
             let backlog = world.store.read(|tx| tx.backlog()).unwrap();
             prop_assert_eq!(backlog.urgent.records, world.model[0].len() as u64, "after {:?}", act);
             prop_assert_eq!(backlog.bulk.records, world.model[1].len() as u64, "after {:?}", act);
-            let verdict = world.store.read(|tx| verify_chains(tx, Some(world.device.key.public()))).unwrap();
+            let verdict = world.store.read(|tx| verify_chains(tx, Some(world.device.held().key.public()))).unwrap();
             prop_assert!(verdict.is_ok(), "after {:?}: {:?}", act, verdict);
         }
         world.sealer.seal_all().unwrap();
@@ -206,7 +206,7 @@ fn a_flipped_byte_anywhere_in_a_segment_is_found() {
         db.execute(&format!("UPDATE segment SET {column} = ?1 WHERE sequence = 1"), [bytes]).unwrap();
         drop(db);
         let store = Store::open(copy.path()).unwrap();
-        let fault = store.read(|tx| verify_chains(tx, Some(world.device.key.public()))).unwrap().unwrap_err();
+        let fault = store.read(|tx| verify_chains(tx, Some(world.device.held().key.public()))).unwrap().unwrap_err();
         assert_eq!((fault.lane, fault.sequence), (Lane::Urgent, 1), "{column}");
     }
 }

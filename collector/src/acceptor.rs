@@ -15,20 +15,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
-use watchpost_proto::identity::ALPN;
+use watchpost_proto::identity::{ALPN, ENROL_NAME};
 
 use crate::peer::Peer;
+use crate::serving::Serving;
 use waiting::Waiting;
 
 /// From the first byte of TCP to the end of the handshake.
@@ -57,8 +57,9 @@ pub struct Io {
 /// What a stream knows of its connection.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// Who is at the other end.
-    pub peer: Arc<Peer>,
+    /// Who is at the other end; nobody known where the handshake was for enrolment.
+    peer: Option<Arc<Peer>>,
+    address: SocketAddr,
     streams: Arc<AtomicUsize>,
 }
 
@@ -67,6 +68,16 @@ pub struct Link {
 pub struct OpenStream(Arc<AtomicUsize>);
 
 impl Link {
+    /// The device at the other end; none where the handshake was for enrolment.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        self.peer.as_ref()
+    }
+
+    /// Where it connected from.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Counts a stream, so that the connection lives as long as it does.
     pub fn open(&self) -> OpenStream {
         self.streams.fetch_add(1, Ordering::Relaxed);
@@ -81,13 +92,17 @@ impl Drop for OpenStream {
 }
 
 /// Accepts on `listener` until the receiving stream is dropped.
-pub fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> ReceiverStream<io::Result<Io>> {
+pub fn accept(listener: TcpListener, serving: watch::Receiver<Arc<Serving>>) -> ReceiverStream<io::Result<Io>> {
     let (accepted, stream) = mpsc::channel(ACCEPTED_MAX);
-    tokio::spawn(accept_loop(listener, config, accepted));
+    tokio::spawn(accept_loop(listener, serving, accepted));
     ReceiverStream::new(stream)
 }
 
-async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted: mpsc::Sender<io::Result<Io>>) {
+async fn accept_loop(
+    listener: TcpListener,
+    serving: watch::Receiver<Arc<Serving>>,
+    accepted: mpsc::Sender<io::Result<Io>>,
+) {
     let silent = Arc::new(Waiting::new(SILENT_MAX.0, SILENT_MAX.1));
     let under_way = Arc::new(Waiting::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1));
     loop {
@@ -104,7 +119,7 @@ async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted:
         };
         let handshake = Handshake {
             address,
-            config: Arc::clone(&config),
+            serving: Arc::clone(&serving.borrow()),
             silent: Arc::clone(&silent),
             under_way: Arc::clone(&under_way),
         };
@@ -124,7 +139,7 @@ async fn accept_loop(listener: TcpListener, config: Arc<ServerConfig>, accepted:
 
 struct Handshake {
     address: SocketAddr,
-    config: Arc<ServerConfig>,
+    serving: Arc<Serving>,
     silent: Arc<Waiting>,
     under_way: Arc<Waiting>,
 }
@@ -135,15 +150,21 @@ impl Handshake {
         stream.set_nodelay(true)?;
         let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = in_turn(&self.silent, self.address.ip(), acceptor).await?;
-        let stream = in_turn(&self.under_way, self.address.ip(), start.into_stream(Arc::clone(&self.config))).await?;
+        let enrols = start.client_hello().server_name() == Some(ENROL_NAME);
+        let config = if enrols { &self.serving.enrolment } else { &self.serving.uplink };
+        let stream = in_turn(&self.under_way, self.address.ip(), start.into_stream(Arc::clone(config))).await?;
         let (_, connection) = stream.get_ref();
         if connection.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::other("no h2"));
         }
-        let chain = connection.peer_certificates().unwrap_or_default();
-        let peer = Peer::read(chain, self.address).map_err(io::Error::other)?;
-        let peer = peer.ok_or_else(|| io::Error::other("no device"))?;
-        let link = Link { peer: Arc::new(peer), streams: Arc::default() };
+        let peer = if enrols {
+            None
+        } else {
+            let chain = connection.peer_certificates().unwrap_or_default();
+            let peer = Peer::read(chain, self.address).map_err(io::Error::other)?;
+            Some(Arc::new(peer.ok_or_else(|| io::Error::other("no device"))?))
+        };
+        let link = Link { peer, address: self.address, streams: Arc::default() };
         Ok(Io { stream, link, idle: None })
     }
 }

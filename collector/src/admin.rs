@@ -1,5 +1,5 @@
-//! What an operator does to a device: always an entry of the log, durable before it takes effect, whether a collector
-//! is running or not.
+//! What an operator does: always an entry of the log, durable before it takes effect, whether a collector is running or
+//! not.
 //!
 //! There is one appender, whoever holds the data folder's lock. While `serve` holds it, a request goes to it as a
 //! file in `data/requests/`: written whole under a random name, taken by the server within a quarter of a second,
@@ -16,16 +16,17 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use watchpost_proto::DeviceId;
-use watchpost_proto::v1::DeviceVerb;
+use watchpost_proto::v1::{DeviceVerb, ExpectedDevice, TokenTerms};
+use watchpost_proto::{DeviceId, Digest};
 
 use crate::chain::{self, Deed};
-use crate::clock::now_ms;
+use crate::clock::{Clock, now_ms};
 use crate::config::Config;
 use crate::data_lock::DataLock;
 use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
-use crate::log_store::{LogReader, LogStore, StoreError};
+use crate::enrolment::desk::{self, Act, DeskError, NewToken};
+use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
@@ -36,29 +37,88 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_FOR_ANSWER: Duration = Duration::from_millis(50);
 /// How long a command waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest request read, in bytes.
-const REQUEST_BYTES_MAX: u64 = 16 * 1024;
+/// Longest request read, in bytes: a list of some hundred thousand assets.
+const REQUEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// What can be done to a device.
+/// What can be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+pub enum What {
+    /// Put a device, by its UUID, on the deny-list.
+    Revoke {
+        /// The device.
+        device: String,
+    },
+    /// Hold what it sends out of what people see.
+    Quarantine {
+        /// The device.
+        device: String,
+    },
+    /// Lift both.
+    Release {
+        /// The device.
+        device: String,
+    },
+    /// Make a token.
+    CreateToken {
+        /// Digest of its credential, hexadecimal. The credential itself stays with whoever made it.
+        token: String,
+        /// The policy group it enrols into.
+        group: String,
+        /// The site it enrols into.
+        site: String,
+        /// When it ends, milliseconds since 1970.
+        expires_ms: i64,
+        /// How often it may be used.
+        uses_max: u32,
+        /// Who gets a certificate at once.
+        terms: Terms,
+    },
+    /// Withdraw a token.
+    RevokeToken {
+        /// Digest of its credential, hexadecimal.
+        token: String,
+    },
+    /// Replace the list of expected assets: asset, group, site.
+    Expect {
+        /// The list.
+        devices: Vec<(String, String, String)>,
+    },
+    /// Note that certificates of the authority were put in place.
+    Authority {
+        /// DER, hexadecimal.
+        certificates: Vec<String>,
+    },
+    /// Let devices of the queue enrol.
+    Admit {
+        /// Their codes.
+        codes: Vec<String>,
+    },
+    /// Do not let devices of the queue enrol.
+    Reject {
+        /// Their codes.
+        codes: Vec<String>,
+    },
+}
+
+/// Who gets a certificate for a token at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verb {
-    /// Put it on the deny-list.
-    Revoke,
-    /// Hold what it sends out of what people see.
-    Quarantine,
-    /// Lift both.
-    Release,
+pub enum Terms {
+    /// Whoever shows it.
+    Open,
+    /// Assets of the list; others wait for approval.
+    Listed,
+    /// Nobody; all wait for approval.
+    Approval,
 }
 
 /// A request of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The device's UUID.
-    pub device: String,
     /// What to do.
-    pub verb: Verb,
+    #[serde(flatten)]
+    pub what: What,
     /// Who asks.
     pub by: String,
     /// Why.
@@ -79,18 +139,69 @@ pub struct Done {
 }
 
 impl Request {
-    /// The entries this asks for. Each is left out where it would change nothing.
-    fn deeds(&self, at_ms: i64) -> anyhow::Result<Vec<Deed>> {
-        let device = DeviceId::parse(&self.device).with_context(|| format!("{:?} is not a device id", self.device))?;
-        let verbs: &[DeviceVerb] = match self.verb {
-            Verb::Revoke => &[DeviceVerb::Revoke],
-            Verb::Quarantine => &[DeviceVerb::Quarantine],
-            Verb::Release => &[DeviceVerb::Release, DeviceVerb::Readmit],
-        };
-        let deed =
-            |verb: &DeviceVerb| Deed { device, verb: *verb, by: self.by.clone(), reason: self.reason.clone(), at_ms };
-        Ok(verbs.iter().map(deed).collect())
+    /// Does it in the group under way; returns the log indexes of the entries made. What would change nothing makes none.
+    fn perform(&self, appender: &mut Appender<'_>, effects: &mut Effects, at_ms: i64) -> Result<Vec<u64>, DeskError> {
+        let act = Act { by: &self.by, reason: &self.reason, at_ms };
+        match &self.what {
+            What::Revoke { device } => self.deeds(device, &[DeviceVerb::Revoke], appender, effects, at_ms),
+            What::Quarantine { device } => self.deeds(device, &[DeviceVerb::Quarantine], appender, effects, at_ms),
+            What::Release { device } => {
+                self.deeds(device, &[DeviceVerb::Release, DeviceVerb::Readmit], appender, effects, at_ms)
+            }
+            What::CreateToken { token, group, site, expires_ms, uses_max, terms } => {
+                let terms = match terms {
+                    Terms::Open => TokenTerms::Open,
+                    Terms::Listed => TokenTerms::Listed,
+                    Terms::Approval => TokenTerms::Approval,
+                };
+                let new = NewToken {
+                    token: digest(token)?,
+                    group: group.clone(),
+                    site: site.clone(),
+                    expires_ms: *expires_ms,
+                    uses_max: *uses_max,
+                    terms,
+                };
+                Ok(vec![desk::create_token(appender, &new, &act)?])
+            }
+            What::RevokeToken { token } => {
+                Ok(desk::revoke_token(appender, &digest(token)?, &act)?.into_iter().collect())
+            }
+            What::Expect { devices } => {
+                let devices = devices.iter().map(|(asset, group, site)| ExpectedDevice {
+                    asset: asset.clone(),
+                    group: group.clone(),
+                    site: site.clone(),
+                });
+                desk::expect(appender, &devices.collect::<Vec<_>>(), &act)
+            }
+            What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
+            What::Admit { codes } => desk::decide(appender, codes, true, &act),
+            What::Reject { codes } => desk::decide(appender, codes, false, &act),
+        }
     }
+
+    fn deeds(
+        &self,
+        device: &str,
+        verbs: &[DeviceVerb],
+        appender: &mut Appender<'_>,
+        effects: &mut Effects,
+        at_ms: i64,
+    ) -> Result<Vec<u64>, DeskError> {
+        let device =
+            DeviceId::parse(device).ok_or_else(|| DeskError::Told(format!("{device:?} is not a device id")))?;
+        let mut entries = Vec::new();
+        for verb in verbs {
+            let deed = Deed { device, verb: *verb, by: self.by.clone(), reason: self.reason.clone(), at_ms };
+            entries.extend(chain::act(appender, &deed, effects)?);
+        }
+        Ok(entries)
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, DeskError> {
+    Digest::from_hex(text).ok_or_else(|| DeskError::Told(format!("{text:?} is not the id of a token")))
 }
 
 /// Has a request done, by the running collector or by this process; returns when it is durable.
@@ -98,7 +209,6 @@ impl Request {
 /// # Errors
 /// Nothing was done, or nobody knows: the sentence says which.
 pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
-    request.deeds(0)?;
     let folder = requests_folder(config);
     let mut handed_over: Option<HandedOver> = None;
     let give_up = Instant::now() + PATIENCE;
@@ -162,34 +272,34 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let mut store = LogStore::open(&config.log_db(), &config.tenant, |_| {
         Err(StoreError::Unfit("it holds no log yet; run serve first".into()))
     })?;
-    let entries = append(&mut store, &request.deeds(now_ms())?)?;
+    let (mut effects, mut appender) = (Effects::default(), store.begin()?);
+    let entries = request.perform(&mut appender, &mut effects, now_ms())?;
+    if appender.is_empty() {
+        drop(appender);
+    } else {
+        appender.commit()?;
+    }
     drop(store);
     Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?;
     Ok(Done { entries, error: None })
 }
 
-fn append(store: &mut LogStore, deeds: &[Deed]) -> Result<Vec<u64>, StoreError> {
-    let (mut effects, mut entries) = (Effects::default(), Vec::new());
-    let mut appender = store.begin()?;
-    for deed in deeds {
-        entries.extend(chain::act(&mut appender, deed, &mut effects)?);
-    }
-    if !appender.is_empty() {
-        appender.commit()?;
-    }
-    Ok(entries)
+/// What a running collector does requests with.
+#[derive(Debug)]
+pub struct Desk {
+    /// The way to the log.
+    pub sequencer: Sequencer,
+    /// Which process speaks for which device.
+    pub sessions: Arc<Sessions>,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// Takes requests until the collector stops.
-pub async fn take_requests(
-    folder: PathBuf,
-    sequencer: Sequencer,
-    sessions: Arc<Sessions>,
-    mut stopping: watch::Receiver<bool>,
-) {
+pub async fn take_requests(folder: PathBuf, desk: Desk, mut stopping: watch::Receiver<bool>) {
     loop {
         for path in pending(&folder) {
-            let done = match take(&path, &sequencer, &sessions).await {
+            let done = match desk.take(&path).await {
                 Ok(entries) => Done { entries, error: None },
                 Err(error) => Done { entries: Vec::new(), error: Some(format!("{error:#}")) },
             };
@@ -218,24 +328,32 @@ fn pending(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-async fn take(path: &Path, sequencer: &Sequencer, sessions: &Sessions) -> anyhow::Result<Vec<u64>> {
-    if fs::metadata(path)?.len() > REQUEST_BYTES_MAX {
-        bail!("the request is too long");
-    }
-    let request: Request = serde_json::from_slice(&fs::read(path)?)?;
-    if request.until_ms < now_ms() {
-        bail!("the request is too old; ask again");
-    }
-    let mut entries = Vec::new();
-    for deed in request.deeds(now_ms())? {
-        let device = deed.device;
-        entries.extend(sequencer.act(deed).await?);
-        if request.verb == Verb::Release {
-            sessions.pardon(&device);
+impl Desk {
+    async fn take(&self, path: &Path) -> anyhow::Result<Vec<u64>> {
+        if fs::metadata(path)?.len() > REQUEST_BYTES_MAX {
+            bail!("the request is too long");
         }
+        let request: Request = serde_json::from_slice(&fs::read(path)?)?;
+        // The asker goes by the system's clock.
+        if request.until_ms < now_ms() {
+            bail!("the request is too old; ask again");
+        }
+        let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
+        let work =
+            move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(appender, effects, at_ms) {
+                Ok(entries) => Ok(Ok(entries)),
+                Err(DeskError::Told(sentence)) => Ok(Err(sentence)),
+                Err(DeskError::Store(error)) => Err(error),
+            };
+        let entries = self.sequencer.run(work).await?.map_err(anyhow::Error::msg)?;
+        if let What::Release { device } = &what
+            && let Some(device) = DeviceId::parse(device)
+        {
+            self.sessions.pardon(&device);
+        }
+        info!(?entries, "request done");
+        Ok(entries)
     }
-    info!(device = %request.device, verb = ?request.verb, ?entries, "request done");
-    Ok(entries)
 }
 
 fn answer(path: &Path, done: &Done) -> anyhow::Result<()> {

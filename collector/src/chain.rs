@@ -3,7 +3,7 @@
 use watchpost_proto::keys::PublicKey;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link};
-use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, Lane, Segment, SegmentEntry};
+use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyCause, KeyEvent, Lane, Segment, SegmentEntry};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::log_store::{self, Appender, DeviceFacts, LaneState, Place, StoreError};
@@ -159,6 +159,7 @@ fn introduce_key(appender: &mut Appender<'_>, verified: &Verified, effects: &mut
         key_id: read.key_id.to_vec(),
         chain: new.chain.clone(),
         at_ms: verified.received_at_ms,
+        cause: KeyCause::Unspecified.into(),
     };
     let log_index = appender.append(EntryKind::KeyEvent, &header.encode_to_vec())?;
     appender.note_key(&read.device, &read.key_id, new.key.spki(), log_index)?;

@@ -7,7 +7,12 @@
 //! [identity]
 //! certificate = "pki/collector.crt" # leaf first, then the intermediate
 //! key = "pki/collector.key"
-//! root = "pki/root.crt"
+//! root = "pki/root.crt"             # every root that is trusted
+//! links = "pki/links.crt"           # by which an earlier root vouches for a later one
+//! [enrolment]
+//! authority = "pki"                 # folder of the keys that issue; without it nobody can enrol here
+//! addresses = ["collector.example:7443"]  # where tokens send devices; without it, to `listen`
+//! certificate_days = 30
 //! ```
 
 use std::fs;
@@ -15,7 +20,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use time::Duration;
 use watchpost_proto::identity;
+
+use crate::pki::DEVICE_LIFE;
 
 /// The configuration after every check; all paths are usable as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +38,23 @@ pub struct Config {
     pub certificate: PathBuf,
     /// The leaf's private key, PKCS#8 PEM.
     pub key: PathBuf,
-    /// The root every peer's chain must lead to, PEM.
+    /// The roots of which every peer's chain must lead to one, PEM.
     pub root: PathBuf,
+    /// Certificates by which an earlier root vouches for a later one, PEM; the file need not exist.
+    pub links: PathBuf,
+    /// How devices enrol.
+    pub enrolment: EnrolmentConfig,
+}
+
+/// How devices enrol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolmentConfig {
+    /// Folder of the keys that issue certificates; without it nobody can enrol here.
+    pub authority: Option<PathBuf>,
+    /// Where tokens send devices, each `host:port`.
+    pub addresses: Vec<String>,
+    /// How long a device's certificate lasts.
+    pub certificate_life: Duration,
 }
 
 /// Why a configuration cannot be used. Each names the file.
@@ -70,6 +93,8 @@ struct Raw {
     tenant: String,
     data_dir: PathBuf,
     identity: RawIdentity,
+    #[serde(default)]
+    enrolment: RawEnrolment,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +103,16 @@ struct RawIdentity {
     certificate: PathBuf,
     key: PathBuf,
     root: PathBuf,
+    links: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEnrolment {
+    authority: Option<PathBuf>,
+    #[serde(default)]
+    addresses: Vec<String>,
+    certificate_days: Option<i64>,
 }
 
 impl Config {
@@ -123,16 +158,38 @@ impl Raw {
         if !identity::tenant_is_valid(&self.tenant) {
             return Err(value(format!("tenant = {:?} is not 1 to 32 characters of a-z, 0-9 and -", self.tenant)));
         }
+        let days = self.enrolment.certificate_days.unwrap_or(DEVICE_LIFE.whole_days());
+        if !(1..=366).contains(&days) {
+            return Err(value(format!("certificate_days = {days} is not between 1 and 366")));
+        }
+        if let Some(wrong) = self.enrolment.addresses.iter().find(|address| !is_address(address)) {
+            return Err(value(format!("addresses holds {wrong:?}, which is not like \"collector.example:7443\"")));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
+        let root = folder.join(self.identity.root);
         Ok(Config {
             listen,
             tenant: self.tenant,
             data_dir: folder.join(self.data_dir),
             certificate: folder.join(self.identity.certificate),
             key: folder.join(self.identity.key),
-            root: folder.join(self.identity.root),
+            links: self.identity.links.map_or_else(|| root.with_file_name("links.crt"), |links| folder.join(links)),
+            root,
+            enrolment: EnrolmentConfig {
+                authority: self.enrolment.authority.map(|authority| folder.join(authority)),
+                addresses: self.enrolment.addresses,
+                certificate_life: Duration::days(days),
+            },
         })
     }
+}
+
+/// Whether this is a host and a port.
+pub(crate) fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
 }
 
 #[cfg(test)]

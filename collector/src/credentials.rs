@@ -1,6 +1,7 @@
 //! The collector's own certificate and key, and the root it trusts.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,11 +11,15 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use watchpost_proto::identity::{self, Role, UPLINK_NAME};
+use rustls::time_provider::TimeProvider as _;
+use watchpost_proto::identity::{self, ENROL_NAME, Role, UPLINK_NAME};
 use watchpost_proto::keys::SoftwareKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::clock::Clock;
 use crate::config::Config;
 
 /// Who the collector is, and whom it believes.
@@ -24,12 +29,16 @@ pub struct Credentials {
     pub tenant: String,
     /// Own chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The root every chain must lead to.
-    pub root: CertificateDer<'static>,
+    /// The roots of which every chain must lead to one.
+    pub trusted: Vec<CertificateDer<'static>>,
+    /// Certificates by which an earlier root vouches for a later one.
+    pub links: Vec<CertificateDer<'static>>,
     /// Own key, for receipts.
     pub key: SoftwareKey,
     /// Chain and key, for TLS.
     pub certified: Arc<CertifiedKey>,
+    /// The same with the roots, for devices that know nothing yet but the digest of one.
+    pub with_roots: Arc<CertifiedKey>,
 }
 
 impl Credentials {
@@ -37,29 +46,44 @@ impl Credentials {
     ///
     /// # Errors
     /// A file that cannot be read, or that agents or packages would not accept, named with what is wrong.
-    pub fn load(config: &Config) -> anyhow::Result<Self> {
+    pub fn load(config: &Config, clock: &Clock) -> anyhow::Result<Self> {
         let chain = certificates(&config.certificate)?;
-        let root = root(&config.root)?;
+        let trusted = trusted(&config.root)?;
+        let links = if config.links.exists() { certificates(&config.links)? } else { Vec::new() };
         let tenant = config.tenant.clone();
-        check_leaf(&chain, &root, &tenant).with_context(|| config.certificate.display().to_string())?;
+        check_leaf(&chain, &trusted, &tenant, clock).with_context(|| config.certificate.display().to_string())?;
         let der = private_key(&config.key)?;
         let key = SoftwareKey::from_pkcs8(der.secret_der()).with_context(|| config.key.display().to_string())?;
-        let certified = CertifiedKey::from_der(chain.clone(), der, &provider())
+        // Whoever trusts only an earlier root needs the links; others pass over them.
+        let shown: Vec<_> = chain.iter().chain(&links).cloned().collect();
+        let certified = CertifiedKey::from_der(shown.clone(), der, &provider())
             .with_context(|| format!("{} does not fit {}", config.key.display(), config.certificate.display()))?;
-        Ok(Self { tenant, chain, root, key, certified: Arc::new(certified) })
+        let more = shown.into_iter().chain(trusted.iter().cloned()).collect();
+        let with_roots = Arc::new(CertifiedKey::new(more, Arc::clone(&certified.key)));
+        Ok(Self { tenant, chain, trusted, links, key, certified: Arc::new(certified), with_roots })
     }
 
-    /// The root as a store with one certificate.
+    /// The roots as a store.
     ///
     /// # Errors
     /// A root that is none.
     pub fn roots(&self) -> anyhow::Result<Arc<RootCertStore>> {
-        roots(&self.root)
+        roots(&self.trusted)
     }
 
-    /// The chain as the contract carries it, leaf first.
+    /// The chain with the links, as the contract carries it, leaf first.
     pub fn chain_der(&self) -> Vec<Vec<u8>> {
-        self.chain.iter().map(|certificate| certificate.to_vec()).collect()
+        ders(self.chain.iter().chain(&self.links))
+    }
+
+    /// The roots as the contract carries them.
+    pub fn roots_der(&self) -> Vec<Vec<u8>> {
+        ders(&self.trusted)
+    }
+
+    /// The links as the contract carries them.
+    pub fn links_der(&self) -> Vec<Vec<u8>> {
+        ders(&self.links)
     }
 }
 
@@ -68,31 +92,57 @@ pub fn provider() -> CryptoProvider {
     aws_lc_rs::default_provider()
 }
 
-/// The root at `path`. Packages are built without the feature `dev-ca` and refuse a development root.
+/// The roots at `path`. Packages are built without the feature `dev-ca` and refuse a development root.
 ///
 /// # Errors
-/// Not exactly one certificate, or a development root in a package.
-pub fn root(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
-    let mut roots = certificates(path)?;
-    let root = roots.pop().filter(|_| roots.is_empty());
-    let root = root.with_context(|| format!("{} holds more than one certificate", path.display()))?;
-    if identity::is_development_root(&root) && !cfg!(feature = "dev-ca") {
-        bail!("{} is a development root; this build accepts only one made by init", path.display());
+/// No certificate, or a development root in a package.
+pub fn trusted(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let roots = certificates(path)?;
+    if roots.iter().any(|root| identity::is_development_root(root)) && !cfg!(feature = "dev-ca") {
+        bail!("{} holds a development root; this build accepts only one made by init", path.display());
     }
-    Ok(root)
+    Ok(roots)
 }
 
-/// A root as a store with one certificate.
+/// Roots as a store.
 ///
 /// # Errors
 /// A root that is none.
-pub fn roots(root: &CertificateDer<'static>) -> anyhow::Result<Arc<RootCertStore>> {
+pub fn roots(trusted: &[CertificateDer<'static>]) -> anyhow::Result<Arc<RootCertStore>> {
     let mut store = RootCertStore::empty();
-    store.add(root.clone()).context("the root certificate cannot be used")?;
+    for root in trusted {
+        store.add(root.clone()).context("the root certificate cannot be used")?;
+    }
     Ok(Arc::new(store))
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM text as DER; `None` where it holds none.
+pub(crate) fn chain_from_pem(text: &str) -> Option<Vec<Vec<u8>>> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().ok()?;
+    (!chain.is_empty()).then(|| ders(&chain))
+}
+
+/// The names of a collector's certificate beside the fixed ones.
+pub(crate) fn extra_names(leaf: &[u8]) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) if ![UPLINK_NAME, ENROL_NAME].contains(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(text).collect()
+}
+
+fn ders<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Vec<Vec<u8>> {
+    certificates.into_iter().map(|certificate| certificate.to_vec()).collect()
+}
+
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let text = fs::read(path).with_context(|| path.display().to_string())?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
@@ -108,7 +158,12 @@ pub(crate) fn private_key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>>
 }
 
 /// What agents will check, checked at once, so that a mistake is seen here and not on a thousand devices.
-fn check_leaf(chain: &[CertificateDer<'static>], root: &CertificateDer<'static>, tenant: &str) -> anyhow::Result<()> {
+fn check_leaf(
+    chain: &[CertificateDer<'static>],
+    trusted: &[CertificateDer<'static>],
+    tenant: &str,
+    clock: &Clock,
+) -> anyhow::Result<()> {
     let (leaf, intermediates) = chain.split_first().context("no certificate")?;
     let identity = identity::read_certificate(leaf)?;
     ensure!(matches!(identity.role, Role::Collector(_)), "this is not a collector's certificate");
@@ -117,9 +172,10 @@ fn check_leaf(chain: &[CertificateDer<'static>], root: &CertificateDer<'static>,
         "the certificate is of tenant {:?}, the configuration of {tenant:?}",
         identity.tenant
     );
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots(root)?, Arc::new(provider())).build()?;
+    let now = clock.current_time().context("no clock")?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(trusted)?, Arc::new(provider())).build()?;
     verifier
-        .verify_server_cert(leaf, intermediates, &ServerName::try_from(UPLINK_NAME)?, &[], UnixTime::now())
+        .verify_server_cert(leaf, intermediates, &ServerName::try_from(UPLINK_NAME)?, &[], now)
         .context("agents would refuse this certificate")?;
     Ok(())
 }

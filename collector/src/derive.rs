@@ -7,6 +7,7 @@
 mod apply;
 pub mod follow;
 mod grouping;
+mod members;
 mod schema;
 mod told;
 

@@ -18,6 +18,20 @@ pub struct Device {
     pub state: &'static str,
     /// Why it was last put into or out of a state; empty where nobody ever did.
     pub reason: String,
+    /// The policy group it enrolled into; empty where it did not enrol here.
+    pub group: String,
+    /// The site it enrolled into.
+    pub site: String,
+    /// As the device said when it enrolled.
+    pub hostname: String,
+    /// As the device said when it enrolled.
+    pub asset: String,
+    /// When its latest certificate ends, milliseconds since 1970.
+    pub certificate_ends_ms: Option<i64>,
+    /// Whether it has connected with that one.
+    pub certificate_proved: bool,
+    /// Certificates it has had.
+    pub certificates: u64,
     /// Of its most recent segment.
     pub agent_version: String,
     /// When its most recent segment arrived, milliseconds since 1970; none where none has.
@@ -70,10 +84,17 @@ pub struct LaneOf {
 /// The database.
 pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveError> {
     let mut statement = db.prepare(
-        "SELECT id, device, quarantined, revoked, reason, agent_version, nullif(last_entry_ms, 0), findings,
+        "SELECT id, device.device, quarantined, revoked, device.reason, agent_version, nullif(last_entry_ms, 0), findings,
                 (SELECT count(*) FROM file_report WHERE file_report.device = device.id), forks,
-                (SELECT count(*) FROM loss WHERE loss.device = device.id)
-         FROM device WHERE ?1 IS NULL OR device = ?1 ORDER BY device",
+                (SELECT count(*) FROM loss WHERE loss.device = device.id),
+                coalesce(enrolment.grp, ''), coalesce(enrolment.site, ''), coalesce(enrolment.hostname, ''),
+                coalesce(enrolment.asset, ''), certificate.not_after_ms, certificate.proved_ms IS NOT NULL,
+                coalesce(certificate.issued, 0)
+         FROM device
+         LEFT JOIN certificate ON certificate.device = device.device
+         LEFT JOIN enrolment ON enrolment.device = device.device AND enrolment.at_ms = (
+             SELECT max(other.at_ms) FROM enrolment AS other WHERE other.device = device.device)
+         WHERE ?1 IS NULL OR device.device = ?1 GROUP BY device.id ORDER BY device.device",
     )?;
     let mut rows = statement.query([only])?;
     let mut devices = Vec::new();
@@ -91,6 +112,13 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
             forks: row.get(9)?,
             losses: row.get(10)?,
             feeds: feeds(db, row.get(0)?)?,
+            group: row.get(11)?,
+            site: row.get(12)?,
+            hostname: row.get(13)?,
+            asset: row.get(14)?,
+            certificate_ends_ms: row.get(15)?,
+            certificate_proved: row.get(16)?,
+            certificates: row.get(17)?,
         });
     }
     Ok(devices)

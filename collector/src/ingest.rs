@@ -12,15 +12,20 @@ use std::sync::Arc;
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
-use watchpost_proto::keys::SigningKey;
+use tracing::info;
+use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
-use watchpost_proto::v1::{AgentMessage, CollectorMessage, SignedLogKey};
+use watchpost_proto::v1::{AgentMessage, CollectorMessage, RenewAnswer, RenewRequest, Renewed, renew_answer};
 
 use crate::acceptor::Link;
+use crate::clock::Clock;
+use crate::enrolment::{self, Presented};
 use crate::liveness::Liveness;
-use crate::log_store::LogName;
-use crate::registry::Registry;
+use crate::log_store::{Appender, LogName};
+use crate::peer::Peer;
+use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
+use crate::serving::Serving;
 use crate::sessions::Sessions;
 
 /// What all sessions share.
@@ -35,14 +40,12 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// Who is heard from.
     pub liveness: Arc<Liveness>,
-    /// The collector's key, for receipts.
-    pub key: Box<dyn SigningKey>,
-    /// Its chain, DER, leaf first.
-    pub signer_chain: Vec<Vec<u8>>,
+    /// Certificate, key, roots: what a new stream is met with.
+    pub serving: watch::Receiver<Arc<Serving>>,
+    /// The time.
+    pub clock: Clock,
     /// Which log this is.
     pub log: LogName,
-    /// The log key, introduced by the collector's key.
-    pub log_key: SignedLogKey,
     /// The log's public key, 32 bytes.
     pub log_public: [u8; 32],
     /// Becomes true when the collector stops.
@@ -52,6 +55,29 @@ pub struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("tenant", &self.tenant).field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    async fn renew(&self, peer: &Peer, request: &RenewRequest) -> Result<Vec<Vec<u8>>, Code> {
+        if request.protocol != welcome::PROTOCOL {
+            return Err(Code::ProtocolUnsupported);
+        }
+        let key = enrolment::requested_key(&request.request)?;
+        let enrolling = self.serving.borrow().enrolling.clone().ok_or(Code::EnrolmentClosed)?;
+        let presented = self.presented(peer);
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| {
+            enrolment::renew(appender, &enrolling.issuer, &presented, &key, effects)
+        };
+        let chain = self.sequencer.run(work).await.map_err(|_| Code::StorageFailed)??;
+        info!(device = %peer.device, "certificate renewed");
+        Ok(chain)
+    }
+
+    fn presented(&self, peer: &Peer) -> Presented {
+        let at_ms = self.clock.now_ms();
+        let expired = peer.check_dates(at_ms) == Err(Code::CertificateExpired);
+        Presented { device: peer.device, key: peer.key.clone(), expired, at_ms }
     }
 }
 
@@ -72,12 +98,29 @@ impl Uplink for Ingest {
 
     async fn sync(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::SyncStream>, Status> {
         let link = request.extensions().get::<Link>().cloned();
-        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        let session = session::Session::new(Arc::clone(&self.0), &link, request.into_inner());
+        let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
+        // A connection may call only the service its handshake was for.
+        let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let session = session::Session::new(Arc::clone(&self.0), link, peer, request.into_inner());
         let answers = unfold(session, |mut session| async move {
             let message = session.next().await?;
             Some((Ok(message), session))
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {
+        let link = request.extensions().get::<Link>().cloned();
+        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let _open = link.open();
+        let peer = link.peer().ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let kind = match self.0.renew(peer, request.get_ref()).await {
+            Ok(chain) => renew_answer::Kind::Renewed(Renewed { chain }),
+            Err(code) => {
+                info!(device = %peer.device, code = code.as_str(), "certificate not renewed");
+                renew_answer::Kind::Refusal(code.refusal())
+            }
+        };
+        Ok(Response::new(RenewAnswer { server_ms: self.0.clock.now_ms(), kind: Some(kind) }))
     }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use watchpost_proto::Message as _;
-use watchpost_proto::keys::{KeyError, SigningKey};
+use watchpost_proto::keys::KeyError;
 use watchpost_proto::note::LogSigner;
 use watchpost_proto::receipt;
-use watchpost_proto::v1::{LogKey, LogOpened, SignedLogKey};
+use watchpost_proto::v1::{LogKey, LogOpened};
 
 use crate::credentials::{Credentials, private_key};
 use crate::durable_file::{self, Access};
@@ -57,18 +57,18 @@ pub fn first_entry(
     Ok(LogOpened { log_key: Some(signed), signer_chain: credentials.chain_der() })
 }
 
-/// What the log's first entry says about its key, signed by the collector's present key: its certificate may have
-/// been renewed since.
+/// What the log's first entry says about its key. The collector signs it with its present key: its certificate may
+/// have been renewed since.
 ///
 /// # Errors
 /// The key beside the log is not the log's.
-pub fn introduce(log: &LogReader, signer: &LogSigner, key: &dyn SigningKey) -> anyhow::Result<SignedLogKey> {
+pub fn introduced(log: &LogReader, signer: &LogSigner) -> anyhow::Result<LogKey> {
     let log_key = opened_with(log)?;
     ensure!(
         log_key.ed25519 == signer.public(),
         "log.key is not the key of this log.db: put the right one back, or start with an empty data folder"
     );
-    Ok(receipt::sign_log_key(&log_key, key)?)
+    Ok(log_key)
 }
 
 /// The log key as the first entry names it. Whether it was signed is for `log verify` to say.

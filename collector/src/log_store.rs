@@ -7,6 +7,7 @@
 
 mod append;
 pub mod check;
+mod members;
 mod read;
 mod schema;
 
@@ -20,6 +21,10 @@ use watchpost_proto::{Digest, LogId, Message as _};
 
 pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
+pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
+pub(crate) use members::{
+    asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected_asset, key_event, token_facts, waiting,
+};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, coverage, device, finding, health, init, log, output, serve};
+use watchpost_collector::commands::{alert, ca, coverage, device, finding, health, init, log, output, serve, token};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Alert(alert::AlertArgs),
     Finding(finding::FindingArgs),
+    Ca(ca::CaArgs),
+    Token(token::TokenArgs),
     Device(device::DeviceArgs),
     Health(health::HealthArgs),
     File(coverage::FileArgs),
@@ -45,6 +47,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Alert(args) => alert::run(args),
         Command::Finding(args) => finding::run(args),
+        Command::Ca(args) => ca::run(args),
+        Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
         Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),

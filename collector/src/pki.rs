@@ -9,6 +9,8 @@
 //! steals the key that enrols devices can still not pose as a collector. [`DeviceCa`] and [`CollectorCa`] are
 //! separate types for the same reason. All keys are P-256. Nothing here reads a clock or touches a file.
 
+mod request;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
@@ -18,6 +20,8 @@ use time::{Duration, OffsetDateTime};
 use watchpost_proto::DeviceId;
 use watchpost_proto::identity::{self, DEV_CA_OID_ARCS, ENROL_NAME, UPLINK_NAME};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+pub use request::{IntermediateRequest, requested_key};
 
 /// DER tag of a UTF8String.
 const DER_UTF8_STRING: u8 = 0x0c;
@@ -43,6 +47,9 @@ pub enum PkiError {
     /// An extra name for the collector that no certificate can carry.
     #[error("{0:?} is neither a DNS name nor an IP address")]
     Name(String),
+    /// Not a certificate request, or one that is not signed by its own key.
+    #[error("this is not a certificate request signed by its own key")]
+    Request,
     /// A public key that is not a P-256 SubjectPublicKeyInfo.
     #[error("the public key is not a P-256 key")]
     Key,
@@ -114,7 +121,8 @@ impl Root {
     pub fn create(tenant: &str, purpose: Purpose, now: OffsetDateTime) -> Result<Self, PkiError> {
         check_tenant(tenant)?;
         let not_after = now + ROOT_LIFE;
-        let mut params = authority_params(&root_name(tenant, purpose), 1, now, not_after)?;
+        // Two below it: a root it vouches for, and that one's intermediates.
+        let mut params = authority_params(&root_name(tenant, purpose)?, 2, now, not_after)?;
         if purpose == Purpose::Development {
             params.custom_extensions.push(development_marker());
         }
@@ -157,8 +165,7 @@ impl Root {
 
     fn intermediate(&self, role: Role, now: OffsetDateTime) -> Result<Intermediate, PkiError> {
         let not_after = end_within("root", now + INTERMEDIATE_LIFE, self.not_after, now)?;
-        let name = format!("Watchpost {} ({})", role.name(), self.tenant);
-        let mut params = authority_params(&name, 0, now, not_after)?;
+        let mut params = authority_params(&role.title(&self.tenant), 0, now, not_after)?;
         params.extended_key_usages = vec![role.usage()];
         let key = new_key()?;
         Ok(Intermediate {
@@ -263,6 +270,25 @@ impl CollectorCa {
         extra_names: &[String],
         now: OffsetDateTime,
     ) -> Result<KeyedLeaf, PkiError> {
+        let key = new_key()?;
+        let spki = key.subject_public_key_info();
+        let chain = self.issue(&spki, tenant, collector, extra_names, now)?;
+        Ok(KeyedLeaf { chain, key: key.serialize_pem() })
+    }
+
+    /// Issues a collector's certificate for a key that is there already, given as SubjectPublicKeyInfo. As
+    /// [`CollectorCa::issue_with_key`] else.
+    ///
+    /// # Errors
+    /// As there, and [`PkiError::Key`].
+    pub fn issue(
+        &self,
+        spki: &[u8],
+        tenant: &str,
+        collector: &DeviceId,
+        extra_names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<String, PkiError> {
         let ca = &self.0;
         let mut params = ca.leaf_params(tenant, collector, identity::collector_uri, COLLECTOR_LIFE, now)?;
         for name in [UPLINK_NAME, ENROL_NAME] {
@@ -271,8 +297,7 @@ impl CollectorCa {
         for name in extra_names {
             params.subject_alt_names.push(subject_name(name)?);
         }
-        let key = new_key()?;
-        Ok(KeyedLeaf { chain: ca.sign_chain(&params, &key)?, key: key.serialize_pem() })
+        ca.sign_chain(&params, &p256_key(spki)?)
     }
 }
 
@@ -285,18 +310,30 @@ pub fn is_development(certificate: &str) -> bool {
     identity::is_development_root(&der)
 }
 
+/// What an intermediate may issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub enum Role {
+    /// Device certificates.
     Devices,
+    /// Collector certificates.
     Collectors,
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Devices, Self::Collectors];
+
+    /// `devices` or `collectors`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Devices => "devices",
             Self::Collectors => "collectors",
         }
+    }
+
+    fn title(self, tenant: &str) -> String {
+        format!("Watchpost {} ({tenant})", self.name())
     }
 
     fn usage(self) -> ExtendedKeyUsagePurpose {
@@ -420,11 +457,15 @@ fn end_within(
     Ok(wanted.min(issuer_end))
 }
 
-fn root_name(tenant: &str, purpose: Purpose) -> String {
-    match purpose {
-        Purpose::Production => format!("Watchpost root ({tenant})"),
-        Purpose::Development => format!("Watchpost development root ({tenant})"),
-    }
+/// No two roots have the same name: whoever builds a chain goes by names.
+fn root_name(tenant: &str, purpose: Purpose) -> Result<String, PkiError> {
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes)?;
+    let mark = hex::encode(bytes);
+    Ok(match purpose {
+        Purpose::Production => format!("Watchpost root {mark} ({tenant})"),
+        Purpose::Development => format!("Watchpost development root {mark} ({tenant})"),
+    })
 }
 
 fn new_key() -> Result<KeyPair, PkiError> {

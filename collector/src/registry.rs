@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use tokio::sync::watch;
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
 
@@ -14,6 +15,7 @@ use crate::log_store::{self, DeviceFacts, LogStore, StoreError};
 pub struct Registry {
     devices: RwLock<HashMap<DeviceId, DeviceFacts>>,
     keys: RwLock<HashMap<(DeviceId, KeyId), PublicKey>>,
+    changes: watch::Sender<()>,
 }
 
 /// What a group of entries changes here once it is durable.
@@ -38,7 +40,7 @@ impl Registry {
         log_store::keys(store.connection(), |device, id, key| {
             keys.insert((device, id), key);
         })?;
-        Ok(Self { devices: RwLock::new(devices), keys: RwLock::new(keys) })
+        Ok(Self { devices: RwLock::new(devices), keys: RwLock::new(keys), changes: watch::Sender::default() })
     }
 
     /// How a device stands; a device never heard of stands well.
@@ -51,10 +53,16 @@ impl Registry {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&(*device, *id)).cloned()
     }
 
-    /// Takes over what has become durable.
+    /// Changes when any device comes to stand otherwise, so that its stream can end at once.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Takes over what has become durable. Keys first: whoever hears of a change finds them.
     pub fn apply(&self, effects: Effects) {
         if !effects.devices.is_empty() {
             self.devices.write().unwrap_or_else(PoisonError::into_inner).extend(effects.devices);
+            self.changes.send_replace(());
         }
         if !effects.keys.is_empty() {
             let keys = effects.keys.into_iter().map(|(device, key)| ((device, key.id()), key));

@@ -14,7 +14,7 @@ use watchpost_proto::note::{Checkpoint, LogSigner};
 use watchpost_proto::refusal::Code;
 
 use crate::chain::{self, Answer, Deed, Verdict, Verified};
-use crate::log_store::{LogStore, StoreError};
+use crate::log_store::{Appender, LogStore, StoreError};
 use crate::registry::{Effects, Registry};
 use crate::standing::{self, Shown, View};
 
@@ -51,7 +51,7 @@ pub struct StorageFailed;
 
 enum Job {
     Segment { verified: Box<Verified>, answers: UnboundedSender<Answer>, room: OwnedSemaphorePermit },
-    Deed { deed: Deed, answer: oneshot::Sender<Result<Option<u64>, StorageFailed>> },
+    Work(Box<dyn Work>),
     View { shown: Box<Shown>, answer: oneshot::Sender<Result<Viewed, StorageFailed>> },
 }
 
@@ -108,8 +108,21 @@ impl Sequencer {
     /// # Errors
     /// [`StorageFailed`].
     pub async fn act(&self, deed: Deed) -> Result<Option<u64>, StorageFailed> {
+        self.run(move |appender, effects| chain::act(appender, &deed, effects)).await
+    }
+
+    /// Has the writer do some work in the group under way; what it returned comes back after the commit.
+    ///
+    /// # Errors
+    /// [`StorageFailed`].
+    pub async fn run<T, F>(&self, work: F) -> Result<T, StorageFailed>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Appender<'_>, &mut Effects) -> Result<T, StoreError> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job::Deed { deed, answer }).await.map_err(|_| StorageFailed)?;
+        let job = Job::Work(Box::new(Task { work: Some(work), outcome: None, answer }));
+        self.jobs.send(job).await.map_err(|_| StorageFailed)?;
         answered.await.map_err(|_| StorageFailed)?
     }
 
@@ -169,9 +182,9 @@ impl Sequencing {
         }
     }
 
-    fn write(&mut self, jobs: Vec<Job>) {
+    fn write(&mut self, mut jobs: Vec<Job>) {
         let Some(store) = self.store.as_mut() else { return jobs.into_iter().for_each(turn_away) };
-        match commit(store, &jobs) {
+        match commit(store, &mut jobs) {
             Ok((answers, effects)) => {
                 // In this order: whoever is answered finds the world as the answer says.
                 self.registry.apply(effects);
@@ -208,13 +221,46 @@ impl Sequencing {
     }
 }
 
+/// Work for the writer, whatever it returns.
+trait Work: Send {
+    /// Does it in the group under way.
+    fn write(&mut self, appender: &mut Appender<'_>, effects: &mut Effects) -> Result<(), StoreError>;
+
+    /// Tells whoever waits, once the group is durable or has failed.
+    fn settle(self: Box<Self>, durable: bool);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    outcome: Option<T>,
+    answer: oneshot::Sender<Result<T, StorageFailed>>,
+}
+
+impl<T, F> Work for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Appender<'_>, &mut Effects) -> Result<T, StoreError> + Send,
+{
+    fn write(&mut self, appender: &mut Appender<'_>, effects: &mut Effects) -> Result<(), StoreError> {
+        if let Some(work) = self.work.take() {
+            self.outcome = Some(work(appender, effects)?);
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, durable: bool) {
+        // The asker may be gone; then nobody minds.
+        let _ = self.answer.send(self.outcome.filter(|_| durable).ok_or(StorageFailed));
+    }
+}
+
 /// One answer per job, in order.
 enum Outcome {
     Segment(Answer),
-    Deed(Option<u64>),
+    Work,
 }
 
-fn commit(store: &mut LogStore, jobs: &[Job]) -> Result<(Vec<Outcome>, Effects), StoreError> {
+fn commit(store: &mut LogStore, jobs: &mut [Job]) -> Result<(Vec<Outcome>, Effects), StoreError> {
     let mut appender = store.begin()?;
     let mut effects = Effects::default();
     let mut outcomes = Vec::with_capacity(jobs.len());
@@ -223,7 +269,10 @@ fn commit(store: &mut LogStore, jobs: &[Job]) -> Result<(Vec<Outcome>, Effects),
             Job::Segment { verified, .. } => {
                 outcomes.push(Outcome::Segment(chain::take_segment(&mut appender, verified, &mut effects)?));
             }
-            Job::Deed { deed, .. } => outcomes.push(Outcome::Deed(chain::act(&mut appender, deed, &mut effects)?)),
+            Job::Work(work) => {
+                work.write(&mut appender, &mut effects)?;
+                outcomes.push(Outcome::Work);
+            }
             Job::View { .. } => {}
         }
     }
@@ -240,9 +289,7 @@ fn settle(job: Job, outcome: Outcome) {
             drop(room);
             let _ = answers.send(answer);
         }
-        (Job::Deed { answer, .. }, Outcome::Deed(done)) => {
-            let _ = answer.send(Ok(done));
-        }
+        (Job::Work(work), Outcome::Work) => work.settle(true),
         (other, _) => turn_away(other),
     }
 }
@@ -253,9 +300,7 @@ fn turn_away(job: Job) {
             let verdict = Verdict::Refused(Code::StorageFailed);
             let _ = answers.send(Answer { lane: verified.read.lane, verdict });
         }
-        Job::Deed { answer, .. } => {
-            let _ = answer.send(Err(StorageFailed));
-        }
+        Job::Work(work) => work.settle(false),
         Job::View { answer, .. } => {
             let _ = answer.send(Err(StorageFailed));
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -13,22 +13,27 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use watchpost_proto::limits::MESSAGE_BYTES_MAX;
 use watchpost_proto::note::LogSigner;
+use watchpost_proto::v1::enrolment_server::EnrolmentServer;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
-use crate::admin::{requests_folder, take_requests};
-use crate::clock::now_ms;
+use crate::admin::{Desk, requests_folder, take_requests};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::data_lock::DataLock;
 use crate::derive::follow::follow;
+use crate::enrolment::Enrolments;
 use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
+use crate::serving::{self, Keeper};
 use crate::sessions::Sessions;
-use crate::{acceptor, log_key, tls};
+use crate::{acceptor, log_key};
 
+/// Bytes of one message of enrolment.
+const ENROL_BYTES_MAX: usize = 16 * 1024;
 /// Streams on one connection; an agent needs one.
 const STREAMS_MAX: u32 = 4;
 /// Bytes of headers; an agent sends about three hundred.
@@ -60,10 +65,10 @@ pub struct OpenLog {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn open_log(config: &Config, credentials: &Credentials) -> anyhow::Result<OpenLog> {
+pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> anyhow::Result<OpenLog> {
     let signer = log_key::load_or_make(&config.data_dir.join("log.key"))?;
     let store = LogStore::open(&config.log_db(), &config.tenant, |name| {
-        log_key::first_entry(name, &signer, credentials, now_ms())
+        log_key::first_entry(name, &signer, credentials, clock.now_ms())
             .map_err(|error| StoreError::Unfit(format!("its key cannot be introduced: {error}")))
     })?;
     Ok(OpenLog { store, signer })
@@ -78,6 +83,7 @@ pub struct Running {
     follower: JoinHandle<()>,
     sequencer: Sequencer,
     writer: Writer,
+    keeper: Arc<Mutex<Keeper>>,
     _lock: DataLock,
 }
 
@@ -86,15 +92,25 @@ pub struct Running {
 /// # Errors
 /// A sentence that says what is missing or wrong.
 pub async fn start(config: &Config) -> anyhow::Result<Running> {
-    let credentials = Credentials::load(config)?;
+    start_at(config, Clock::default()).await
+}
+
+/// Starts a collector that goes by a clock of the caller's.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let lock = lock(&config.data_dir).await?;
-    let OpenLog { store, signer } = open_log(config, &credentials)?;
+    // First of all: one that has ended would keep the collector from starting.
+    serving::renew_own(config, &clock)?;
+    let credentials = Credentials::load(config, &clock)?;
+    let OpenLog { store, signer } = open_log(config, &credentials, &clock)?;
     let reader = LogReader::open(&config.log_db())?;
-    let log_key = log_key::introduce(&reader, &signer, &credentials.key)?;
+    let log_key = log_key::introduced(&reader, &signer)?;
+    let keeper = Keeper::start(config, &clock, log_key)?;
     let registry = Arc::new(Registry::load(&store)?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let tls = Arc::new(tls::server_config(&credentials)?);
 
     let (stop, stopping) = watch::channel(false);
     let (log, log_public) = (store.name().clone(), signer.public());
@@ -107,19 +123,20 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         registry,
         sessions: Arc::clone(&sessions),
         liveness: Arc::clone(&liveness),
-        signer_chain: credentials.chain_der(),
-        key: Box::new(credentials.key),
+        serving: keeper.serving(),
+        clock: clock.clone(),
         log,
-        log_key,
         log_public,
         stopping: stopping.clone(),
     };
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let requests = take_requests(requests_folder(config), sequencer.clone(), sessions, stopping.clone());
-    tokio::spawn(requests);
+    let desk = Desk { sequencer: sequencer.clone(), sessions, clock: clock.clone() };
+    tokio::spawn(take_requests(requests_folder(config), desk, stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
-    let transport = tokio::spawn(transport(listener, tls, shared, stopping));
-    Ok(Running { address, stop, transport, follower, sequencer, writer, _lock: lock })
+    let keeper = Arc::new(Mutex::new(keeper));
+    tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
+    let transport = tokio::spawn(transport(listener, shared, stopping));
+    Ok(Running { address, stop, transport, follower, sequencer, writer, keeper, _lock: lock })
 }
 
 async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
@@ -137,11 +154,14 @@ async fn lock(data_dir: &Path) -> anyhow::Result<DataLock> {
 
 async fn transport(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
     shared: Shared,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let service = UplinkServer::new(Ingest::new(Arc::new(shared))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let shared = Arc::new(shared);
+    let accepted = acceptor::accept(listener, shared.serving.clone());
+    let enrolment =
+        EnrolmentServer::new(Enrolments::new(Arc::clone(&shared))).max_decoding_message_size(ENROL_BYTES_MAX);
+    let uplink = UplinkServer::new(Ingest::new(shared)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADERS_MAX)
@@ -149,8 +169,9 @@ async fn transport(
         .initial_connection_window_size(STREAM_WINDOW)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
-        .add_service(service)
-        .serve_with_incoming_shutdown(acceptor::accept(listener, tls), async move {
+        .add_service(uplink)
+        .add_service(enrolment)
+        .serve_with_incoming_shutdown(accepted, async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         })
         .await
@@ -165,6 +186,11 @@ impl Running {
     /// The way to the log.
     pub fn sequencer(&self) -> &Sequencer {
         &self.sequencer
+    }
+
+    /// Takes over certificates that were replaced, at once.
+    pub fn take_over_certificates(&self) {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).look();
     }
 
     /// Waits until the log cannot be written any more, and says why.

@@ -1,11 +1,13 @@
 //! What Welcome answers to Hello: what is held of a device, and how the heads it shows stand to that.
 
 use rusqlite::Connection;
+use watchpost_proto::keys::KeyId;
 use watchpost_proto::merkle::{Frontier, consistency_proof};
 use watchpost_proto::note::Checkpoint;
 use watchpost_proto::v1::{Lane, Standing};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
+use crate::enrolment;
 use crate::log_store::{self, DeviceFacts, LaneState, Place, StoreError};
 
 /// Where a device says it stands in one lane.
@@ -26,6 +28,8 @@ pub struct ShownHead {
 pub struct Shown {
     /// The device.
     pub device: DeviceId,
+    /// The key of the certificate it comes with.
+    pub key: KeyId,
     /// At most one head per lane.
     pub lanes: Vec<ShownHead>,
     /// The last checkpoint it has seen, if it was signed by this log's key.
@@ -65,6 +69,8 @@ pub struct View {
     pub consistency: Vec<Digest>,
     /// The checkpoint shown is not one of this log, or the log does not lead to it.
     pub checkpoint_unknown: bool,
+    /// Nothing is to be noted about the certificate the device comes with.
+    pub certificate_settled: bool,
 }
 
 /// Looks everything up. `now` is the present head of the log.
@@ -83,6 +89,7 @@ pub fn view(db: &Connection, shown: &Shown, now: &Checkpoint) -> Result<View, St
     let proof = prove(db, &shown.checkpoint, now)?;
     Ok(View {
         facts: log_store::device_facts(db, &shown.device)?,
+        certificate_settled: enrolment::is_settled(db, &shown.device, &shown.key)?,
         lanes,
         checkpoint_unknown: proof.is_none(),
         consistency: proof.unwrap_or_default(),

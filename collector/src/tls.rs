@@ -1,5 +1,5 @@
-//! The rules of the handshake: TLS 1.3 only, never resumed, both sides with certificates, one server name, one
-//! protocol.
+//! The rules of the handshake: TLS 1.3 only, never resumed, one protocol. Of the uplink: both sides with certificates.
+//! Of enrolment: the collector alone. Which of the two, the server name tells.
 //!
 //! Wrong chain, role, protocol or server name end here, in TLS. A device whose certificate is outside its dates or
 //! which is revoked passes: it is told so in-band, in words its help desk can use.
@@ -15,41 +15,67 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version,
 };
-use watchpost_proto::identity::{self, ALPN, Role, UPLINK_NAME};
+use watchpost_proto::identity::{self, ALPN, ENROL_NAME, Role, UPLINK_NAME};
 
+use crate::clock::Clock;
 use crate::credentials::{Credentials, provider};
 
 /// The configuration of the uplink.
 ///
 /// # Errors
 /// A root that cannot be used.
-pub fn server_config(credentials: &Credentials) -> anyhow::Result<ServerConfig> {
+pub fn uplink_config(credentials: &Credentials, clock: &Clock) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(provider());
     let chain = WebPkiClientVerifier::builder_with_provider(credentials.roots()?, Arc::clone(&provider))
         .build()
         .context("the root certificate cannot be used")?;
     let verifier = DeviceVerifier { chain, tenant: credentials.tenant.clone() };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Arc::new(UplinkOnly(Arc::clone(&credentials.certified))));
+        .with_cert_resolver(Only::shown(UPLINK_NAME, &credentials.certified));
+    Ok(never_resumed(config))
+}
+
+/// The configuration of enrolment: whoever asks has no certificate yet.
+///
+/// # Errors
+/// The library.
+pub fn enrolment_config(credentials: &Credentials, clock: &Clock) -> anyhow::Result<ServerConfig> {
+    let config = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(clock.clone()))
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(Only::shown(ENROL_NAME, &credentials.with_roots));
+    Ok(never_resumed(config))
+}
+
+fn never_resumed(mut config: ServerConfig) -> ServerConfig {
     config.alpn_protocols = vec![ALPN.to_vec()];
     // A resumed handshake skips the client's certificate: none is ever offered.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(config)
+    config
 }
 
-/// Shows the certificate to those who ask for the uplink over HTTP/2, and to nobody else.
+/// Shows the certificate to those who ask for one name over HTTP/2, and to nobody else.
 #[derive(Debug)]
-struct UplinkOnly(Arc<CertifiedKey>);
+struct Only {
+    name: &'static str,
+    certified: Arc<CertifiedKey>,
+}
 
-impl ResolvesServerCert for UplinkOnly {
+impl Only {
+    fn shown(name: &'static str, certified: &Arc<CertifiedKey>) -> Arc<Self> {
+        Arc::new(Self { name, certified: Arc::clone(certified) })
+    }
+}
+
+impl ResolvesServerCert for Only {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let asks_for_uplink = hello.server_name() == Some(UPLINK_NAME);
+        let asks_for_it = hello.server_name() == Some(self.name);
         // A client that offers no protocol at all would pass the negotiation.
         let speaks_h2 = hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN));
-        (asks_for_uplink && speaks_h2).then(|| Arc::clone(&self.0))
+        (asks_for_it && speaks_h2).then(|| Arc::clone(&self.certified))
     }
 }
 

@@ -13,7 +13,7 @@ use watchpost_proto::identity::UPLINK_NAME;
 
 use crate::credentials::{provider, roots};
 
-/// A root, and what is believed because of it.
+/// Roots, and what is believed because of them.
 #[derive(Debug)]
 pub struct Trust {
     tenant: String,
@@ -23,12 +23,12 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Believes what leads to `root`.
+    /// Believes what leads to one of the roots.
     ///
     /// # Errors
     /// A root that cannot be used.
-    pub fn new(root: &CertificateDer<'static>, tenant: &str) -> anyhow::Result<Self> {
-        let (roots, provider) = (roots(root)?, Arc::new(provider()));
+    pub fn new(trusted: &[CertificateDer<'static>], tenant: &str) -> anyhow::Result<Self> {
+        let (roots, provider) = (roots(trusted)?, Arc::new(provider()));
         let unusable = "the root certificate cannot be used";
         Ok(Self {
             tenant: tenant.to_owned(),

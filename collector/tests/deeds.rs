@@ -5,13 +5,13 @@
 mod support;
 
 use support::{Lab, finding};
-use watchpost_collector::admin::{self, Done, Request, Verb, requests_folder};
+use watchpost_collector::admin::{self, Done, Request, What, requests_folder};
 use watchpost_collector::derive::open_read_only;
 use watchpost_collector::devices;
 use watchpost_proto::v1::Lane;
 
-fn request(device: &support::Device, verb: Verb) -> Request {
-    Request { device: device.id.to_string(), verb, by: "test".into(), reason: "because".into(), until_ms: 0 }
+fn request(device: &support::Device, what: fn(String) -> What) -> Request {
+    Request { what: what(device.id.to_string()), by: "test".into(), reason: "because".into(), until_ms: 0 }
 }
 
 async fn have_done(lab: &Lab, request: Request) -> anyhow::Result<Done> {
@@ -36,21 +36,19 @@ async fn a_deed_reaches_the_log_whether_a_collector_runs_or_not() {
     client.receipt_through(Lane::Urgent, 0).await;
 
     let size = running.sequencer().published().checkpoint.size;
-    let done = have_done(&lab, request(&device, Verb::Revoke)).await.unwrap();
+    let done = have_done(&lab, request(&device, |device| What::Revoke { device })).await.unwrap();
     assert_eq!(done.entries, [size]);
-    let segment = device.seal(Lane::Urgent, &[finding(2)]);
-    client.segment(&segment).await;
-    assert_eq!(client.refusal().await.code, "device_revoked");
-    let done = have_done(&lab, request(&device, Verb::Quarantine)).await.unwrap();
+    assert_eq!(client.refusal().await.code, "device_revoked", "although it said nothing more");
+    let done = have_done(&lab, request(&device, |device| What::Quarantine { device })).await.unwrap();
     assert_eq!(done.entries, [size + 1]);
     assert_eq!(std::fs::read_dir(requests_folder(&lab.config)).unwrap().count(), 0, "nothing is left lying");
     running.stop().await;
     assert_eq!(state(&lab), ("revoked", "because".into()));
 
-    let done = have_done(&lab, request(&device, Verb::Release)).await.unwrap();
+    let done = have_done(&lab, request(&device, |device| What::Release { device })).await.unwrap();
     assert_eq!(done.entries, [size + 2, size + 3], "released and readmitted");
     assert_eq!(state(&lab).0, "active");
-    let done = have_done(&lab, request(&device, Verb::Release)).await.unwrap();
+    let done = have_done(&lab, request(&device, |device| What::Release { device })).await.unwrap();
     assert!(done.entries.is_empty());
 
     let running = lab.start().await;
@@ -69,10 +67,9 @@ async fn what_is_no_request_is_answered_and_stops_nothing() {
     std::fs::write(folder.join("00.json"), "{}").unwrap();
     std::fs::write(folder.join("01.json"), "x".repeat(100_000)).unwrap();
     std::fs::create_dir(folder.join("02.json")).unwrap();
-    let mut nobody = request(&device, Verb::Revoke);
-    nobody.device = "not a device".into();
-    assert!(have_done(&lab, nobody).await.is_err());
-    let done = have_done(&lab, request(&device, Verb::Revoke)).await.unwrap();
+    let nobody = request(&device, |_| What::Revoke { device: "not a device".into() });
+    assert!(have_done(&lab, nobody).await.unwrap().error.is_some());
+    let done = have_done(&lab, request(&device, |device| What::Revoke { device })).await.unwrap();
     assert_eq!(done.entries.len(), 1, "in advance, for a device that was never seen");
     running.stop().await;
 }
@@ -85,10 +82,10 @@ async fn a_request_left_behind_is_done_at_the_next_start_while_somebody_waits_fo
     let folder = requests_folder(&lab.config);
     std::fs::create_dir_all(&folder).unwrap();
     let (left, late) = (folder.join("left.json"), folder.join("late.json"));
-    let waited_for = Request { until_ms: i64::MAX, ..request(&device, Verb::Revoke) };
+    let waited_for = Request { until_ms: i64::MAX, ..request(&device, |device| What::Revoke { device }) };
     std::fs::write(&left, serde_json::to_vec(&waited_for).unwrap()).unwrap();
     // Whoever asked for this has given up; it must not undo what was decided since.
-    std::fs::write(&late, serde_json::to_vec(&request(&device, Verb::Release)).unwrap()).unwrap();
+    std::fs::write(&late, serde_json::to_vec(&request(&device, |device| What::Release { device })).unwrap()).unwrap();
     let running = lab.start().await;
     let deadline = std::time::Instant::now() + support::PATIENCE;
     while left.exists() || late.exists() {

@@ -466,6 +466,6 @@ fn a_package_refuses_a_development_root() {
     let lab = Lab::new();
     let der = CertificateDer::from_pem_slice(lab.root.as_bytes()).unwrap();
     assert!(watchpost_proto::identity::is_development_root(&der));
-    let refused = watchpost_collector::credentials::root(&lab.config.root).is_err();
+    let refused = watchpost_collector::credentials::trusted(&lab.config.root).is_err();
     assert_eq!(refused, !cfg!(feature = "dev-ca"));
 }

@@ -32,7 +32,7 @@ fn sample() -> Log {
 
 fn verify(log: &Log) -> Result<Sound, Fault> {
     let config = &log.lab.config;
-    let trust = Trust::new(&credentials::root(&config.root).unwrap(), &config.tenant).unwrap();
+    let trust = Trust::new(&credentials::trusted(&config.root).unwrap(), &config.tenant).unwrap();
     check(&LogReader::open(&config.log_db()).unwrap(), &trust, |_| ())
 }
 

@@ -87,6 +87,38 @@ pub fn is_development_root(der: &[u8]) -> bool {
     })
 }
 
+/// Whether `link` is a certificate by which the root `earlier` vouches for the root `later`: of the same name and key as
+/// that one, for an authority, and signed by the earlier one's key. All three are DER; keys other than P-256 vouch for
+/// nobody. Dates are for the caller to judge.
+pub fn vouches(earlier: &[u8], link: &[u8], later: &[u8]) -> bool {
+    let read = |der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate);
+    let (Some(earlier), Some(link), Some(later)) = (read(earlier), read(link), read(later)) else { return false };
+    is_signed_by(&link, &earlier)
+        && is_signed_by(&later, &later)
+        && link.subject() == later.subject()
+        && link.public_key().raw == later.public_key().raw
+        && link.is_ca()
+        && later.is_ca()
+}
+
+fn is_signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let key = PublicKey::from_spki(issuer.public_key().raw);
+    certificate.issuer() == issuer.subject()
+        && key.is_some_and(|key| key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data))
+}
+
+/// The name of a certificate's issuer, for a sentence to a person; `None` for what is no certificate.
+pub fn issuer_name(der: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.issuer().to_string())
+}
+
+/// The name a certificate is for, for a sentence to a person; `None` for what is no certificate.
+pub fn subject_name(der: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.subject().to_string())
+}
+
 /// The URI of a device.
 pub fn device_uri(tenant: &str, device: &DeviceId) -> String {
     format!("spiffe://{tenant}/device/{device}")

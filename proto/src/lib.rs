@@ -15,7 +15,9 @@ pub mod note;
 pub mod receipt;
 pub mod record;
 pub mod refusal;
+pub mod request;
 pub mod segment;
+pub mod token;
 
 /// Messages and services of version 1 of the contract.
 #[expect(missing_docs, reason = "generated; the documentation is in the .proto files")]

@@ -48,11 +48,31 @@ pub enum Code {
     StorageFailed,
     /// The collector is stopping.
     Stopping,
+    /// No token has this credential.
+    TokenUnknown,
+    /// The token's time is over.
+    TokenExpired,
+    /// The token has been used as often as it may be.
+    TokenUsedUp,
+    /// The token was withdrawn.
+    TokenRevoked,
+    /// Somebody has to admit the device first.
+    ApprovalPending,
+    /// Somebody decided not to admit the device.
+    ApprovalRejected,
+    /// The certificate request is not one, or not signed by its own key.
+    RequestInvalid,
+    /// This collector issues no certificates.
+    EnrolmentClosed,
+    /// Too many ask at once.
+    Busy,
+    /// The connection was made for another service.
+    WrongService,
 }
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 28] = [
         Self::DeviceRevoked,
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
@@ -71,6 +91,16 @@ impl Code {
         Self::OverCredit,
         Self::StorageFailed,
         Self::Stopping,
+        Self::TokenUnknown,
+        Self::TokenExpired,
+        Self::TokenUsedUp,
+        Self::TokenRevoked,
+        Self::ApprovalPending,
+        Self::ApprovalRejected,
+        Self::RequestInvalid,
+        Self::EnrolmentClosed,
+        Self::Busy,
+        Self::WrongService,
     ];
 
     /// The code on the wire.
@@ -208,6 +238,66 @@ impl Code {
                 SOON,
                 "采集端正在重启，稍后自动重试。",
                 "The collector is restarting; the agent tries again shortly.",
+            ),
+            Self::TokenUnknown => (
+                "token_unknown",
+                HOUR,
+                "采集端不认识此注册码；请核对是否复制完整、是否为本采集端签发。",
+                "The collector does not know this token; check that it was copied whole and made by this collector.",
+            ),
+            Self::TokenExpired => (
+                "token_expired",
+                HOUR,
+                "注册码已过期，请向管理员索取新的注册码。",
+                "The token has expired; ask the administrator for a new one.",
+            ),
+            Self::TokenUsedUp => (
+                "token_used_up",
+                HOUR,
+                "注册码的使用次数已满，请向管理员索取新的注册码。",
+                "The token has been used as often as it may be; ask the administrator for a new one.",
+            ),
+            Self::TokenRevoked => (
+                "token_revoked",
+                HOUR,
+                "注册码已被撤销，请向管理员索取新的注册码。",
+                "The token has been withdrawn; ask the administrator for a new one.",
+            ),
+            Self::ApprovalPending => (
+                "approval_pending",
+                MINUTE,
+                "注册申请已提交，等待管理员批准；设备会自动重试。",
+                "The device waits to be admitted by an administrator; it asks again by itself.",
+            ),
+            Self::ApprovalRejected => (
+                "approval_rejected",
+                HOUR,
+                "注册申请未获批准；如属误操作，请管理员执行 device admit。",
+                "The device was not admitted; if that was a mistake, an administrator can run device admit.",
+            ),
+            Self::RequestInvalid => (
+                "request_invalid",
+                HOUR,
+                "证书申请无效，请升级设备端后重试。",
+                "The certificate request is not valid; update the agent and try again.",
+            ),
+            Self::EnrolmentClosed => (
+                "enrolment_closed",
+                HOUR,
+                "此采集端不签发设备证书，请联系管理员。",
+                "This collector issues no device certificates; ask the administrator.",
+            ),
+            Self::Busy => (
+                "busy",
+                SOON,
+                "同时申请的设备过多，稍后自动重试。",
+                "Too many devices ask at once; the device asks again shortly.",
+            ),
+            Self::WrongService => (
+                "wrong_service",
+                HOUR,
+                "此连接不能使用该服务，请升级设备端。",
+                "This connection was made for another service; update the agent.",
             ),
         }
     }

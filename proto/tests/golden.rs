@@ -335,6 +335,9 @@ fn every_message_of_a_collector() {
                 checkpoint_unknown: true,
                 signer_chain: vec![vec![0x30, 0x01]],
                 log_key: Some(signed_log_key),
+                roots: Vec::new(),
+                links: Vec::new(),
+                renew_now: false,
                 policy_offer: vec![0x91; 32],
             }),
         ),
@@ -380,6 +383,7 @@ fn every_header_of_the_log() {
             key_id: vec![0x1d; 32],
             chain: vec![vec![0x30, 0x02]],
             at_ms: 1_795_053_600_000,
+            cause: 0,
         },
     );
     check_message(

@@ -76,6 +76,25 @@ impl Lab {
         Ok(Self { collector, agents: agents.collect::<anyhow::Result<_>>()?, dir })
     }
 
+    /// Adds a device that has not enrolled: a folder with a configuration and nothing else.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn add_stranger(&mut self) -> anyhow::Result<&mut Agent> {
+        let number = self.agents.len() + 1;
+        let dir = self.dir.path().join("devices").join(number.to_string());
+        fs::create_dir_all(&dir)?;
+        let program = binaries()?.agent.clone();
+        let logs = self.dir.path().join("logs");
+        let agent = Agent::new(&program, &dir, DeviceId([0; 16]), &logs, &format!("agent-{number}"))?;
+        let mut config: Table = agent_config(SocketAddr::from(([127, 0, 0, 1], 1))).parse()?;
+        config.remove("identity");
+        config.remove("collector");
+        fs::write(agent.config(), toml::to_string(&config)?)?;
+        self.agents.push(agent);
+        self.agents.last_mut().context("no agent")
+    }
+
     /// The lab's folder.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -309,6 +328,14 @@ impl Agent {
     pub fn start(&mut self) -> anyhow::Result<()> {
         self.process.start()?;
         self.process.wait_for_line("watching ").map(|_| ())
+    }
+
+    /// Starts it without waiting for anything.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.process.start()
     }
 
     /// Asks it to end and waits; how it ended, or `None` if it was not running.

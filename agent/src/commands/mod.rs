@@ -1,5 +1,6 @@
 //! One file per command. Exit codes: 0 ok, 1 failed, 2 usage, 3 found something (only with `--exit-code`).
 
+mod enroll;
 mod goodbye;
 mod my_data;
 mod outbox;
@@ -31,6 +32,7 @@ pub(crate) struct Cli {
 enum Command {
     Scan(scan::ScanArgs),
     Split(split::SplitArgs),
+    Enroll(enroll::EnrollArgs),
     Run(run::RunArgs),
     Status(status::StatusArgs),
     Goodbye(goodbye::GoodbyeArgs),
@@ -59,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Scan(args) => scan::run(&args),
         Command::Split(args) => split::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Goodbye(args) => goodbye::run(&args),

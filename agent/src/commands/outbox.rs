@@ -94,7 +94,7 @@ fn segment_json(segment: &SegmentRow) -> serde_json::Value {
 fn verify(options: &OutboxOptions) -> anyhow::Result<ExitCode> {
     let device = Device::load(&options.config.load()?.identity)?;
     let store = open(options)?;
-    let verdict = store.read(|tx| verify_chains(tx, Some(device.key.public())))?;
+    let verdict = store.read(|tx| verify_chains(tx, Some(device.held().key.public())))?;
     let mut out = io::stdout().lock();
     let (ok, checked, fault) = match verdict {
         Ok(checked) => (true, checked, None),

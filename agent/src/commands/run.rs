@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 use watchpost_agent::daemon::Daemon;
+use watchpost_agent::enrolling;
 use watchpost_proto::v1::GoodbyeCause;
 
 use super::ConfigArg;
@@ -30,6 +31,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let folders = config.folders.len();
     let signals = Signals::new()?;
     lower_priority();
+    enrolling::until_enrolled(&config, &|| false)?;
     let (daemon, stopper) = Daemon::start(config).map_err(|error| anyhow!("{error}"))?;
     println!("watching {folders} folder{}", if folders == 1 { "" } else { "s" });
     std::thread::Builder::new()

@@ -13,6 +13,7 @@ use watchpost_agent::expectation::{Expectation, Fed};
 use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check};
 use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
+use watchpost_agent::uplink::{UplinkReport, uplink_report};
 
 use super::terminal::china_time;
 use super::{ConfigArg, print_json};
@@ -30,6 +31,9 @@ pub(super) struct StatusArgs {
     json: bool,
 }
 
+/// A clock that is off by more is told.
+const CLOCK_OFF_MS: i64 = 120_000;
+
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let store = Store::open_read_only(&config.state_dir)
@@ -41,6 +45,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let folders = config.folders.iter().map(|folder| Ok((folder, fed(folder)?))).collect::<anyhow::Result<Vec<_>>>()?;
     // What the daemon goes by, too: where the outbox is full it reads nothing more.
     let resting = if backlog.urgent.bytes >= config.outbox.urgent_bytes_max() { "outbox_full" } else { "" };
+    let uplink = store.read(uplink_report)?;
     let mut out = io::stdout().lock();
     if args.json {
         let status = json!({
@@ -52,6 +57,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             })).collect::<Vec<_>>(),
             "resting": resting,
             "self_check": check.as_ref().map(check_json),
+            "uplink": uplink,
             "last_server_time_ms": server_ms,
         });
         print_json(&mut out, &status)?;
@@ -84,6 +90,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(check) = &check {
         writeln!(out, "{}", checked(check))?;
     }
+    tell_uplink(&mut out, uplink.as_ref())?;
     if !resting.is_empty() {
         writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
     }
@@ -116,6 +123,27 @@ fn check_json(check: &LastCheck) -> serde_json::Value {
         "passed_ms": Some(check.passed_ms).filter(|ms| *ms > 0),
         "unreadable": check.unreadable,
     })
+}
+
+/// Connected or why not, in both languages: this is what is read out at the telephone.
+fn tell_uplink(out: &mut impl Write, report: Option<&UplinkReport>) -> io::Result<()> {
+    let Some(report) = report else { return writeln!(out, "uplink   not tried yet") };
+    let since = time_of(report.since_ms);
+    if report.connected {
+        writeln!(out, "uplink   connected since {since}")?;
+    } else {
+        writeln!(out, "uplink   NOT CONNECTED since {since}: {}\n  {}\n  {}", report.code, report.zh, report.en)?;
+    }
+    if report.ahead_ms.abs() >= CLOCK_OFF_MS {
+        let (way, zh) = if report.ahead_ms > 0 { ("ahead of", "快") } else { ("behind", "慢") };
+        let seconds = report.ahead_ms.abs() / 1000;
+        writeln!(
+            out,
+            "clock    本机时钟比采集端{zh} {seconds} 秒，请校时；上报不受影响。\n  \
+             This device's clock is {seconds} s {way} the collector's; set it. Reporting goes on."
+        )?;
+    }
+    Ok(())
 }
 
 fn time_of(ms: i64) -> String {

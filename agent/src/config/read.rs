@@ -76,15 +76,6 @@ impl<'i> Reader<'i> {
         table.values.contains_key(name)
     }
 
-    /// A table that must be there.
-    pub(super) fn table(&mut self, parent: &Table<'i>, name: &str) -> Option<Table<'i>> {
-        if !parent.values.contains_key(name) {
-            self.mistake(parent.at, format!("{name} is missing; add [{name}]"));
-            return None;
-        }
-        self.optional_table(parent, name)
-    }
-
     pub(super) fn optional_table(&mut self, parent: &Table<'i>, name: &str) -> Option<Table<'i>> {
         let (value, span) = find(parent, name)?;
         match value {
@@ -161,18 +152,30 @@ impl<'i> Reader<'i> {
         values.iter().filter_map(|value| self.text_of(name, value.get_ref(), &value.span())).collect()
     }
 
-    /// `host:port`.
-    pub(super) fn address(&mut self, table: &Table<'_>, name: &str) -> Option<String> {
-        let address = self.word(table, name)?;
-        let sound = address
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-        if sound {
-            return Some(address);
+    /// Each `host:port`; one, a list, or absent.
+    pub(super) fn addresses(&mut self, table: &Table<'_>, name: &str) -> Vec<String> {
+        let addresses = self.words(table, name);
+        let sound = |address: &String| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
+        if !addresses.iter().all(sound) {
+            let at = find(table, name).map_or(table.at, |(_, span)| span.start);
+            self.mistake(at, format!("{name} must be host:port, such as \"collector.example:7443\""));
         }
-        let at = find(table, name).map_or(table.at, |(_, span)| span.start);
-        self.mistake(at, format!("{name} must be host:port, such as \"collector.example:7443\""));
-        None
+        addresses
+    }
+
+    /// A path, made absolute, where there is one.
+    pub(super) fn optional_path(&mut self, table: &Table<'_>, name: &str) -> Option<PathBuf> {
+        find(table, name)?;
+        self.path(table, name)
+    }
+
+    /// A word, where there is one.
+    pub(super) fn optional_word(&mut self, table: &Table<'_>, name: &str) -> Option<String> {
+        find(table, name)?;
+        self.word(table, name)
     }
 
     /// A path that must be there, made absolute.

@@ -1,4 +1,4 @@
-//! TLS of the uplink: the pinned root and nothing else, TLS 1.3 only, and tolerance for wrong clocks.
+//! TLS of the uplink and of enrolment: pinned roots and nothing else, TLS 1.3 only, and tolerance for wrong clocks.
 
 use std::io;
 use std::sync::Arc;
@@ -17,43 +17,76 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use watchpost_proto::identity::{ALPN, Role, UPLINK_NAME, read_certificate};
+use watchpost_proto::Digest;
+use watchpost_proto::digest::sha256;
+use watchpost_proto::identity::{ALPN, ENROL_NAME, Role, UPLINK_NAME, issuer_name, read_certificate, validity_ms};
 use watchpost_proto::keys::{PublicKey, SigningKey};
 
 use super::reconcile::Trouble;
-use crate::device::Device;
+use super::trouble::Way;
+use crate::device::{Device, Held};
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connector for one connection. `now_ms` is the device's clock, `server_ms` the last server time seen.
-pub(super) fn connector(device: &Device, now_ms: i64, server_ms: i64) -> Result<TlsConnector, Error> {
-    let verifier = PinnedRoot::new(&device.root, now_ms, server_ms)?;
-    let key = CertifiedKey::new(device.chain.clone(), Arc::new(DeviceKey(device.key.clone())));
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+/// What a device can tell about the time: its own clock, and the last server time seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) now_ms: i64,
+    pub(super) server_ms: i64,
 }
 
-/// Dials and completes the handshake.
-pub(super) async fn dial(address: String, connector: TlsConnector) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
-    let connect = async {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
-        let name = ServerName::try_from(UPLINK_NAME).map_err(io::Error::other)?;
-        connector.connect(name, socket).await
-    };
-    let stream = tokio::time::timeout(DIAL_TIMEOUT, connect)
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))??;
-    Ok(TokioIo::new(stream))
+/// What a connection is for.
+#[derive(Clone)]
+pub(super) struct Dialler {
+    connector: TlsConnector,
+    name: &'static str,
 }
 
-/// Checks that a chain ends in the pinned root and its leaf is a collector of this tenant; returns the leaf's key.
+impl Dialler {
+    /// For the uplink: both sides show certificates.
+    pub(super) fn uplink(held: &Held, times: Times) -> Result<Self, Error> {
+        let verifier = Arc::new(PinnedRoots::new(&held.roots, times)?);
+        let key = CertifiedKey::new(held.chain.clone(), Arc::new(DeviceKey(held.key.clone())));
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        Ok(Self::new(config, UPLINK_NAME))
+    }
+
+    /// For enrolment: the collector alone shows a certificate, and sends along the root the token pins.
+    pub(super) fn enrolment(root_pin: Digest, at_ms: i64) -> Result<Self, Error> {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(PinnedByToken { root_pin, at_ms }))
+            .with_no_client_auth();
+        Ok(Self::new(config, ENROL_NAME))
+    }
+
+    fn new(mut config: ClientConfig, name: &'static str) -> Self {
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Self { connector: TlsConnector::from(Arc::new(config)), name }
+    }
+
+    /// Dials and completes the handshake.
+    pub(super) async fn dial(self, address: String) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+        let connect = async {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            let name = ServerName::try_from(self.name).map_err(io::Error::other)?;
+            self.connector.connect(name, socket).await
+        };
+        let stream = tokio::time::timeout(DIAL_TIMEOUT, connect)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))??;
+        Ok(TokioIo::new(stream))
+    }
+}
+
+/// Checks that a chain ends in a pinned root and its leaf is a collector of this tenant; returns the leaf's key.
 pub(super) fn verify_signer(device: &Device, chain: &[Vec<u8>], now_ms: i64) -> Result<PublicKey, Trouble> {
     let chain: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let (leaf, intermediates) = chain.split_first().ok_or(Trouble::Signer)?;
@@ -63,7 +96,8 @@ pub(super) fn verify_signer(device: &Device, chain: &[Vec<u8>], now_ms: i64) -> 
     }
     // The handshake has just checked the dates with tolerance; a signer is checked inside its own.
     let at = now_ms.max(identity.not_before_ms).min(identity.not_after_ms);
-    let verifier = PinnedRoot::new(&device.root, at, 0).map_err(|_| Trouble::Signer)?;
+    let times = Times { now_ms: at, server_ms: 0 };
+    let verifier = PinnedRoots::new(&device.held().roots, times).map_err(|_| Trouble::Signer)?;
     let name = ServerName::try_from(UPLINK_NAME).map_err(|_| Trouble::Signer)?;
     verifier.verify_at(leaf, intermediates, &name, at).map_err(|_| Trouble::Signer)?;
     Ok(identity.key)
@@ -99,23 +133,71 @@ impl Signer for DeviceKey {
     }
 }
 
-/// Trusts one root. A certificate's not-before is ignored, and it counts as unexpired if it is so at the device's own
-/// clock or at the last server time seen: no clock of ours may lock a device out.
+/// Trusts the root a token pins, as the collector sends it along.
 #[derive(Debug)]
-struct PinnedRoot {
-    inner: Arc<WebPkiServerVerifier>,
-    now_ms: i64,
-    server_ms: i64,
+struct PinnedByToken {
+    root_pin: Digest,
+    /// The moment to judge the collector's certificate by.
+    at_ms: i64,
 }
 
-impl PinnedRoot {
-    fn new(root: &CertificateDer<'static>, now_ms: i64, server_ms: i64) -> Result<Self, Error> {
+impl ServerCertVerifier for PinnedByToken {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let pinned = intermediates.iter().find(|der| sha256(&[der]) == self.root_pin);
+        let root = pinned.ok_or_else(|| not_the_collector(leaf))?.clone().into_owned();
+        let times = Times { now_ms: self.at_ms, server_ms: 0 };
+        PinnedRoots::new(&[root], times)?.verify_server_cert(leaf, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(only_tls13())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Trusts these roots. A certificate's not-before is ignored, and it counts as unexpired if it is so at the device's own
+/// clock or at the last server time seen: no clock of ours may lock a device out.
+#[derive(Debug)]
+struct PinnedRoots {
+    inner: Arc<WebPkiServerVerifier>,
+    times: Times,
+}
+
+impl PinnedRoots {
+    fn new(trusted: &[CertificateDer<'static>], times: Times) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(root.clone())?;
+        for root in trusted {
+            roots.add(root.clone())?;
+        }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { inner, now_ms, server_ms })
+        Ok(Self { inner, times })
     }
 
     fn verify_at(
@@ -130,7 +212,7 @@ impl PinnedRoot {
     }
 }
 
-impl ServerCertVerifier for PinnedRoot {
+impl ServerCertVerifier for PinnedRoots {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -140,13 +222,15 @@ impl ServerCertVerifier for PinnedRoot {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let earliest =
-            std::iter::once(leaf).chain(intermediates).filter_map(|der| not_before_ms(der)).max().unwrap_or(0);
-        match self.verify_at(leaf, intermediates, name, self.now_ms.max(earliest)) {
-            Err(error) if expired(&error) && self.server_ms > 0 => {
-                let verified = self.verify_at(leaf, intermediates, name, self.server_ms.max(earliest))?;
+            std::iter::once(leaf).chain(intermediates).filter_map(|der| validity_ms(der)).map(|it| it.0).max();
+        let earliest = earliest.unwrap_or(0);
+        match self.verify_at(leaf, intermediates, name, self.times.now_ms.max(earliest)) {
+            Err(error) if expired(&error) && self.times.server_ms > 0 => {
+                let verified = self.verify_at(leaf, intermediates, name, self.times.server_ms.max(earliest))?;
                 tracing::warn!("the device's clock is uncertain: the collector's certificate has ended by it alone");
                 Ok(verified)
             }
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(not_the_collector(leaf)),
             verdict => verdict,
         }
     }
@@ -157,7 +241,7 @@ impl ServerCertVerifier for PinnedRoot {
         _certificate: &CertificateDer<'_>,
         _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken".into()))
+        Err(only_tls13())
     }
 
     fn verify_tls13_signature(
@@ -174,10 +258,16 @@ impl ServerCertVerifier for PinnedRoot {
     }
 }
 
-fn expired(error: &Error) -> bool {
-    matches!(error, Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }))
+fn only_tls13() -> Error {
+    Error::General("only TLS 1.3 is spoken".into())
 }
 
-fn not_before_ms(der: &[u8]) -> Option<i64> {
-    watchpost_proto::identity::validity_ms(der).map(|(not_before, _)| not_before)
+/// Whoever answers is not under a pinned root: another collector, or a gateway that opens TLS. Its issuer names it.
+fn not_the_collector(leaf: &[u8]) -> Error {
+    let way = Way::Intercepted { issuer: issuer_name(leaf).unwrap_or_default() };
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(way))))
+}
+
+fn expired(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use watchpost_agent::clock::Clock;
 use watchpost_agent::config::SourceConfig;
-use watchpost_agent::device::Device;
+use watchpost_agent::device::{Device, Held};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::policy_files::load_checked_engine;
 use watchpost_agent::seal::Sealer;
@@ -40,14 +40,8 @@ impl Clock for TestClock {
 }
 
 pub(crate) fn device() -> Arc<Device> {
-    Arc::new(Device {
-        id: DeviceId([1; 16]),
-        tenant: "default".into(),
-        key: Arc::new(SoftwareKey::generate().unwrap().0),
-        chain: Vec::new(),
-        root: Vec::new().into(),
-        tenant_key: [7; 32],
-    })
+    let held = Held { key: Arc::new(SoftwareKey::generate().unwrap().0), chain: Vec::new(), roots: Vec::new() };
+    Arc::new(Device::new(DeviceId([1; 16]), "default".into(), [7; 32], held))
 }
 
 pub(crate) fn store(dir: &std::path::Path) -> Arc<Store> {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use rusqlite::Connection;
 use serde::Serialize;
 use watchpost_proto::DeviceId;
 
+use super::deed::DeedArgs;
 use super::health;
 use super::output::Output;
-use crate::admin::{self, Request, Verb};
+use super::queue::{self, DecideArgs, ExpectedArgs, LookArgs};
+use crate::admin::What;
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::Config;
 use crate::derive;
@@ -59,35 +61,49 @@ enum DeviceCommand {
     #[command(
         after_help = "Example:\n  watchpost-collector device revoke UUID --reason \"laptop stolen\" --config ./collector/collector.toml"
     )]
-    Revoke(DeedArgs),
+    Revoke(DeviceDeedArgs),
     /// Holds what a device sends out of what people see.
     #[command(
         after_help = "Example:\n  watchpost-collector device quarantine UUID --reason \"under review\" --config ./collector/collector.toml"
     )]
-    Quarantine(DeedArgs),
+    Quarantine(DeviceDeedArgs),
     /// Lifts quarantine and revocation.
     #[command(
         after_help = "Example:\n  watchpost-collector device release UUID --reason \"clone removed\" --config ./collector/collector.toml"
     )]
-    Release(DeedArgs),
+    Release(DeviceDeedArgs),
+    /// Lists devices that wait to be admitted.
+    #[command(after_help = "Example:\n  watchpost-collector device queue --config ./collector/collector.toml")]
+    Queue {
+        /// Also those admitted or rejected that have not come back since.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Lets devices of the queue enrol; each gets its certificate when it asks next.
+    #[command(
+        after_help = "Examples:\n  watchpost-collector device admit 3f2a91c0d4e5 --config ./collector/collector.toml\n  \
+        watchpost-collector device admit --expected --reason \"first wave\" --config ./collector/collector.toml\n\n\
+        Compare the code with what the device shows: that is how you know that it is this one."
+    )]
+    Admit(DecideArgs),
+    /// Does not let devices of the queue enrol.
+    #[command(
+        after_help = "Example:\n  watchpost-collector device reject 3f2a91c0d4e5 --reason \"not ours\" --config ./collector/collector.toml"
+    )]
+    Reject(DecideArgs),
+    /// The list of assets that are to enrol.
+    Expected(ExpectedArgs),
 }
 
+/// A device, and why.
 #[derive(Debug, Args)]
-struct DeedArgs {
+struct DeviceDeedArgs {
     /// The device's UUID.
     device: String,
-    /// Why; goes into the log.
-    #[arg(long, default_value = "")]
-    reason: String,
-    /// Who does it; goes into the log. The system's user by default.
-    #[arg(long)]
-    by: Option<String>,
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    deed: DeedArgs,
 }
 
 /// Runs the command.
@@ -98,9 +114,13 @@ pub fn run(args: DeviceArgs) -> anyhow::Result<()> {
     match args.command {
         DeviceCommand::List { config, json, health } => list(&Config::load(&config)?, json, health),
         DeviceCommand::Show { device, config, json, health } => show(&Config::load(&config)?, &device, json, health),
-        DeviceCommand::Revoke(args) => deed(Verb::Revoke, args),
-        DeviceCommand::Quarantine(args) => deed(Verb::Quarantine, args),
-        DeviceCommand::Release(args) => deed(Verb::Release, args),
+        DeviceCommand::Revoke(args) => deed(|device| What::Revoke { device }, &args),
+        DeviceCommand::Quarantine(args) => deed(|device| What::Quarantine { device }, &args),
+        DeviceCommand::Release(args) => deed(|device| What::Release { device }, &args),
+        DeviceCommand::Queue { all, look } => queue::queue(&look, all),
+        DeviceCommand::Admit(args) => queue::decide(args, true),
+        DeviceCommand::Reject(args) => queue::decide(args, false),
+        DeviceCommand::Expected(args) => queue::expected(args),
     }
 }
 
@@ -125,7 +145,8 @@ fn list(config: &Config, json: bool, health: bool) -> anyhow::Result<()> {
     let mut out = Output::new();
     if !json {
         let more: &[&str] = if health { &["HEALTH", "SINCE"] } else { &[] };
-        out.row(&[&["DEVICE", "STATE", "AGENT", "FINDINGS", "FILES", "STARVED", "REASON"], more].concat())?;
+        let names = ["DEVICE", "STATE", "GROUP", "SITE", "HOSTNAME", "AGENT", "FINDINGS", "FILES", "STARVED", "REASON"];
+        out.row(&[&names, more].concat())?;
     }
     for shown in shown(&db, config, None, health)? {
         if json {
@@ -135,8 +156,18 @@ fn list(config: &Config, json: bool, health: bool) -> anyhow::Result<()> {
         let device = &shown.device;
         let (findings, files) = (device.findings.to_string(), device.files.to_string());
         let starved = device.feeds.iter().filter(|feed| feed.starved_ms.is_some()).count().to_string();
-        let mut row =
-            vec![&*device.device, device.state, &device.agent_version, &findings, &files, &starved, &device.reason];
+        let mut row = vec![
+            &*device.device,
+            device.state,
+            &device.group,
+            &device.site,
+            &device.hostname,
+            &device.agent_version,
+            &findings,
+            &files,
+            &starved,
+            &device.reason,
+        ];
         let first = shown.health.as_ref().and_then(|health| health.standings.first());
         let since = first.and_then(|first| minute_in_china(first.since_ms?)).unwrap_or_default();
         if health {
@@ -166,7 +197,19 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
     out.row(&["device", &device.device])?;
     out.row(&["state", device.state])?;
     out.row(&["reason", &device.reason])?;
-    out.row(&["agent", &device.agent_version])?;
+    for (name, value) in [
+        ("group", &device.group),
+        ("site", &device.site),
+        ("hostname", &device.hostname),
+        ("asset", &device.asset),
+        ("agent", &device.agent_version),
+    ] {
+        out.row(&[name, value])?;
+    }
+    if let Some(ends) = device.certificate_ends_ms.and_then(minute_in_china) {
+        let proved = if device.certificate_proved { "in use" } else { "not used yet" };
+        out.row(&["certificate", &format!("until {ends}, {proved}, {} issued", device.certificates)])?;
+    }
     out.row(&["findings", &device.findings.to_string()])?;
     out.row(&["files", &device.files.to_string()])?;
     out.row(&["losses", &device.losses.to_string()])?;
@@ -189,33 +232,10 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn deed(verb: Verb, args: DeedArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args.config)?;
-    let device = parse(&args.device)?.to_string();
-    let by = args.by.unwrap_or_else(system_user);
-    let request = Request { device, verb, by, reason: args.reason, until_ms: 0 };
-    let done = admin::have_done(&config, &request)?;
-    if let Some(error) = done.error {
-        bail!("{error}");
-    }
-    let mut out = Output::new();
-    if args.json {
-        out.json(&serde_json::json!({ "device": request.device, "verb": verb, "entries": done.entries }))?;
-    } else if done.entries.is_empty() {
-        out.row(&["nothing to do: the device stands so already"])?;
-    } else {
-        out.row(&["done; in the log at", &format!("{:?}", done.entries)])?;
-    }
-    out.finish()
+fn deed(what: fn(String) -> What, args: &DeviceDeedArgs) -> anyhow::Result<()> {
+    args.deed.run(what(parse(&args.device)?.to_string()))
 }
 
 fn parse(device: &str) -> anyhow::Result<DeviceId> {
     DeviceId::parse(device).with_context(|| format!("{device:?} is not a device's UUID"))
-}
-
-fn system_user() -> String {
-    ["USER", "LOGNAME", "USERNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_else(|| "operator".into())
 }

@@ -156,7 +156,13 @@ fn configuration(plan: &Plan<'_>) -> String {
          [identity]\n\
          certificate = \"pki/collector.crt\"\n\
          key = \"pki/collector.key\"\n\
-         root = \"pki/root.crt\"\n"
+         root = \"pki/root.crt\"\n\
+         \n\
+         [enrolment]\n\
+         # The keys that issue device certificates; without it nobody can enrol here.\n\
+         authority = \"pki\"\n\
+         # Where tokens send devices; without it, to `listen`.\n\
+         # addresses = [\"collector.example:7443\"]\n"
     )
 }
 

@@ -81,7 +81,7 @@ fn checkpoint(config: &Config, json: bool) -> anyhow::Result<()> {
 }
 
 fn verify(config: &Config, json: bool) -> anyhow::Result<()> {
-    let trust = Trust::new(&credentials::root(&config.root)?, &config.tenant)?;
+    let trust = Trust::new(&credentials::trusted(&config.root)?, &config.tenant)?;
     let log = LogReader::open(&config.log_db())?;
     let bar = progress_bar(log.checkpoint()?.size);
     let checked = check(&log, &trust, |entries| bar.set_position(entries));

@@ -1,11 +1,15 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod alert;
+pub mod ca;
 pub mod coverage;
+pub mod deed;
 pub mod device;
 pub mod finding;
 pub mod health;
 pub mod init;
 pub mod log;
 pub mod output;
+pub mod queue;
 pub mod serve;
+pub mod token;

@@ -14,7 +14,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, schema, told};
+use super::{DeriveError, members, schema, told};
 use crate::chain::after;
 use crate::log_store::{DeviceFacts, Entry};
 
@@ -76,8 +76,13 @@ impl Batch<'_> {
             EntryKind::Segment => self.segment(entry)?,
             EntryKind::Fork => self.fork(entry)?,
             EntryKind::DeviceAction => self.action(entry)?,
-            // Keys are told by their segments; kinds of a later version wait for one.
-            EntryKind::LogOpened | EntryKind::KeyEvent | EntryKind::Unspecified => {}
+            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::KeyEvent => {
+                if let Some(device) = members::apply(&self.transaction, entry)? {
+                    self.device(&device)?;
+                }
+            }
+            // Kinds of a later version wait for one.
+            EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
         }
         self.next += 1;
         Ok(())

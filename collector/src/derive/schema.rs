@@ -3,9 +3,11 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
+use super::members;
+
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
@@ -158,6 +160,7 @@ pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn create(db: &mut Connection, log: &LogId) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(members::TABLES)?;
     transaction.execute("INSERT INTO position (one, log_id, next) VALUES (1, ?1, 0)", [log.to_vec()])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()

@@ -21,10 +21,12 @@ use watchpost_proto::{InstanceId, segment::Head};
 use super::{Shared, welcome};
 use crate::acceptor::{Link, OpenStream};
 use crate::chain::{Answer, BY_COLLECTOR, Deed, Verdict};
-use crate::clock::now_ms;
+use crate::enrolment;
 use crate::liveness::Connection;
-use crate::log_store::LaneState;
+use crate::log_store::{Appender, LaneState};
 use crate::peer::Peer;
+use crate::registry::Effects;
+use crate::serving::Serving;
 use crate::sessions::Seat;
 use crate::verify::verify;
 
@@ -46,6 +48,8 @@ enum Stage {
 
 pub(super) struct Session {
     shared: Arc<Shared>,
+    /// Certificate and key as they were when the stream began.
+    serving: Arc<Serving>,
     peer: Arc<Peer>,
     _open: OpenStream,
     inbound: Streaming<AgentMessage>,
@@ -56,6 +60,8 @@ pub(super) struct Session {
     /// Segments handed to the writer and not yet answered, by lane.
     under_way: [u32; 2],
     stopping: watch::Receiver<bool>,
+    /// Changes when any device comes to stand otherwise.
+    standing: watch::Receiver<()>,
     deadline: Instant,
     /// The last word; nothing more is read once it is known.
     ending: Option<Code>,
@@ -69,16 +75,20 @@ enum Event {
     Message(Result<Option<AgentMessage>, Status>),
     Displaced,
     Stopping,
+    Standing,
     Silence,
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, link: &Link, inbound: Streaming<AgentMessage>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, link: &Link, peer: &Arc<Peer>, inbound: Streaming<AgentMessage>) -> Self {
         let (answers_to, answers) = mpsc::unbounded_channel();
+        let serving = Arc::clone(&shared.serving.borrow());
         Self {
             stopping: shared.stopping.clone(),
+            standing: shared.registry.changes(),
+            serving,
             shared,
-            peer: Arc::clone(&link.peer),
+            peer: Arc::clone(peer),
             _open: link.open(),
             inbound,
             stage: Stage::Greeting,
@@ -116,6 +126,11 @@ impl Session {
             Event::Message(Err(status)) => self.broken(&status),
             Event::Displaced => self.ending = Some(Code::Superseded),
             Event::Stopping => self.ending = Some(Code::Stopping),
+            Event::Standing => {
+                if self.shared.registry.device(&self.peer.device).revoked {
+                    self.ending = Some(Code::DeviceRevoked);
+                }
+            }
             Event::Silence => {
                 debug!(device = %self.peer.device, "stream silent");
                 self.closed = true;
@@ -142,6 +157,7 @@ impl Session {
             message = self.inbound.message() => Event::Message(message),
             () = displaced => Event::Displaced,
             _ = self.stopping.changed() => Event::Stopping,
+            _ = self.standing.changed() => Event::Standing,
             () = tokio::time::sleep_until(self.deadline) => Event::Silence,
         }
     }
@@ -178,7 +194,7 @@ impl Session {
         if !matches!(self.stage, Stage::Greeting) {
             return Err(Code::OutOfTurn);
         }
-        let greeted = welcome::read(hello, &self.peer, &self.shared, now_ms())?;
+        let greeted = welcome::read(hello, &self.peer, &self.shared, self.shared.clock.now_ms())?;
         let viewed = self.shared.sequencer.view(greeted.shown).await.map_err(|_| Code::StorageFailed)?;
         let view = &viewed.view;
         if view.facts.revoked {
@@ -187,13 +203,14 @@ impl Session {
         if view.checkpoint_unknown {
             warn!(device = %self.peer.device, "the device shows a checkpoint this log does not lead to");
         }
+        let renew_now = !view.certificate_settled && self.prove().await?;
         let nonce = welcome::nonce()?;
         let receipts = view
             .lanes
             .iter()
             .map(|lane| lane.held.as_ref().map(|held| self.receipt(held)).transpose())
             .collect::<Result<Vec<_>, Code>>()?;
-        let message = welcome::compose(&self.shared, &viewed, receipts, nonce, now_ms());
+        let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now);
         self.outbox.push_back(wrap(collector_message::Kind::Welcome(message)));
         self.stage = Stage::Welcomed { nonce, instance: greeted.instance, policy: hello.policy.clone() };
         self.deadline = Instant::now() + GREETING;
@@ -214,13 +231,25 @@ impl Session {
         Ok(())
     }
 
+    /// The log learns that the device has come with its certificate; true where it should renew at once.
+    async fn prove(&self) -> Result<bool, Code> {
+        let presented = self.shared.presented(&self.peer);
+        let work =
+            move |appender: &mut Appender<'_>, effects: &mut Effects| enrolment::prove(appender, &presented, effects);
+        let renew_now = self.shared.sequencer.run(work).await.map_err(|_| Code::StorageFailed)?;
+        if renew_now {
+            warn!(device = %self.peer.device, "the device comes with a certificate that was replaced");
+        }
+        Ok(renew_now)
+    }
+
     async fn quarantine_clone(&self) -> Result<(), Code> {
         let deed = Deed {
             device: self.peer.device,
             verb: DeviceVerb::Quarantine,
             by: BY_COLLECTOR.into(),
             reason: "clone: two living processes of this device displace each other".into(),
-            at_ms: now_ms(),
+            at_ms: self.shared.clock.now_ms(),
         };
         let done = self.shared.sequencer.act(deed).await.map_err(|_| Code::StorageFailed)?;
         if done.is_some() {
@@ -232,7 +261,10 @@ impl Session {
     fn heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Code> {
         let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
         connection.beat(beat);
-        let reply = HeartbeatReply { server_ms: now_ms(), checkpoint: self.shared.sequencer.published().note.clone() };
+        let reply = HeartbeatReply {
+            server_ms: self.shared.clock.now_ms(),
+            checkpoint: self.shared.sequencer.published().note.clone(),
+        };
         self.outbox.push_back(wrap(collector_message::Kind::HeartbeatReply(reply)));
         Ok(())
     }
@@ -240,7 +272,7 @@ impl Session {
     async fn segment(&mut self, segment: Segment) -> Result<(), Code> {
         let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
         connection.heard();
-        let now = now_ms();
+        let now = self.shared.clock.now_ms();
         self.peer.check_dates(now)?;
         let verified = verify(segment, &self.peer, &self.shared.registry, now)?;
         let under_way = self.under_way(verified.read.lane);
@@ -295,7 +327,7 @@ impl Session {
             checkpoint: self.shared.sequencer.published().note.clone(),
             log_id: self.shared.log.id.to_vec(),
         };
-        receipt::sign_receipt(&receipt, self.shared.key.as_ref()).map_err(|error| {
+        receipt::sign_receipt(&receipt, &self.serving.credentials.key).map_err(|error| {
             warn!(%error, "receipt not signed");
             Code::StorageFailed
         })

@@ -10,10 +10,11 @@ use watchpost_proto::{Digest, EpochId, InstanceId};
 use super::Shared;
 use crate::peer::Peer;
 use crate::sequencer::Viewed;
+use crate::serving::Serving;
 use crate::standing::{Shown, ShownCheckpoint, ShownHead};
 
 /// The protocol spoken here.
-const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 1;
 /// Heads looked at in a Hello.
 const LANES_MAX: usize = 8;
 
@@ -44,7 +45,8 @@ pub(super) fn read(hello: &Hello, peer: &Peer, shared: &Shared, now_ms: i64) -> 
         return Err(Code::Malformed);
     }
     let lanes = hello.lanes.iter().map(|head| shown_head(head).ok_or(Code::Malformed)).collect::<Result<_, _>>()?;
-    let shown = Shown { device: peer.device, lanes, checkpoint: shown_checkpoint(&hello.checkpoint, shared) };
+    let checkpoint = shown_checkpoint(&hello.checkpoint, shared);
+    let shown = Shown { device: peer.device, key: peer.key_id, lanes, checkpoint };
     // Only for a log line: never longer than a version is, and without anything a terminal would obey.
     let agent_version = hello.agent_version.chars().filter(char::is_ascii_graphic).take(32).collect();
     Ok(Greeted { instance, agent_version, shown })
@@ -53,10 +55,11 @@ pub(super) fn read(hello: &Hello, peer: &Peer, shared: &Shared, now_ms: i64) -> 
 /// What Welcome says.
 pub(super) fn compose(
     shared: &Shared,
+    serving: &Serving,
     viewed: &Viewed,
     receipts: Vec<Option<SignedReceipt>>,
     nonce: [u8; 16],
-    now_ms: i64,
+    renew_now: bool,
 ) -> Welcome {
     let Viewed { view, published } = viewed;
     let lanes = view.lanes.iter().zip(receipts).map(|(lane, receipt)| LaneWelcome {
@@ -69,7 +72,7 @@ pub(super) fn compose(
         credit: LANE_CREDIT,
     });
     Welcome {
-        server_ms: now_ms,
+        server_ms: shared.clock.now_ms(),
         nonce: nonce.to_vec(),
         log_id: shared.log.id.to_vec(),
         lanes: lanes.collect(),
@@ -77,9 +80,12 @@ pub(super) fn compose(
         checkpoint: published.note.clone(),
         consistency: view.consistency.iter().map(|digest| digest.to_vec()).collect(),
         checkpoint_unknown: view.checkpoint_unknown,
-        signer_chain: shared.signer_chain.clone(),
-        log_key: Some(shared.log_key.clone()),
+        signer_chain: serving.credentials.chain_der(),
+        log_key: Some(serving.log_key.clone()),
         policy_offer: Vec::new(),
+        roots: serving.credentials.roots_der(),
+        links: serving.credentials.links_der(),
+        renew_now,
     }
 }
 

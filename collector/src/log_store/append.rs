@@ -8,7 +8,7 @@ use watchpost_proto::segment::{Head, ReadStatement};
 use watchpost_proto::v1::{EntryKind, Lane};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
-use super::{StoreError, digest, random};
+use super::{StoreError, digest, members, random};
 
 /// A place in a device's chains: one lane of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +104,11 @@ impl<'a> Appender<'a> {
                 failed = insert.execute((level, index, &hash.0[..])).err();
             }
         });
-        failed.map_or(Ok(log_index), |error| Err(error.into()))
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        members::apply(&self.transaction, log_index, kind, header)?;
+        Ok(log_index)
     }
 
     /// Keeps the payload of the entry at `log_index`.

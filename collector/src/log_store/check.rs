@@ -12,7 +12,7 @@ use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, LogOpen
 use watchpost_proto::{DeviceId, Digest, LogId, Message as _, receipt};
 
 use super::append::{device_facts, is_kept_fork, lane_state, statement_at};
-use super::{Entry, LogReader, Place, StoreError, read};
+use super::{Entry, LogReader, Place, StoreError, members, read};
 use crate::chain::after;
 use crate::log_store::DeviceFacts;
 use crate::trust::Trust;
@@ -57,7 +57,7 @@ impl From<rusqlite::Error> for Fault {
 /// # Errors
 /// The first [`Fault`].
 pub fn check(log: &LogReader, trust: &Trust, mut progress: impl FnMut(u64)) -> Result<Sound, Fault> {
-    let mut walk = Walk::new(log, trust);
+    let mut walk = Walk::new(log, trust)?;
     // Entries never change, so this long part need not hold one read transaction, which would keep the write-ahead log
     // from being reset. What came meanwhile, and what concerns the whole, is then looked at in one.
     walk.to(log.checkpoint()?.size, &mut progress)?;
@@ -74,6 +74,8 @@ struct Walk<'a> {
     keys: HashMap<(DeviceId, KeyId), PublicKey>,
     lanes: HashMap<Place, (Head, u64)>,
     devices: HashMap<DeviceId, DeviceFacts>,
+    /// What the entries so far say about members, derived once more.
+    members: rusqlite::Connection,
     counts: Counts,
 }
 
@@ -89,16 +91,19 @@ fn wrong(reason: impl Into<String>) -> Fault {
 }
 
 impl<'a> Walk<'a> {
-    fn new(log: &'a LogReader, trust: &'a Trust) -> Self {
-        Self {
+    fn new(log: &'a LogReader, trust: &'a Trust) -> Result<Self, Fault> {
+        let members = rusqlite::Connection::open_in_memory()?;
+        members.execute_batch(members::TABLES)?;
+        Ok(Self {
             log,
             trust,
             tree: Frontier::default(),
             keys: HashMap::new(),
             lanes: HashMap::new(),
             devices: HashMap::new(),
+            members,
             counts: Counts::default(),
-        }
+        })
     }
 
     fn to(&mut self, size: u64, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
@@ -151,6 +156,8 @@ impl<'a> Walk<'a> {
             return Err(wrong("its content does not have its digest"));
         }
         self.grow(&digest)?;
+        members::apply(&self.members, entry.log_index, entry.kind(), &entry.header)
+            .map_err(|_| wrong("it is malformed"))?;
         let is_first = entry.log_index == 0;
         match entry.kind() {
             EntryKind::LogOpened if is_first => self.opened(&entry),
@@ -158,6 +165,8 @@ impl<'a> Walk<'a> {
             EntryKind::KeyEvent => self.key(&entry),
             EntryKind::Segment | EntryKind::Fork => self.segment(&entry),
             EntryKind::DeviceAction => self.action(&entry),
+            // What they say is in the indexes, which are compared at the end.
+            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => Ok(()),
             EntryKind::LogOpened | EntryKind::Unspecified => Err(wrong("its kind has no place here")),
         }
     }
@@ -261,6 +270,9 @@ impl<'a> Walk<'a> {
             }
         }
         self.devices_and_keys()?;
+        if let Some(table) = members::differing(db, &self.members)? {
+            return Err(wrong(format!("the index {table} says what no entry says")));
+        }
         self.count("node", 2 * size - u64::from(size.count_ones()))?;
         self.count("entry", size)?;
         self.count("payload", self.counts.payloads)?;

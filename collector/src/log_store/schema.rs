@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
+use super::{StoreError, members};
 
 /// Version of the tables, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -93,6 +93,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
         0 => {
             let transaction = db.transaction()?;
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(members::TABLES)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

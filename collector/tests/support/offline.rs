@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by test binaries")]
 
 use watchpost_collector::chain::{self, Answer, Deed, NewKey, Verdict, Verified};
+use watchpost_collector::clock::Clock;
 use watchpost_collector::credentials::Credentials;
 use watchpost_collector::derive::Deriver;
 use watchpost_collector::log_store::{LogReader, LogStore};
@@ -22,8 +23,8 @@ pub struct Log {
 impl Log {
     pub fn new() -> Self {
         let lab = Lab::new();
-        let credentials = Credentials::load(&lab.config).unwrap();
-        let OpenLog { store, .. } = server::open_log(&lab.config, &credentials).unwrap();
+        let credentials = Credentials::load(&lab.config, &Clock::default()).unwrap();
+        let OpenLog { store, .. } = server::open_log(&lab.config, &credentials, &Clock::default()).unwrap();
         Self { lab, store }
     }
 

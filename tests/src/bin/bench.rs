@@ -327,7 +327,8 @@ fn bench_drain(summaries: u64) -> anyhow::Result<()> {
 fn fill_outbox(dir: &Path, state: &Path, summaries: u64) -> anyhow::Result<()> {
     let [certificate, key, root, tenant_key] =
         ["device.crt", "device.key", "root.crt", "tenant.key"].map(|name| dir.join(name));
-    let device = Device::load(&DeviceFiles { certificate, key, root, tenant_key })?;
+    let device =
+        Device::load(&DeviceFiles { certificate, key, root, tenant_key, membership: dir.join("membership.json") })?;
     std::fs::create_dir_all(state)?;
     let store = Arc::new(Store::open(state)?);
     store.transaction(|tx| tx.ensure_epoch(EpochId([7; 16]), EpochCause::First))?;

@@ -1,0 +1,75 @@
+//! What every command that changes something has in common: who, why, and that it is in the log before it is said.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use crate::admin::{self, Request, What};
+use crate::config::Config;
+
+/// Who does it, why, and where.
+#[derive(Debug, Args)]
+pub struct DeedArgs {
+    /// Why; goes into the log.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Who does it; goes into the log. The system's user by default.
+    #[arg(long)]
+    pub by: Option<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    what: &'a What,
+    entries: &'a [u64],
+}
+
+impl DeedArgs {
+    /// Has it done; returns the log indexes of the entries made.
+    ///
+    /// # Errors
+    /// Nothing was done, or nobody knows: the sentence says which.
+    pub fn have_done(&self, config: &Config, what: What) -> anyhow::Result<Vec<u64>> {
+        let by = self.by.clone().unwrap_or_else(system_user);
+        let request = Request { what, by, reason: self.reason.clone(), until_ms: 0 };
+        let done = admin::have_done(config, &request)?;
+        match done.error {
+            Some(error) => bail!("{error}"),
+            None => Ok(done.entries),
+        }
+    }
+
+    /// Has it done and says so.
+    ///
+    /// # Errors
+    /// As [`DeedArgs::have_done`], or stdout.
+    pub fn run(&self, what: What) -> anyhow::Result<()> {
+        let entries = self.have_done(&Config::load(&self.config)?, what.clone())?;
+        let mut out = Output::new();
+        if self.json {
+            out.json(&Told { what: &what, entries: &entries })?;
+        } else if entries.is_empty() {
+            out.row(&["nothing to do: it stands so already"])?;
+        } else {
+            out.row(&["done; in the log at", &format!("{entries:?}")])?;
+        }
+        out.finish()
+    }
+}
+
+fn system_user() -> String {
+    ["USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+        .unwrap_or_else(|| "operator".into())
+}

@@ -1,0 +1,158 @@
+//! What the collector shows to whoever connects, and how it is changed under way: certificate, roots, log key and the
+//! rules of the handshake belong together and are replaced together. Streams keep what they began with.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tracing::{info, warn};
+use watchpost_proto::v1::{LogKey, SignedLogKey};
+use watchpost_proto::{identity, receipt};
+
+use crate::authority::{self, Enrolling};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::credentials::{self, Credentials};
+use crate::tls;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Everything a new connection is met with.
+#[derive(Debug)]
+pub struct Serving {
+    /// Own chain and key, and the roots.
+    pub credentials: Credentials,
+    /// The log key, introduced by the collector's key.
+    pub log_key: SignedLogKey,
+    /// The handshake of the uplink.
+    pub uplink: Arc<ServerConfig>,
+    /// The handshake of enrolment.
+    pub enrolment: Arc<ServerConfig>,
+    /// What issues certificates; none where that is done elsewhere.
+    pub enrolling: Option<Enrolling>,
+}
+
+impl Serving {
+    /// Reads what belongs together.
+    ///
+    /// # Errors
+    /// A file that cannot be used, by name.
+    pub fn load(config: &Config, log_key: &LogKey, clock: &Clock) -> anyhow::Result<Self> {
+        let credentials = Credentials::load(config, clock)?;
+        Ok(Self {
+            enrolling: authority::load(config)?,
+            log_key: receipt::sign_log_key(log_key, &credentials.key)?,
+            uplink: Arc::new(tls::uplink_config(&credentials, clock)?),
+            enrolment: Arc::new(tls::enrolment_config(&credentials, clock)?),
+            credentials,
+        })
+    }
+}
+
+/// Keeps what is served up to date: renews the collector's own certificate where it can, and takes over files that were
+/// replaced. What cannot be used is told, and what was served before stays.
+#[derive(Debug)]
+pub struct Keeper {
+    config: Config,
+    clock: Clock,
+    log_key: LogKey,
+    serving: watch::Sender<Arc<Serving>>,
+    seen: Vec<Option<(u64, SystemTime)>>,
+    told: String,
+}
+
+impl Keeper {
+    /// Loads what is served first. A certificate of the collector's own that has ended is renewed before.
+    ///
+    /// # Errors
+    /// A file that cannot be used, by name.
+    pub fn start(config: &Config, clock: &Clock, log_key: LogKey) -> anyhow::Result<Self> {
+        let serving = watch::Sender::new(Arc::new(Serving::load(config, &log_key, clock)?));
+        let (config, clock) = (config.clone(), clock.clone());
+        Ok(Self { seen: stamp(&config), config, clock, log_key, serving, told: String::new() })
+    }
+
+    /// What is served, now and from now on.
+    pub fn serving(&self) -> watch::Receiver<Arc<Serving>> {
+        self.serving.subscribe()
+    }
+
+    /// Looks once.
+    pub fn look(&mut self) {
+        if let Err(error) = renew_own(&self.config, &self.clock) {
+            self.tell_once(&error);
+        }
+        let now = stamp(&self.config);
+        if now == self.seen {
+            return;
+        }
+        match Serving::load(&self.config, &self.log_key, &self.clock) {
+            Ok(fresh) => {
+                info!("certificates taken over");
+                self.serving.send_replace(Arc::new(fresh));
+                self.seen = now;
+            }
+            // Two files that belong together are not replaced at one moment: it is tried again.
+            Err(error) => self.tell_once(&error),
+        }
+    }
+
+    fn tell_once(&mut self, error: &anyhow::Error) {
+        let sentence = format!("{error:#}");
+        if self.told != sentence {
+            warn!("the certificates stay as they are: {sentence}");
+            self.told = sentence;
+        }
+    }
+}
+
+/// Looks every other second until the collector stops.
+pub async fn keep_up(keeper: Arc<Mutex<Keeper>>, mut stopping: watch::Receiver<bool>) {
+    while tokio::time::timeout(LOOK, stopping.wait_for(|stop| *stop)).await.is_err() {
+        let keeper = Arc::clone(&keeper);
+        let looked = tokio::task::spawn_blocking(move || {
+            keeper.lock().unwrap_or_else(PoisonError::into_inner).look();
+        });
+        // Only a panic ends it, and that is told by the runtime.
+        let _ = looked.await;
+    }
+}
+
+/// Sizes and times of the files a connection is met with.
+fn stamp(config: &Config) -> Vec<Option<(u64, SystemTime)>> {
+    let mut files = vec![config.certificate.clone(), config.key.clone(), config.root.clone(), config.links.clone()];
+    if let Some(folder) = &config.enrolment.authority {
+        files.extend(["devices.crt", "devices.key", "tenant.key"].map(|name| folder.join(name)));
+    }
+    let stamp = |path: PathBuf| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    };
+    files.into_iter().map(stamp).collect()
+}
+
+/// A certificate of the collector's own in its last third is replaced by one for the same key, where the authority's key
+/// is at hand.
+///
+/// # Errors
+/// A file that does not fit or cannot be written.
+pub fn renew_own(config: &Config, clock: &Clock) -> anyhow::Result<()> {
+    let Some(folder) = &config.enrolment.authority else { return Ok(()) };
+    let chain = credentials::certificates(&config.certificate)?;
+    let leaf = chain.first().context("no certificate")?;
+    let (not_before, not_after) = identity::validity_ms(leaf).context("not a certificate")?;
+    let now_ms = clock.now_ms();
+    if not_after.saturating_sub(now_ms) > (not_after.saturating_sub(not_before)) / 3 {
+        return Ok(());
+    }
+    let now = OffsetDateTime::from_unix_timestamp(now_ms / 1000)?;
+    if authority::renew_collector(folder, leaf, config, now)? {
+        info!("the collector's own certificate was renewed");
+    }
+    Ok(())
+}
