@@ -27,6 +27,7 @@ use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
+use crate::notices;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
@@ -93,6 +94,11 @@ pub enum What {
     Admit {
         /// Their codes.
         codes: Vec<String>,
+    },
+    /// Note acknowledgements of the notice that were collected elsewhere.
+    ImportAcknowledgements {
+        /// Account, version, when, and where it is kept.
+        rows: Vec<notices::Row>,
     },
     /// Do not let devices of the queue enrol.
     Reject {
@@ -176,6 +182,7 @@ impl Request {
                 desk::expect(appender, &devices.collect::<Vec<_>>(), &act)
             }
             What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
+            What::ImportAcknowledgements { rows } => notices::import(appender, rows, &act),
             What::Admit { codes } => desk::decide(appender, codes, true, &act),
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
         }

@@ -28,6 +28,8 @@ pub mod liveness;
 pub mod log_key;
 pub mod log_store;
 pub mod members;
+pub mod my_data;
+pub mod notices;
 pub mod peer;
 pub mod pki;
 pub mod registry;

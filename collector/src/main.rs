@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use watchpost_collector::commands::{alert, ca, coverage, device, finding, health, init, log, output, serve, token};
+use watchpost_collector::commands::{
+    alert, ca, coverage, device, finding, health, init, log, my_data, notice, output, serve, token,
+};
 
 /// Collects what Watchpost's agents find. 哨所收集端。
 #[derive(Debug, Parser)]
@@ -25,6 +27,8 @@ enum Command {
     Health(health::HealthArgs),
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
+    Notice(notice::NoticeArgs),
+    MyData(my_data::MyDataArgs),
     Log(log::LogArgs),
 }
 
@@ -53,6 +57,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
+        Command::Notice(args) => notice::run(args),
+        Command::MyData(args) => my_data::run(args),
         Command::Log(args) => log::run(args),
     }
 }

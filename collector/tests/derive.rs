@@ -12,6 +12,9 @@ use watchpost_collector::alerts::{self, Alert, VisibleFinding};
 use watchpost_collector::coverage;
 use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::devices::{self, Device};
+use watchpost_collector::enrolment::desk::Act;
+use watchpost_collector::health;
+use watchpost_collector::notices;
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
     Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Goodbye, GoodbyeCause, Hit, Lane, Loss,
@@ -144,6 +147,11 @@ fn a_rebuild_and_any_batching_give_what_following_gave() {
         &[goodbye(GoodbyeCause::Over), checked(2, "not_found"), acknowledged("ww1/li", 3)],
     );
     log.append(&mut b, Lane::Urgent, &[goodbye(GoodbyeCause::Shutdown)]);
+    let row = |account: &str| (account.to_owned(), 3, 7, "OA".to_owned());
+    let act = Act { by: "hr", reason: "forms", at_ms: 8 };
+    let mut appender = log.store.begin().unwrap();
+    assert_eq!(notices::import(&mut appender, &[row("ww1/li"), row("ww1/wang")], &act).unwrap().len(), 1);
+    appender.commit().unwrap();
     step(&mut deriver);
     assert_eq!(deriver.position(), log.store.checkpoint().size);
     drop(deriver);
@@ -366,4 +374,31 @@ fn sealed_raw(device: &support::Device, records: &[Vec<u8>]) -> watchpost_proto:
         agent_version: "later",
     };
     seal(&what, records, &device.key).unwrap().segment
+}
+
+#[test]
+fn the_latest_self_check_and_goodbye_count_and_what_is_over_is_over() {
+    let mut log = Log::new();
+    let mut a = log.lab.device();
+    log.append(&mut a, Lane::Urgent, &[checked(1, ""), goodbye(GoodbyeCause::Stopped)]);
+    let facts = |log: &Log| health::facts(&View::of(log).db, None).unwrap().remove(0);
+    let before = facts(&log);
+    assert_eq!(before.goodbye.unwrap().cause, GoodbyeCause::Stopped);
+    let passed_ms = before.check.unwrap().passed_ms;
+    assert!(passed_ms > 0 && before.last_finding_ms.is_none() && before.first_entry_ms.is_some());
+    log.append(&mut a, Lane::Urgent, &[goodbye(GoodbyeCause::Over), checked(2, "not_found"), finding(1)]);
+    let after = facts(&log);
+    let check = after.check.unwrap();
+    assert_eq!((check.failed, &*check.reason, check.passed_ms, after.goodbye), (true, "not_found", passed_ms, None));
+    assert!(after.last_finding_ms.is_some());
+    // A device says no more of others than it may: only the accounts of its own word, and no monsters.
+    log.append(
+        &mut a,
+        Lane::Urgent,
+        &[acknowledged("", 1), acknowledged(&"x".repeat(600), 1), acknowledged("ww1/li", 1)],
+    );
+    assert_eq!(View::of(&log).count("SELECT count(*) FROM acknowledgement"), 1);
+    assert_eq!(notices::list(&View::of(&log).db, Some(1)).unwrap().iter().filter(|it| it.done).count(), 1);
+    log.act(&a, DeviceVerb::Quarantine);
+    assert_eq!(notices::list(&View::of(&log).db, Some(1)).unwrap().iter().filter(|it| it.done).count(), 0);
 }

@@ -396,6 +396,21 @@ fn every_header_of_the_log() {
         },
     );
     check_message(
+        "log-acknowledgements",
+        &v1::AcknowledgementsEntry {
+            rows: vec![v1::ImportedAcknowledgement {
+                account: "wwEXAMPLE0001/li.na".into(),
+                notice_version: 3,
+                at_ms: 1_795_053_600_000,
+                source: "OA".into(),
+            }],
+            list: vec![0x9e; 32],
+            by: "ops".into(),
+            reason: "paper forms".into(),
+            at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
         "log-device-action",
         &v1::DeviceAction {
             device: DEVICE.to_vec(),

@@ -73,7 +73,7 @@ fn an_employee_sees_what_was_sent_and_acknowledges_the_notice() {
         assert!(text.contains(said), "{said}\nnot in\n{text}");
     }
     let html = lab.agents[0].command_configured(&["my-data", "--format", "html"]).unwrap().ok().unwrap();
-    assert!(html.contains("&lt;b onclick=") && !html.contains("<b onclick"), "text of a message stays text");
+    assert!(html.contains("私人微信") && !html.contains("<b onclick"), "text of a message stays text");
     let english = lab.agents[0].command_configured(&["my-data", "--lang", "en"]).unwrap().ok().unwrap();
     assert!(english.contains("What is never looked at"), "{english}");
     for _ in 0..2 {
@@ -116,4 +116,61 @@ fn another_user_of_the_device_sees_only_their_own() {
     assert_eq!(other.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&other.stderr).contains("只能查看您本人的账号"));
     assert!(other.stdout.is_empty());
+}
+
+#[test]
+fn acknowledgements_collected_elsewhere_count_and_the_collector_has_the_same_page() {
+    let (lab, open) = lab();
+    lab.agents[0].drop_export("a.jsonl", hit("m1").as_bytes()).unwrap();
+    lab.agents[0].command_configured(&["my-data", "acknowledge"]).unwrap().ok().unwrap();
+    outcome::wait_until_drained(&lab, PATIENCE).unwrap();
+    lab.wait_until("the collector knows", PATIENCE, || Ok(lab.collector.json(&["notice", "list"])?.len() == 1))
+        .unwrap();
+    let list = open.path().join("signed.csv");
+    let import = || {
+        lab.collector.command(&["notice", "import", list.to_str().unwrap(), "--reason", "forms", "--by", "hr"]).unwrap()
+    };
+    // One bad row and nothing is taken.
+    fs::write(
+        &list,
+        format!("account,version,at,source\n{CORP}/wang,2,2026-01-05,OA 7\n{CORP}/zhao,x,2026-01-05,OA 8\n"),
+    )
+    .unwrap();
+    let refused = import();
+    assert!(!refused.status.success() && refused.stderr.contains("line 3"), "{}", refused.stderr);
+    assert_eq!(lab.collector.json(&["notice", "list"]).unwrap().len(), 1);
+    fs::write(
+        &list,
+        format!("account,version,at,source\n{CORP}/wang,2,2026-01-05,OA 7\n{CORP}/zhao,3,2026-01-05,OA 8\n"),
+    )
+    .unwrap();
+    // Twice is as good as once.
+    import().ok().unwrap();
+    import().ok().unwrap();
+    let known = || lab.collector.json(&["notice", "list"]).unwrap();
+    lab.wait_until("they are shown", PATIENCE, || Ok(known().len() == 3)).unwrap();
+    let rows = known();
+    let row = |name: &str| rows.iter().find(|row| row["account"] == format!("{CORP}/{name}")).unwrap();
+    assert_eq!((&row("li.na")["version"], &row("li.na")["done"]), (&3.into(), &true.into()));
+    assert_eq!(row("li.na")["via"], lab.agents[0].device().to_string());
+    assert_eq!((&row("zhao")["via"], &row("zhao")["done"]), (&"OA 8".into(), &true.into()));
+    assert_eq!((&row("wang")["version"], &row("wang")["done"]), (&2.into(), &false.into()));
+    let missing = lab.collector.json(&["notice", "list", "--missing"]).unwrap();
+    assert_eq!(missing.iter().map(|row| row["account"].clone()).collect::<Vec<_>>(), [format!("{CORP}/wang")]);
+    assert!(lab.collector.json(&["notice", "list", "--missing", "--version", "2"]).unwrap().is_empty());
+    lab.collector.command(&["log", "verify"]).unwrap().ok().unwrap();
+    // The same page for those who have no device.
+    let account = format!("{CORP}/Li.Na");
+    let page =
+        lab.collector.command(&["my-data", &account, "--format", "json"]).unwrap().json_lines().unwrap().remove(0);
+    let own = self::page(&lab);
+    assert_eq!(page["sent"][0]["excerpt"], own["sent"][0]["excerpt"]);
+    assert_eq!((&page["sent_total"], &page["days"]), (&own["sent_total"], &own["days"]));
+    assert_eq!(page["notice"]["acknowledged_ms"], own["notice"]["acknowledged_ms"]);
+    let html = lab.collector.command(&["my-data", &account, "--format", "html"]).unwrap().ok().unwrap();
+    assert!(html.contains("私人微信") && !html.contains("<b onclick"), "{html}");
+    let text = lab.collector.command(&["my-data", &account, "--who", "合规部"]).unwrap().ok().unwrap();
+    assert!(text.contains("本页由采集端生成") && text.contains("合规部"), "{text}");
+    let nobody = lab.collector.command(&["my-data", "ww9/nobody"]).unwrap().ok().unwrap();
+    assert!(nobody.contains("没有关于您的记录"), "{nobody}");
 }

@@ -9,6 +9,8 @@ pub mod finding;
 pub mod health;
 pub mod init;
 pub mod log;
+pub mod my_data;
+pub mod notice;
 pub mod output;
 pub mod queue;
 pub mod serve;

@@ -81,6 +81,7 @@ impl Batch<'_> {
                     self.device(&device)?;
                 }
             }
+            EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
         }

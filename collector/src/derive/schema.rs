@@ -110,7 +110,7 @@ const TABLES: &str = "
         at_ms INTEGER NOT NULL,
         received_ms INTEGER NOT NULL,
         source TEXT NOT NULL,
-        PRIMARY KEY (account, version, device)
+        PRIMARY KEY (account, version, device, notice)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX acknowledgement_device ON acknowledgement (device);
     CREATE TABLE tally (

@@ -1,7 +1,8 @@
 //! What devices tell of themselves: self-checks, goodbyes, and acknowledgements of the notice.
 
 use rusqlite::Connection;
-use watchpost_proto::v1::{Goodbye, GoodbyeCause, NoticeAcknowledgement, SelfCheck};
+use watchpost_proto::Message as _;
+use watchpost_proto::v1::{AcknowledgementsEntry, Goodbye, GoodbyeCause, NoticeAcknowledgement, SelfCheck};
 
 /// Longest account that is kept, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 512;
@@ -39,7 +40,7 @@ pub(super) fn goodbye(db: &Connection, (device, received_ms): (i64, i64), said: 
     Ok(())
 }
 
-/// The first of an account and version counts.
+/// The first of an account, version and text counts.
 pub(super) fn acknowledged(
     db: &Connection,
     (device, received_ms): (i64, i64),
@@ -57,6 +58,19 @@ pub(super) fn acknowledged(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, '') ON CONFLICT DO NOTHING",
     )?
     .execute((&said.account, number(said.notice_version), device, &said.notice, said.at_ms, received_ms))?;
+    Ok(())
+}
+
+/// Acknowledgements that were collected elsewhere; the first of an account and version counts.
+pub(super) fn imported(db: &Connection, header: &[u8]) -> rusqlite::Result<()> {
+    let Ok(entry) = AcknowledgementsEntry::decode(header) else { return Ok(()) };
+    let mut insert = db.prepare_cached(
+        "INSERT INTO acknowledgement (account, version, device, notice, at_ms, received_ms, source)
+         VALUES (?1, ?2, 0, x'', ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+    )?;
+    for row in &entry.rows {
+        insert.execute((&row.account, number(row.notice_version), row.at_ms, entry.at_ms, &row.source))?;
+    }
     Ok(())
 }
 

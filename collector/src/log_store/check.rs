@@ -8,7 +8,9 @@ use watchpost_proto::keys::{KeyId, PublicKey};
 use watchpost_proto::log::{SALT_BYTES, entry_digest, entry_leaf};
 use watchpost_proto::merkle::Frontier;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_payload, read_statement, verify_signature};
-use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyEvent, LogOpened, SegmentEntry};
+use watchpost_proto::v1::{
+    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, KeyEvent, LogOpened, SegmentEntry,
+};
 use watchpost_proto::{DeviceId, Digest, LogId, Message as _, receipt};
 
 use super::append::{device_facts, is_kept_fork, lane_state, statement_at};
@@ -167,6 +169,9 @@ impl<'a> Walk<'a> {
             EntryKind::DeviceAction => self.action(&entry),
             // What they say is in the indexes, which are compared at the end.
             EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => Ok(()),
+            EntryKind::Acknowledgements => {
+                AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))
+            }
             EntryKind::LogOpened | EntryKind::Unspecified => Err(wrong("its kind has no place here")),
         }
     }
