@@ -3,6 +3,9 @@
 //! *intake* lists and reads, *seal* signs, *uplink* sends. Each can die only of a failed database or a bug, and then the
 //! whole process ends, so that its supervisor starts it again and the chains are verified.
 
+mod my_data;
+mod parting;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -19,11 +22,6 @@ use crate::config::Config;
 use crate::device::{Device, DeviceError};
 use crate::durable::create_private_folder;
 use crate::intake::{Intake, Round};
-#[cfg(unix)]
-use crate::my_data::{
-    Notice,
-    socket::{self, Server},
-};
 use crate::pipeline::Pipeline;
 use crate::seal::Sealer;
 use crate::store::{self, Store, StoreError, verify_chains};
@@ -31,6 +29,9 @@ use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
 use crate::{goodbye, policy_files, random, watcher};
+
+use parting::Parting;
+pub use parting::say_uninstalled;
 
 /// The intake stops and the goodbye is sent within this time, or the process ends without: everything durable already is.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -115,7 +116,7 @@ impl Daemon {
             move || run_seal(sealer, &shared)
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
-        serve_my_data(&config, &engine, &store, &clock, &shared);
+        my_data::serve(&config, &engine, &store, &clock, &shared);
         let stopper = Stopper(failed, shared.clone());
         let parting = Parting { store, device, clock, engine, shared, connected, intake };
         Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
@@ -141,37 +142,6 @@ impl Daemon {
         });
         let _ = heard.recv_timeout(STOP_GRACE);
         Ok(())
-    }
-}
-
-/// What a daemon needs to say goodbye.
-struct Parting {
-    store: Arc<Store>,
-    device: Arc<Device>,
-    clock: Arc<dyn Clock>,
-    engine: Arc<Engine>,
-    shared: Arc<Shared>,
-    connected: Arc<AtomicBool>,
-    intake: JoinHandle<()>,
-}
-
-impl Parting {
-    /// Lets the transaction under way commit, says goodbye, and waits for its receipt as long as there may be one.
-    fn part(self, deadline: Instant) {
-        let told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let cause = told.unwrap_or_else(goodbye::cause_of_stop);
-        let finish = deadline - STOP_GRACE / 2;
-        while !self.intake.is_finished() && Instant::now() < finish {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        if let Err(error) = goodbye::say(&self.store, &self.device, &self.clock, &self.engine, cause) {
-            tracing::warn!(%error, "no goodbye is said");
-            return;
-        }
-        self.shared.sealed.notify_one();
-        if self.connected.load(Ordering::Relaxed) {
-            goodbye::wait_until_receipted(&self.store, deadline);
-        }
     }
 }
 
@@ -266,38 +236,6 @@ fn begin(store: &Store, dir: &Path, made: &MadeUnder) -> Result<(), StoreError> 
         }
         Ok(())
     })
-}
-
-/// Says goodbye for good, as the agent is being removed, and waits for the collector as long as `patience`. Returns whether it knows. The agent must
-/// not run.
-pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, DaemonError> {
-    let mut config = config.clone();
-    config.find_collectors().map_err(DaemonError::State)?;
-    let _lock = lock_state(&config)?;
-    let device = Arc::new(Device::load(&config.identity)?);
-    let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
-    let (engine, clock) = (Arc::new(engine), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
-    let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
-    goodbye::say(&store, &device, &clock, &engine, GoodbyeCause::Uninstalled)?;
-    let (sealing, keeping, ticking) = (device.clone(), store.clone(), clock.clone());
-    let uplink = Uplink::new(
-        config.uplink.clone(),
-        device,
-        config.identity.clone(),
-        store,
-        clock,
-        Digest(engine.digest().0),
-        Arc::new(Notify::new()),
-        Box::new(move || {
-            // What cannot be sealed now is not sent now.
-            let _ = Sealer::new(keeping.clone(), sealing.clone(), ticking.clone()).seal_all();
-        }),
-        watch::channel(SourceState::default()).1,
-    );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| DaemonError::State(error.to_string()))?;
-    let sent = runtime.block_on(async { uplink.sync_until(tokio::time::Instant::now() + patience).await });
-    Ok(sent.is_ok_and(|sent| sent))
 }
 
 /// Two agents on one state folder would fork their own chain.
@@ -433,50 +371,6 @@ fn run_seal(mut sealer: Sealer, shared: &Shared) -> Option<StoreError> {
     }
     None
 }
-
-/// Lets employees look at their own data, where the configuration says so. What fails here ends nothing else.
-#[cfg(unix)]
-fn serve_my_data(
-    config: &Config,
-    engine: &Arc<Engine>,
-    store: &Arc<Store>,
-    clock: &Arc<dyn Clock>,
-    shared: &Arc<Shared>,
-) {
-    let Some(path) = &config.my_data.socket else { return };
-    let notice = Notice::load(&config.notice).unwrap_or_else(|error| {
-        tracing::error!("{error}");
-        None
-    });
-    let (appended, folders) = (shared.clone(), config.folders.clone());
-    let server = Arc::new(Server {
-        config: config.my_data.clone(),
-        engine: engine.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        folders,
-        ceiling: config.disclose,
-        who: config.notice.who.clone(),
-        notice,
-        appended: Box::new(move || appended.seal.wake()),
-    });
-    let listener = match socket::listen(path) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(path = %path.display(), %error, "nobody can look at their own data"),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let serve = move || match runtime.and_then(|runtime| runtime.block_on(socket::serve(server, listener))) {
-        Ok(()) => {}
-        Err(error) => tracing::error!(%error, "nobody can look at their own data any more"),
-    };
-    let started = std::thread::Builder::new().name("my-data".into()).spawn(serve);
-    if let Err(error) = started {
-        tracing::error!(%error, "nobody can look at their own data");
-    }
-}
-
-#[cfg(not(unix))]
-fn serve_my_data(_: &Config, _: &Arc<Engine>, _: &Arc<Store>, _: &Arc<dyn Clock>, _: &Arc<Shared>) {}
 
 fn run_uplink(uplink: &Uplink) -> Option<StoreError> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -1,5 +1,7 @@
 //! Each state a device may be in, brought about with real processes: quiet, offline, blind, starved, behind. And the last words of an agent.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs::{self, File};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -110,6 +112,12 @@ fn a_device_is_offline_with_its_goodbye_or_without() {
     // What is said is receipted before the end.
     let status = outcome::status(&lab.agents[0]).unwrap();
     assert_eq!(status["backlog"]["urgent"], 0, "{status:#?}");
+    lab.agents[0].start().unwrap();
+    wait_for(&lab, "quiet", "nothing_found");
+    // The goodbye is over: killed now, it has said none.
+    outcome::wait_until_drained(&lab, PATIENCE).unwrap();
+    lab.agents[0].kill().unwrap();
+    wait_for(&lab, "offline", "no_goodbye");
     lab.agents[0].start().unwrap();
     wait_for(&lab, "quiet", "nothing_found");
     // Removed: while the agent runs nobody can say so for it.

@@ -66,30 +66,30 @@ pub(super) struct SelfCheck {
 /// Where a synthetic export stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopped {
-    NotWritten,
-    NotListed,
-    NotOpened,
-    NotFound,
+    Writing,
+    Listing,
+    Opening,
+    Finding,
 }
 
 impl Stopped {
-    const ALL: [Self; 4] = [Self::NotWritten, Self::NotListed, Self::NotOpened, Self::NotFound];
+    const ALL: [Self; 4] = [Self::Writing, Self::Listing, Self::Opening, Self::Finding];
 
     fn entry(self) -> (&'static str, &'static str) {
         match self {
-            Self::NotWritten => (
+            Self::Writing => (
                 "not_written",
                 "the synthetic export could not be written into the state folder; check its disk and rights",
             ),
-            Self::NotListed => (
+            Self::Listing => (
                 "not_listed",
                 "the synthetic export was written and not seen; check what else touches the state folder",
             ),
-            Self::NotOpened => (
+            Self::Opening => (
                 "not_opened",
                 "the synthetic export could not be opened; check the rights of the state folder, and security software",
             ),
-            Self::NotFound => {
+            Self::Finding => {
                 ("not_found", "the synthetic export was read and its word not found; install the agent again")
             }
         }
@@ -204,12 +204,12 @@ impl Intake {
         folders: &[v1::FolderCheck],
     ) -> Result<Result<(), Stopped>, StoreError> {
         let written_ms = self.clock().wall_ms();
-        let Ok(name) = write_export(&check.dir, next) else { return Ok(Err(Stopped::NotWritten)) };
+        let Ok(name) = write_export(&check.dir, next) else { return Ok(Err(Stopped::Writing)) };
         let listed = list(&[Folder::new(&check.dir, Corp::new(SELF_CHECK_CORP))]).exports;
         let listed = listed.into_iter().find(|listed| listed.key.name == name && listed.stamp.is_ok());
         let outcome = match listed {
             Some(listed) => self.take(&listed, next, folders, written_ms),
-            None => Ok(Err(Stopped::NotListed)),
+            None => Ok(Err(Stopped::Listing)),
         };
         let _ = std::fs::remove_file(check.dir.join(name));
         outcome
@@ -222,11 +222,11 @@ impl Intake {
         folders: &[v1::FolderCheck],
         written_ms: i64,
     ) -> Result<Result<(), Stopped>, StoreError> {
-        let Ok(export) = open_export(&listed.key) else { return Ok(Err(Stopped::NotOpened)) };
+        let Ok(export) = open_export(&listed.key) else { return Ok(Err(Stopped::Opening)) };
         let mut row = FileRow::new(listed.key.clone(), &listed.corp);
         let teller = self.teller();
         let found = self.pipeline.probe(&mut row, export, |tx| teller.tell(tx, next, folders, written_ms))?;
-        Ok(if found { Ok(()) } else { Err(Stopped::NotFound) })
+        Ok(if found { Ok(()) } else { Err(Stopped::Finding) })
     }
 
     fn tell(

@@ -53,9 +53,9 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let fleet = Fleet { live: liveness::look(&config, now_ms).is_some(), counts: counts.into(), devices };
     let mut out = Output::new();
     if args.json {
-        out.json(&fleet)?
+        out.json(&fleet)?;
     } else {
-        print(&mut out, &fleet)?
+        print(&mut out, &fleet)?;
     }
     out.finish()?;
     let needs_a_look = fleet.devices.iter().any(|device| device.state.needs_a_look());

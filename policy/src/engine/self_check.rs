@@ -86,12 +86,13 @@ mod tests {
         let accounts = Accounts::parse(b"corp,userid,name,labels,never\nww1,li.na,,,\n").unwrap();
         let engine = Engine::compile_checked(packs::builtin().unwrap(), Vec::new(), Some(accounts)).unwrap();
         assert_eq!(engine.standing(&Corp::new(SELF_CHECK_CORP), &message()), Standing::Evaluate);
-        assert_eq!(engine.standing(&Corp::new("ww1"), &message()), Standing::OutOfScope);
+        assert_eq!(engine.standing(&Corp::new("ww2"), &message()), Standing::OutOfScope);
         assert_eq!(found(&engine, SELF_CHECK_CORP).len(), 1);
-        let filter = "filter: off\ntitle: { zh: 甲, en: a }\nrules: [watchpost-self-check/self-check.word]\nset: { level: low }\n";
-        if let Ok(filter) = Filter::parse("off.yaml", filter.as_bytes()) {
-            assert!(Engine::compile_checked(packs::builtin().unwrap(), vec![filter], None).is_err());
-        }
+        let filter = "filter: off\npack: watchpost-self-check\nrules: all\nowner: a@example.com\nreason: 停用\nexpires: 2099-03-31\n\
+            set: { status: shadow }\n";
+        let filter = Filter::parse("off.yaml", filter.as_bytes()).unwrap();
+        let refused = Engine::compile_checked(packs::builtin().unwrap(), vec![filter], None);
+        assert!(matches!(refused, Err(CompileError::Filter { .. })), "no policy knows it");
         assert!(Engine::compile_checked(vec![pack().unwrap()], Vec::new(), None).is_err(), "its id is taken");
     }
 

@@ -141,7 +141,8 @@ impl Page<'_> {
         self.raw("</p>");
         match notice.acknowledged_ms {
             Some(ms) => {
-                self.element("p class=\"good\"", &lang.of(words::ACKNOWLEDGED).replacen("{}", &(self.time)(ms), 1))
+                let when = lang.of(words::ACKNOWLEDGED).replacen("{}", &(self.time)(ms), 1);
+                self.element("p class=\"good\"", &when);
             }
             None => self.words("p class=\"open\"", words::NOT_ACKNOWLEDGED),
         }

@@ -140,3 +140,18 @@ fn every_category_that_ships_has_a_chinese_name() {
         assert_ne!(words::category_word(Lang::Zh, &category.name), category.name);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_ever_markup(word in ".{0,40}", tag in "[<>&\"'a-z=/ ]{0,40}") {
+        let tags = |html: &str| html.match_indices('<').count();
+        let plain = tags(&html(&page("x"), &time));
+        for word in [word, tag] {
+            let html = html(&page(&word), &time);
+            // A text that is empty leaves out its own line, and no more.
+            proptest::prop_assert!(tags(&html) <= plain);
+            proptest::prop_assert!(tags(&html) == plain || word.is_empty());
+            proptest::prop_assert!(!text(&page(&word), Lang::Zh, &time).contains(|c: char| c.is_control() && c != '\n'));
+        }
+    }
+}
