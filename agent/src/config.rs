@@ -7,12 +7,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use watchpost_policy::engine::SELF_CHECK_CORP;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 
 use crate::carrier::{Limits, Names};
 use crate::device::DeviceFiles;
 use crate::expectation::Expectation;
+use crate::my_data::{MyDataConfig, SOCKET, account_of};
 use crate::uplink::UplinkConfig;
 
 use read::Reader;
@@ -149,6 +151,19 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Where to, and how patiently.
     pub uplink: UplinkConfig,
+    /// What employees are told.
+    pub notice: NoticeConfig,
+    /// Which of them may ask for which accounts.
+    pub my_data: MyDataConfig,
+}
+
+/// What employees are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeConfig {
+    /// The text of the notice, and the number of its version.
+    pub text: Option<(PathBuf, u64)>,
+    /// Who can see what is sent, a line each.
+    pub who: Vec<String>,
 }
 
 impl Config {
@@ -214,6 +229,8 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
             "source",
             "outbox",
             "uplink",
+            "notice",
+            "my_data",
         ],
     );
     let collectors = reader.addresses(&root, "collector");
@@ -225,6 +242,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let (packs, disclose) = read_policy(reader, &root);
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
+    let (notice, my_data) = (read_notice(reader, &root), read_my_data(reader, &root));
     let uplink = read_uplink(reader, &root, collectors);
     Some(Config {
         state_dir: state_dir?,
@@ -237,6 +255,8 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
         source,
         outbox,
         uplink,
+        notice,
+        my_data,
     })
 }
 
@@ -280,6 +300,12 @@ fn read_folders<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Vec<Fold
     for table in reader.tables(root, "folder") {
         reader.known(&table, &["path", "corp", "expect", "columns"]);
         let (path, corp) = (reader.path(&table, "path"), reader.word(&table, "corp"));
+        if corp.as_deref() == Some(SELF_CHECK_CORP) {
+            reader.mistake(
+                table.at,
+                format!("corp {SELF_CHECK_CORP} belongs to the agent's own self-check; write the corporation's id"),
+            );
+        }
         let expect = reader.parsed(&table, "expect", str::parse::<Expectation>);
         let columns = reader.parsed(&table, "columns", |name| {
             profiles.get(name).cloned().ok_or("names no [[columns]] of this file; write its name as it stands there")
@@ -415,6 +441,37 @@ fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collectors: 
         uplink.retry_max = retry_max;
     }
     uplink
+}
+
+fn read_notice<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> NoticeConfig {
+    let Some(table) = reader.optional_table(root, "notice") else { return NoticeConfig::default() };
+    reader.known(&table, &["file", "version", "who"]);
+    let file = reader.has(&table, "file").then(|| reader.path(&table, "file")).flatten();
+    let version = reader.number(&table, "version", 1..=i64::from(u32::MAX)).map(i64::unsigned_abs);
+    if file.is_some() && !reader.has(&table, "version") {
+        reader.mistake(
+            table.at,
+            "version is missing; number the notice, and raise the number with every change of its text",
+        );
+    }
+    NoticeConfig { text: file.zip(version), who: reader.words(&table, "who") }
+}
+
+fn read_my_data<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> MyDataConfig {
+    let Some(table) = reader.optional_table(root, "my_data") else { return MyDataConfig::default() };
+    reader.known(&table, &["socket", "users"]);
+    let socket = if reader.has(&table, "socket") { reader.path(&table, "socket") } else { Some(SOCKET.into()) };
+    let mut users = BTreeMap::new();
+    if let Some(table) = reader.optional_table(&table, "users") {
+        for user in table.keys() {
+            let accounts = reader.words(&table, &user);
+            if let Some(wrong) = accounts.iter().find(|account| account_of(account).is_none()) {
+                reader.mistake(table.at, format!("{user} = {wrong:?} is no account; write \"corp/userid\""));
+            }
+            users.insert(user, accounts.iter().filter_map(|account| account_of(account)).collect());
+        }
+    }
+    MyDataConfig { socket, users }
 }
 
 #[cfg(test)]

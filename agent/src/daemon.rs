@@ -3,16 +3,18 @@
 //! *intake* lists and reads, *seal* signs, *uplink* sends. Each can die only of a failed database or a bug, and then the
 //! whole process ends, so that its supervisor starts it again and the chains are verified.
 
+mod my_data;
+mod parting;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use watchpost_policy::engine::{Engine, Scratch};
-use watchpost_proto::v1::{EpochCause, Lane};
+use watchpost_proto::v1::{EpochCause, GoodbyeCause, Lane};
 use watchpost_proto::{Digest, EpochId};
 
 use crate::clock::{Clock, SystemClock};
@@ -26,9 +28,12 @@ use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{policy_files, random, watcher};
+use crate::{goodbye, policy_files, random, watcher};
 
-/// The intake stops within this time, or the process ends without it: everything durable already is.
+use parting::Parting;
+pub use parting::say_uninstalled;
+
+/// The intake stops and the goodbye is sent within this time, or the process ends without: everything durable already is.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not start, or has ended.
@@ -53,9 +58,8 @@ pub enum DaemonError {
 
 /// A running agent.
 pub struct Daemon {
-    shared: Arc<Shared>,
     ended: mpsc::Receiver<DaemonError>,
-    intake: JoinHandle<()>,
+    parting: Parting,
     // Held for as long as the process watches.
     _hints: watcher::Hints,
     _lock: std::fs::File,
@@ -70,6 +74,8 @@ struct Shared {
     intake: Arc<Wake>,
     seal: Wake,
     sealed: Arc<Notify>,
+    /// Why the daemon is to stop, where somebody has said.
+    told: Mutex<Option<GoodbyeCause>>,
 }
 
 impl Daemon {
@@ -78,17 +84,19 @@ impl Daemon {
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = Arc::new(Device::load(&config.identity)?);
         config.find_collectors().map_err(DaemonError::State)?;
-        let engine =
-            policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
+        let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
+            .map_err(DaemonError::Policy)?;
         let engine = Arc::new(engine);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
         let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
+        goodbye::over(&store, &MadeUnder::new(&engine, clock.wall_ms()))?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             intake: Arc::new(Wake::default()),
             seal: Wake::default(),
             sealed: Arc::new(Notify::new()),
+            told: Mutex::default(),
         });
         let (failed, ended) = mpsc::channel();
         let (tell, source) = watch::channel(SourceState::default());
@@ -97,34 +105,42 @@ impl Daemon {
         let intake = intake(&config, &store, &device, &engine, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
         let uplink = uplink(&config, &store, &device, &engine, &clock, &shared, source);
+        let connected = uplink.connected();
+        let run = shared.clone();
         let intake = spawn("intake", &failed, {
-            let shared = shared.clone();
-            move || run_intake(intake, &shared, rescan, &tell)
+            let clock = clock.clone();
+            move || run_intake(intake, &run, rescan, &*clock, &tell)
         })?;
         spawn("seal", &failed, {
             let shared = shared.clone();
             move || run_seal(sealer, &shared)
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
+        my_data::serve(&config, &engine, &store, &clock, &shared);
         let stopper = Stopper(failed, shared.clone());
-        Ok((Self { shared, ended, intake, _hints: hints, _lock: lock }, stopper))
+        let parting = Parting { store, device, clock, engine, shared, connected, intake };
+        Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
     }
 
-    /// Waits until the daemon is told to stop or fails.
+    /// Waits until the daemon is told to stop or fails. One that is told to stop says goodbye.
     pub fn wait(self) -> Result<(), DaemonError> {
         let ended = self.ended.recv();
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.intake.wake();
+        let parting = self.parting;
+        parting.shared.stop.store(true, Ordering::Relaxed);
+        parting.shared.intake.wake();
         if let Ok(error) = ended
             && !matches!(error, DaemonError::Thread(STOPPED))
         {
             return Err(error);
         }
-        // Let the transaction under way commit; nothing is lost if it cannot.
-        let deadline = std::time::Instant::now() + STOP_GRACE;
-        while !self.intake.is_finished() && std::time::Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let deadline = Instant::now() + STOP_GRACE;
+        let (said, heard) = mpsc::channel();
+        // On a thread of its own: neither a slow disk nor a slow line delays the end.
+        std::thread::spawn(move || {
+            parting.part(deadline);
+            let _ = said.send(());
+        });
+        let _ = heard.recv_timeout(STOP_GRACE);
         Ok(())
     }
 }
@@ -161,8 +177,9 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
 const STOPPED: &str = "stopped";
 
 impl Stopper {
-    /// Asks the daemon to stop.
-    pub fn stop(&self) {
+    /// Asks the daemon to stop, for this cause if whoever asks knows it.
+    pub fn stop(&self, cause: Option<GoodbyeCause>) {
+        *self.1.told.lock().unwrap_or_else(PoisonError::into_inner) = cause;
         self.1.stop.store(true, Ordering::Relaxed);
         let _ = self.0.send(DaemonError::Thread(STOPPED));
     }
@@ -249,7 +266,8 @@ fn intake(
         scratch: Scratch::default(),
         resting: false,
     };
-    Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())
+    let intake = Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())?;
+    intake.checking_itself_in(config.state_dir.join("self-check"))
 }
 
 fn uplink(
@@ -300,9 +318,11 @@ fn run_intake(
     mut intake: Intake,
     shared: &Shared,
     rescan: Duration,
+    clock: &dyn Clock,
     tell: &watch::Sender<SourceState>,
 ) -> Option<StoreError> {
     let committed = || shared.seal.wake();
+    let mut waiting = None;
     while !shared.stop.load(Ordering::Relaxed) {
         let round = match intake.round(&shared.stop, &committed) {
             Ok(round) => round,
@@ -314,7 +334,12 @@ fn run_intake(
         if tell.borrow().resting != round.resting {
             tracing::warn!(reason = round.resting, "reading rests, or goes on where no reason is named");
         }
-        tell.send_replace(SourceState { resting: round.resting.to_owned(), files_waiting: round.waiting });
+        waiting = (round.waiting > 0).then(|| waiting.unwrap_or_else(|| clock.monotonic()));
+        tell.send_replace(SourceState {
+            resting: round.resting.to_owned(),
+            files_waiting: round.waiting,
+            waiting_since: waiting.zip(round.waiting_since_ms),
+        });
         shared.intake.set_resting(!round.resting.is_empty());
         shared.intake.wait(Some(wait(&round, rescan)));
     }

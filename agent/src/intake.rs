@@ -4,6 +4,7 @@
 mod changes;
 mod feeds;
 mod index;
+mod self_check;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,6 +27,7 @@ use crate::store::{FileRow, FileState, Store, StoreError};
 use index::{Index, Standing, Unseen};
 
 pub use feeds::fed_of;
+pub use self_check::{LastCheck, failed_sentence, last_check};
 
 /// After a full disk, before trying again.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(10);
@@ -41,8 +43,18 @@ pub struct Round {
     pub resting: &'static str,
     /// Exports that are listed and not read to their end.
     pub waiting: u64,
+    /// When the oldest of them was last written, milliseconds; `None` while none waits.
+    pub waiting_since_ms: Option<i64>,
     /// Something was appended to the outbox.
     pub appended: bool,
+}
+
+impl Round {
+    fn waits(&mut self, stamp: Stamp) {
+        let written_ms = stamp.mtime_ns / 1_000_000;
+        self.waiting += 1;
+        self.waiting_since_ms = Some(self.waiting_since_ms.map_or(written_ms, |oldest| oldest.min(written_ms)));
+    }
 }
 
 /// Makes the rounds. One per process.
@@ -67,6 +79,8 @@ pub struct Intake {
     /// Something may have changed that no tally or file report has told yet.
     untold: bool,
     unlisted: HashSet<PathBuf>,
+    /// Where self-checks are made.
+    self_check: Option<self_check::SelfCheck>,
 }
 
 impl Intake {
@@ -89,6 +103,7 @@ impl Intake {
             forgotten: None,
             untold: true,
             unlisted: HashSet::new(),
+            self_check: None,
         })
     }
 
@@ -110,6 +125,7 @@ impl Intake {
         let found = self.look_around()?;
         self.tell_unlisted(&found.unreadable);
         let mut round = Round { appended: found.lost | told, waiting: found.more, ..Round::default() };
+        round.appended |= self.check_itself(&found.unreadable)?;
         let floor = self.pipeline.config.disk_free_min;
         if free_on_disk_of(self.pipeline.store.path()).is_some_and(|free| free < floor) {
             (round.resting, round.wait) = ("disk_full", Some(DISK_FULL_PAUSE));
@@ -121,6 +137,9 @@ impl Intake {
                 break;
             }
             is_read |= self.look_at(listed, stop, committed, &mut round)?;
+            if self.is_check_overdue() {
+                round.appended |= self.check_itself(&found.unreadable)?;
+            }
         }
         if found.more > 0 {
             self.pending.extend(self.folders.iter().map(|folder| folder.path.clone()));
@@ -172,7 +191,7 @@ impl Intake {
         }
         // One that nothing is to be done with is here to be looked at again.
         if matches!(due, Due::In(_)) || !round.resting.is_empty() {
-            round.waiting += 1;
+            round.waits(stamp);
             self.waits(listed, is_hopeful);
             return Ok(false);
         }
@@ -186,7 +205,7 @@ impl Intake {
             Outcome::Done | Outcome::Aside(_) => self.settling.forget(&listed.key),
         }
         if matches!(outcome, Outcome::OutboxFull | Outcome::Stopped) {
-            round.waiting += 1;
+            round.waits(stamp);
             self.waits(listed, is_hopeful);
         }
         round.appended |= is_news;

@@ -4,6 +4,7 @@
 //! and reading goes on where the last commit stands. What a batch would do twice is recognised by its message ids.
 
 mod batch;
+mod probe;
 mod resume;
 mod windows;
 
@@ -297,8 +298,9 @@ fn commit(
         // A message that cannot be known again would contribute with every repeat.
         added.extend(taken.added.as_ref().filter(|_| taken.remembered.is_some()));
         for summary in &taken.summaries {
-            tx.append(Lane::Urgent, &batch.made.record(crate::summary::finding(&row.corp, summary))?)?;
-            tx.disclosed(batch.made.at_ms, &crate::summary::disclosure(summary))?;
+            let record = batch.made.record(crate::summary::finding(&row.corp, summary))?;
+            tx.append(Lane::Urgent, &record)?;
+            tx.disclosed(batch.made.at_ms, &crate::summary::disclosure(&row.corp, summary, false), &record)?;
             row.counts.findings += 1;
         }
     }

@@ -30,6 +30,19 @@ const BUILTIN: &str = "builtin";
 /// Compiles the engine from files of packs and filters; without a pack the built-in packs are taken, and `builtin` or `builtin:ID` in
 /// place of a file puts them beside others. The mistakes are sentences for a person, each with file and line.
 pub fn load_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
+    let (packs, filters, accounts) = load_parts(policy_files, accounts)?;
+    Engine::compile_filtered(packs, filters, accounts).map_err(|error| vec![error.to_string()])
+}
+
+/// The same with the rule of the self-check, for an agent that runs.
+pub fn load_checked_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Engine, Vec<String>> {
+    let (packs, filters, accounts) = load_parts(policy_files, accounts)?;
+    Engine::compile_checked(packs, filters, accounts).map_err(|error| vec![error.to_string()])
+}
+
+type Parts = (Vec<Pack>, Vec<Filter>, Option<Accounts>);
+
+fn load_parts(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Parts, Vec<String>> {
     let mut mistakes = Vec::new();
     let (mut packs, mut filters) = (Vec::new(), Vec::new());
     for file in policy_files {
@@ -59,7 +72,7 @@ pub fn load_engine(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Engine::compile_filtered(packs, filters, accounts).map_err(|error| vec![error.to_string()])
+    Ok((packs, filters, accounts))
 }
 
 /// Whether a name stands for built-in packs and not for a file.

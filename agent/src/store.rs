@@ -5,6 +5,7 @@
 //! dropped pages, so the process ends and the next start verifies the chains. A full disk is not: the transaction
 //! rolls back and the caller rests.
 
+mod acknowledgements;
 mod files;
 mod ledger;
 mod memory;
@@ -21,7 +22,7 @@ use watchpost_proto::keys::KeyError;
 use watchpost_proto::segment::SealError;
 
 pub use files::{FileCounts, FileKey, FileRow, FileState};
-pub use ledger::Disclosure;
+pub use ledger::{Disclosure, LedgerRow};
 pub use memory::{Remembered, Seen};
 pub use outbox::{Backlog, LaneState, OutboxFault, Outgoing, SegmentRow, lane_name, verify_chains};
 pub use tallies::{TallyDelta, TallyRow};
@@ -36,8 +37,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 3] =
-    [&[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA], &[windows::SCHEMA], &[files::SCHEMA_DONE]];
+const SCHEMAS: [&[&str]; 4] = [
+    &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
+    &[windows::SCHEMA],
+    &[files::SCHEMA_DONE],
+    &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
+];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;
 

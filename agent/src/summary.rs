@@ -96,14 +96,23 @@ fn window(window: &WindowSummary) -> v1::Window {
 }
 
 /// The same finding as the ledger tells it to the employee.
-pub fn disclosure(found: &FindingSummary) -> Disclosure {
+pub fn disclosure(corp: &str, found: &FindingSummary, withdrawn: bool) -> Disclosure {
+    let person = found.person.clone().unwrap_or_default();
+    // Everybody else is a pseudonym.
+    let own = |party: &&String| party.starts_with(corp) && party.as_bytes().get(corp.len()) == Some(&b'/');
+    let parties = std::iter::once(&found.from).chain(&found.to).filter(own).filter(|party| **party != person);
     Disclosure {
-        person: found.person.clone().unwrap_or_default(),
         pack: found.pack.clone(),
         rule: found.rule.clone(),
+        category: found.category.clone(),
+        level: found.level.as_str().to_owned(),
+        msgtime_ms: found.msgtime.unwrap_or(0),
+        parties: parties.cloned().collect(),
+        withdrawn,
         msgid: found.msgid.clone().filter(|_| found.window.is_none()).unwrap_or_default(),
         disclose: found.disclosed.as_str().to_owned(),
         excerpt: found.excerpt.clone().unwrap_or_default(),
+        person,
     }
 }
 
@@ -174,7 +183,7 @@ pub fn loss(reason: &str, from: u64, count: u64, unit: &str) -> Kind {
 /// How a folder with exports of a corporation stands with what is expected of it.
 pub fn feed(device: &Device, (folder, corp): (&Path, &str), expectation: Expectation, fed: Fed) -> Kind {
     Kind::Feed(v1::Feed {
-        folder: file_digest(device, &FileKey { folder: folder.to_owned(), name: PathBuf::new() }).to_vec(),
+        folder: folder_digest(device, folder).to_vec(),
         corp: corp.to_owned(),
         expected: expectation.to_string(),
         starved_ms: fed.starved_ms.unwrap_or(0),
@@ -185,8 +194,12 @@ pub fn feed(device: &Device, (folder, corp): (&Path, &str), expectation: Expecta
 
 /// Nothing is expected of a folder any more.
 pub fn feed_ended(device: &Device, folder: &Path) -> Kind {
-    let key = FileKey { folder: folder.to_owned(), name: PathBuf::new() };
-    Kind::Feed(v1::Feed { folder: file_digest(device, &key).to_vec(), ..v1::Feed::default() })
+    Kind::Feed(v1::Feed { folder: folder_digest(device, folder).to_vec(), ..v1::Feed::default() })
+}
+
+/// Tells the folders of a device apart without naming them.
+pub fn folder_digest(device: &Device, folder: &Path) -> Digest {
+    file_digest(device, &FileKey { folder: folder.to_owned(), name: PathBuf::new() })
 }
 
 /// Tells the exports of a device apart without naming them.

@@ -10,7 +10,7 @@ mod report;
 mod tls;
 mod trouble;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,6 +76,17 @@ pub struct SourceState {
     pub resting: String,
     /// Exports not read yet.
     pub files_waiting: u64,
+    /// Since when there were some without a break, by the monotonic clock, and when the oldest of them now was last written, milliseconds.
+    pub waiting_since: Option<(Duration, i64)>,
+}
+
+impl SourceState {
+    /// How long an export has been there unread: neither one that is still being written nor one of an old date that came just now counts.
+    fn export_waits(&self, clock: &dyn Clock) -> Duration {
+        let Some((since, written_ms)) = self.waiting_since else { return Duration::ZERO };
+        let age_ms = clock.wall_ms().saturating_sub(written_ms);
+        clock.monotonic().saturating_sub(since).min(Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)))
+    }
 }
 
 /// The uplink of one process.
@@ -94,6 +105,7 @@ pub struct Uplink {
     sealed: Arc<Notify>,
     freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
+    connected: Arc<AtomicBool>,
 }
 
 /// How one connection ended.
@@ -148,7 +160,27 @@ impl Uplink {
     ) -> Self {
         let instance = InstanceId(random::bytes());
         let (address, renew_after) = (AtomicUsize::new(0), Mutex::new(Duration::ZERO));
-        Self { config, device, files, store, clock, policy, instance, address, renew_after, sealed, freed, source }
+        let connected = Arc::default();
+        Self {
+            config,
+            device,
+            files,
+            store,
+            clock,
+            policy,
+            instance,
+            address,
+            renew_after,
+            sealed,
+            freed,
+            source,
+            connected,
+        }
+    }
+
+    /// Whether segments that are sealed now are sent now.
+    pub fn connected(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.connected)
     }
 
     /// Connects again and again until the database fails.
@@ -258,9 +290,13 @@ impl Uplink {
             Err(_) => return (Ended::Connection("the collector did not answer Hello in time".into()), false),
         };
         let ended = match session.begin(&welcome).await {
-            Ok(()) => session.serve(until_drained).await.err().unwrap_or(Ended::Drained),
+            Ok(()) => {
+                self.connected.store(true, Ordering::Relaxed);
+                session.serve(until_drained).await.err().unwrap_or(Ended::Drained)
+            }
             Err(ended) => ended,
         };
+        self.connected.store(false, Ordering::Relaxed);
         (ended, session.useful || since.elapsed() >= USEFUL_AFTER)
     }
 
@@ -557,15 +593,20 @@ impl Session<'_> {
             return Err(Ended::Connection("the collector fell silent".into()));
         }
         let uplink = self.uplink;
-        let backlog = uplink.backlog()?;
-        let server_ms = uplink.store.read(last_server_time)?;
+        let (backlog, oldest_ms, server_ms) =
+            uplink.store.read(|tx| Ok((tx.backlog()?, tx.oldest_unreceipted_ms()?, last_server_time(tx)?)))?;
         let source = uplink.source.borrow().clone();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let record_waits_ms = oldest_ms.map_or(0, |sealed_ms| uplink.clock.wall_ms().saturating_sub(sealed_ms));
         self.say(agent_message::Kind::Heartbeat(Heartbeat {
             clocks: Some(uplink.clock.clocks(server_ms)),
             backlog_records: backlog.records(),
             backlog_bytes: backlog.bytes(),
-            resting: source.resting,
             files_waiting: source.files_waiting,
+            every_ms: millis(uplink.config.heartbeat),
+            record_waits_ms: u64::try_from(record_waits_ms).unwrap_or(0),
+            export_waits_ms: millis(source.export_waits(&*uplink.clock)),
+            resting: source.resting,
         }))
         .await
     }

@@ -28,6 +28,7 @@ use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
+use crate::notices;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
@@ -96,6 +97,11 @@ pub enum What {
     Admit {
         /// Their codes.
         codes: Vec<String>,
+    },
+    /// Note acknowledgements of the notice that were collected elsewhere.
+    ImportAcknowledgements {
+        /// Account, version, when, and where it is kept.
+        rows: Vec<notices::Row>,
     },
     /// Do not let devices of the queue enrol.
     Reject {
@@ -194,6 +200,7 @@ impl Request {
                 desk::expect(appender, &devices.collect::<Vec<_>>(), &act)
             }
             What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
+            What::ImportAcknowledgements { rows } => notices::import(appender, rows, &act),
             What::Admit { codes } => desk::decide(appender, codes, true, &act),
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
             // Has to be planned outside the group, and never comes here.

@@ -9,6 +9,7 @@ pub mod follow;
 pub(crate) mod grouping;
 mod members;
 mod schema;
+mod told;
 
 use std::fs;
 use std::io;

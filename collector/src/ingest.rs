@@ -20,6 +20,7 @@ use watchpost_proto::v1::{AgentMessage, CollectorMessage, RenewAnswer, RenewRequ
 use crate::acceptor::Link;
 use crate::clock::Clock;
 use crate::enrolment::{self, Presented};
+use crate::liveness::Liveness;
 use crate::log_store::{Appender, LogName};
 use crate::peer::Peer;
 use crate::registry::{Effects, Registry};
@@ -37,6 +38,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Which process speaks for which device.
     pub sessions: Arc<Sessions>,
+    /// Who is heard from.
+    pub liveness: Arc<Liveness>,
     /// Certificate, key, roots: what a new stream is met with.
     pub serving: watch::Receiver<Arc<Serving>>,
     /// The time.

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, ca, coverage, device, erase, evidence, finding, init, log, output, serve, token, verify,
+    alert, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, serve, token,
+    verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -24,8 +25,11 @@ enum Command {
     Ca(ca::CaArgs),
     Token(token::TokenArgs),
     Device(device::DeviceArgs),
+    Health(health::HealthArgs),
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
+    Notice(notice::NoticeArgs),
+    MyData(my_data::MyDataArgs),
     Log(log::LogArgs),
     Evidence(evidence::EvidenceArgs),
     Erase(erase::EraseArgs),
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Found>() => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -54,8 +59,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ca(args) => ca::run(args),
         Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
+        Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
+        Command::Notice(args) => notice::run(args),
+        Command::MyData(args) => my_data::run(args),
         Command::Log(args) => log::run(args),
         Command::Evidence(args) => evidence::run(args),
         Command::Erase(args) => erase::run(args),

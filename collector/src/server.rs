@@ -24,6 +24,7 @@ use crate::data_lock::DataLock;
 use crate::derive::follow::follow;
 use crate::enrolment::Enrolments;
 use crate::ingest::{Ingest, Shared};
+use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
@@ -121,11 +122,13 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let (log, log_public) = (store.name().clone(), signer.public());
     let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
     let sessions = Arc::new(Sessions::default());
+    let liveness = Arc::new(Liveness::begin(config));
     let shared = Shared {
         tenant: config.tenant.clone(),
         sequencer: sequencer.clone(),
         registry,
         sessions: Arc::clone(&sessions),
+        liveness: Arc::clone(&liveness),
         serving: keeper.serving(),
         clock: clock.clone(),
         log,
@@ -136,6 +139,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
     let desk = Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, clock: clock.clone() };
     tokio::spawn(take_requests(desk, stopping.clone()));
+    tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));

@@ -12,10 +12,13 @@ use watchpost_collector::alerts::{self, Alert, VisibleFinding};
 use watchpost_collector::coverage;
 use watchpost_collector::derive::{DeriveError, Deriver, open_read_only};
 use watchpost_collector::devices::{self, Device};
+use watchpost_collector::enrolment::desk::Act;
+use watchpost_collector::health;
+use watchpost_collector::notices;
 use watchpost_proto::segment::Head;
 use watchpost_proto::v1::{
-    Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Hit, Lane, Loss, RuleStatus, SelfCheck, Summary, Tally,
-    Window, summary,
+    Channel, DeviceVerb, Feed, FileReport, FileState, Finding, Goodbye, GoodbyeCause, Hit, Lane, Loss,
+    NoticeAcknowledgement, RuleStatus, SelfCheck, Summary, Tally, Window, summary,
 };
 
 fn changed(number: u64, change: impl FnOnce(&mut Finding)) -> Summary {
@@ -36,6 +39,24 @@ fn tally(revision: u64, sent: u64) -> Summary {
 
 fn report(file: u8, state: FileState) -> Summary {
     of(summary::Kind::FileReport(FileReport { file: vec![file; 32], state: state.into(), ..FileReport::default() }))
+}
+
+fn checked(number: u64, reason: &str) -> Summary {
+    let check = SelfCheck { number, failed: !reason.is_empty(), reason: reason.into(), ..SelfCheck::default() };
+    of(summary::Kind::SelfCheck(check))
+}
+
+fn goodbye(cause: GoodbyeCause) -> Summary {
+    of(summary::Kind::Goodbye(Goodbye { cause: cause.into(), at_ms: 5 }))
+}
+
+fn acknowledged(account: &str, version: u64) -> Summary {
+    of(summary::Kind::NoticeAcknowledgement(NoticeAcknowledgement {
+        account: account.into(),
+        notice_version: version,
+        at_ms: 6,
+        notice: vec![9; 32],
+    }))
 }
 
 struct View {
@@ -118,6 +139,20 @@ fn a_rebuild_and_any_batching_give_what_following_gave() {
     let fork = a.seal_at(Head::start(a.epoch), Lane::Urgent, &[finding(9)]).segment;
     log.take(&a, fork);
     log.act(&a, DeviceVerb::Release);
+    step(&mut deriver);
+    log.append(&mut a, Lane::Urgent, &[checked(1, ""), goodbye(GoodbyeCause::Stopped), acknowledged("ww1/li", 3)]);
+    step(&mut deriver);
+    log.append(
+        &mut a,
+        Lane::Urgent,
+        &[goodbye(GoodbyeCause::Over), checked(2, "not_found"), acknowledged("ww1/li", 3)],
+    );
+    log.append(&mut b, Lane::Urgent, &[goodbye(GoodbyeCause::Shutdown)]);
+    let row = |account: &str| (account.to_owned(), 3, 7, "OA".to_owned());
+    let act = Act { by: "hr", reason: "forms", at_ms: 8 };
+    let mut appender = log.store.begin().unwrap();
+    assert_eq!(notices::import(&mut appender, &[row("ww1/li"), row("ww1/wang")], &act).unwrap().len(), 1);
+    appender.commit().unwrap();
     step(&mut deriver);
     assert_eq!(deriver.position(), log.store.checkpoint().size);
     drop(deriver);
@@ -299,7 +334,7 @@ fn what_is_not_understood_is_passed_over() {
         Lane::Urgent,
         &[
             Summary::default(),
-            of(summary::Kind::SelfCheck(SelfCheck { number: 1 })),
+            of(summary::Kind::SelfCheck(SelfCheck { number: 1, ..SelfCheck::default() })),
             changed(1, |f| f.finding_id = vec![1; 31]),
             changed(2, |f| {
                 f.level = 99;
@@ -340,4 +375,31 @@ fn sealed_raw(device: &support::Device, records: &[Vec<u8>]) -> watchpost_proto:
         agent_version: "later",
     };
     seal(&what, records, &device.key).unwrap().segment
+}
+
+#[test]
+fn the_latest_self_check_and_goodbye_count_and_what_is_over_is_over() {
+    let mut log = Log::new();
+    let mut a = log.lab.device();
+    log.append(&mut a, Lane::Urgent, &[checked(1, ""), goodbye(GoodbyeCause::Stopped)]);
+    let facts = |log: &Log| health::facts(&View::of(log).db, None).unwrap().remove(0);
+    let before = facts(&log);
+    assert_eq!(before.goodbye.unwrap().cause, GoodbyeCause::Stopped);
+    let passed_ms = before.check.unwrap().passed_ms;
+    assert!(passed_ms > 0 && before.last_finding_ms.is_none() && before.first_entry_ms.is_some());
+    log.append(&mut a, Lane::Urgent, &[goodbye(GoodbyeCause::Over), checked(2, "not_found"), finding(1)]);
+    let after = facts(&log);
+    let check = after.check.unwrap();
+    assert_eq!((check.failed, &*check.reason, check.passed_ms, after.goodbye), (true, "not_found", passed_ms, None));
+    assert!(after.last_finding_ms.is_some());
+    // A device says no more of others than it may: only the accounts of its own word, and no monsters.
+    log.append(
+        &mut a,
+        Lane::Urgent,
+        &[acknowledged("", 1), acknowledged(&"x".repeat(600), 1), acknowledged("ww1/li", 1)],
+    );
+    assert_eq!(View::of(&log).count("SELECT count(*) FROM acknowledgement"), 1);
+    assert_eq!(notices::list(&View::of(&log).db, Some(1)).unwrap().iter().filter(|it| it.done).count(), 1);
+    log.act(&a, DeviceVerb::Quarantine);
+    assert_eq!(notices::list(&View::of(&log).db, Some(1)).unwrap().iter().filter(|it| it.done).count(), 0);
 }

@@ -72,6 +72,12 @@ impl Accounts {
         self.corps.values().map(HashMap::len).sum()
     }
 
+    /// Number of accounts that are never evaluated.
+    #[must_use]
+    pub fn never(&self) -> usize {
+        self.corps.values().flat_map(HashMap::values).filter(|entry| entry.never).count()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

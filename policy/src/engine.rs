@@ -111,6 +111,9 @@ pub enum CompileError {
     /// The words do not make a matcher.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
+    /// The rule of the self-check is damaged.
+    #[error("this program is damaged; install it again")]
+    SelfCheck,
 }
 
 /// Hits listed in one finding.
@@ -139,6 +142,8 @@ pub struct Engine {
     every: Vec<RuleAt>,
     /// Whether a rule has a window.
     windowed: bool,
+    /// Number of the self-check's pack, behind those of the policy.
+    self_check: Option<u32>,
     digest: PolicyDigest,
 }
 
@@ -166,27 +171,52 @@ impl Engine {
         filters: Vec<Filter>,
         accounts: Option<Accounts>,
     ) -> Result<Self, CompileError> {
+        Self::compile_with(packs, filters, accounts, None)
+    }
+
+    fn compile_with(
+        mut packs: Vec<Pack>,
+        filters: Vec<Filter>,
+        accounts: Option<Accounts>,
+        self_check: Option<Pack>,
+    ) -> Result<Self, CompileError> {
         let mut ids = BTreeSet::new();
-        if let Some(twice) = packs.iter().find(|pack| !ids.insert(pack.id.clone())) {
+        if let Some(twice) = packs.iter().chain(&self_check).find(|pack| !ids.insert(pack.id.clone())) {
             return Err(CompileError::DuplicatePack(twice.id.to_string()));
         }
         let tuning = Tuning::of(filters, &packs)?;
+        let digest = policy_digest(&packs, tuning.filters());
+        let number = self_check.is_some().then(|| u32::try_from(packs.len()).unwrap_or(u32::MAX));
+        packs.extend(self_check);
         let lists = list_refs(&packs);
         let words: Vec<WordList<'_>> = lists.iter().filter_map(|list| word_list(&packs, *list)).collect();
         let matcher = FastMatcher::compile(&words)?;
         let allow = Allow::compile(&packs, tuning.filters())?;
         let plan = Plan::of(&packs);
-        let digest = policy_digest(&packs, tuning.filters());
         let every = plan::rules(&packs).filter(|(_, rule)| rule.needs_every_message()).map(|(at, _)| at).collect();
         let windowed = plan::rules(&packs).any(|(_, rule)| rule.window.is_some());
         let watch = OnceLock::new();
-        Ok(Self { packs, accounts, matcher, lists, allow, plan, tuning, watch, every, windowed, digest })
+        Ok(Self {
+            packs,
+            accounts,
+            matcher,
+            lists,
+            allow,
+            plan,
+            tuning,
+            watch,
+            every,
+            windowed,
+            self_check: number,
+            digest,
+        })
     }
 
-    /// The packs.
+    /// The packs of the policy.
     #[must_use]
     pub fn packs(&self) -> &[Pack] {
-        &self.packs
+        let own = self.self_check.map_or(self.packs.len(), |own| own as usize);
+        self.packs.get(..own).unwrap_or_default()
     }
 
     /// The filters, in order of id.
@@ -210,6 +240,9 @@ impl Engine {
     /// Whether a message may be evaluated. [`Engine::evaluate`] asks by itself; this is for counting.
     #[must_use]
     pub fn standing(&self, corp: &Corp, message: &Message) -> Standing {
+        if self.checks_itself_in(corp) {
+            return Standing::Evaluate;
+        }
         if message.unread_parties && self.accounts.is_some() {
             return Standing::Never;
         }
@@ -272,6 +305,7 @@ impl Engine {
     ) -> Vec<Finding> {
         let capped = self.collect(message, told, scratch);
         self.choose(message, scratch);
+        scratch.rules.retain(|rule| self.looks_at(corp, *rule));
         if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) }
     }
 
@@ -406,6 +440,7 @@ mod hits;
 mod judge;
 mod parties;
 mod plan;
+mod self_check;
 mod self_test;
 mod trace;
 mod tuning;
@@ -418,6 +453,7 @@ use parties::Parties;
 pub(crate) use parties::{is_own, side};
 use plan::Plan;
 pub use plan::{Interest, Look};
+pub use self_check::{SELF_CHECK_CORP, SELF_CHECK_TEXT};
 use tuning::Tuning;
 use view::View;
 

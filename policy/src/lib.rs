@@ -24,6 +24,7 @@ pub mod import;
 pub mod lint;
 pub mod matcher;
 pub mod message;
+pub mod my_data;
 pub mod normalise;
 pub mod packs;
 pub mod parse;

@@ -99,6 +99,26 @@ fn window() -> v1::Window {
     }
 }
 
+fn self_check() -> v1::SelfCheck {
+    v1::SelfCheck {
+        number: 10,
+        written_ms: 1_795_053_600_000,
+        found_ms: 1_795_053_600_007,
+        failed: true,
+        reason: "not_found".into(),
+        folders: vec![v1::FolderCheck {
+            folder: vec![0xf0; 32],
+            corp: "wwEXAMPLE0001".into(),
+            unreadable: "permission".into(),
+            exports: 12,
+            expected: "daily by 09:00".into(),
+            starved_ms: 1_795_050_000_000,
+        }],
+        folders_total: 2,
+        folders_unreadable: 1,
+    }
+}
+
 fn kinds() -> Vec<(&'static str, Kind)> {
     let counts = |names: [&str; 1]| names.into_iter().map(|name| (name.to_owned(), 2)).collect();
     vec![
@@ -144,7 +164,18 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 unit: "bytes".into(),
             }),
         ),
-        ("self-check", Kind::SelfCheck(v1::SelfCheck { number: 9 })),
+        ("self-check", Kind::SelfCheck(v1::SelfCheck { number: 9, ..v1::SelfCheck::default() })),
+        ("self-check-folders", Kind::SelfCheck(self_check())),
+        ("goodbye", Kind::Goodbye(v1::Goodbye { cause: v1::GoodbyeCause::Shutdown.into(), at_ms: 1_795_053_600_000 })),
+        (
+            "notice-acknowledgement-text",
+            Kind::NoticeAcknowledgement(v1::NoticeAcknowledgement {
+                account: "wwEXAMPLE0001/li.na".into(),
+                notice_version: 3,
+                at_ms: 1_795_053_600_000,
+                notice: vec![0x9f; 32],
+            }),
+        ),
         (
             "posture",
             Kind::Posture(v1::Posture {
@@ -161,6 +192,7 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 account: "wwEXAMPLE0001/li.na".into(),
                 notice_version: 2,
                 at_ms: 1_795_053_600_000,
+                ..v1::NoticeAcknowledgement::default()
             }),
         ),
         ("finding-window", Kind::Finding(v1::Finding { window: Some(window()), ..finding() })),
@@ -254,6 +286,16 @@ fn every_message_of_an_agent() {
                 backlog_bytes: 4,
                 resting: "outbox_full".into(),
                 files_waiting: 5,
+                ..v1::Heartbeat::default()
+            }),
+        ),
+        (
+            "heartbeat-waits",
+            Heartbeat(v1::Heartbeat {
+                every_ms: 60_000,
+                record_waits_ms: 7,
+                export_waits_ms: 8,
+                ..v1::Heartbeat::default()
             }),
         ),
     ];
@@ -351,6 +393,21 @@ fn every_header_of_the_log() {
             signature: vec![3, 4],
             key_id: vec![0x1d; 32],
             received_at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "log-acknowledgements",
+        &v1::AcknowledgementsEntry {
+            rows: vec![v1::ImportedAcknowledgement {
+                account: "wwEXAMPLE0001/li.na".into(),
+                notice_version: 3,
+                at_ms: 1_795_053_600_000,
+                source: "OA".into(),
+            }],
+            list: vec![0x9e; 32],
+            by: "ops".into(),
+            reason: "paper forms".into(),
+            at_ms: 1_795_053_601_000,
         },
     );
     check_message(

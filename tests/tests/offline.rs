@@ -59,7 +59,8 @@ fn made_offline(seed: u64, findings: u64, patience: Duration) -> anyhow::Result<
         Ok(files.len() == 10 && files.iter().all(|file| file["state"] == "done"))
     })?;
     let waiting = outcome::status(&lab.agents[0])?["backlog"]["urgent"].as_u64();
-    ensure!(waiting == Some(expected.len() as u64), "{waiting:?} wait, {} were made", expected.len());
+    // And the self-check of its start.
+    ensure!(waiting == Some(expected.len() as u64 + 1), "{waiting:?} wait, {} were made", expected.len());
 
     // One is killed, the other restarts in good order.
     lab.agents[0].kill()?;

@@ -1,6 +1,8 @@
 //! One file per command. Exit codes: 0 ok, 1 failed, 2 usage, 3 found something (only with `--exit-code`).
 
 mod enroll;
+mod goodbye;
+mod my_data;
 mod outbox;
 mod policy;
 mod run;
@@ -33,6 +35,8 @@ enum Command {
     Enroll(enroll::EnrollArgs),
     Run(run::RunArgs),
     Status(status::StatusArgs),
+    Goodbye(goodbye::GoodbyeArgs),
+    MyData(my_data::MyDataArgs),
     Outbox(outbox::OutboxArgs),
     Policy(policy::PolicyArgs),
 }
@@ -60,6 +64,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Enroll(args) => enroll::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Goodbye(args) => goodbye::run(&args),
+        Command::MyData(args) => my_data::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Policy(args) => policy::run(&args),
     };

@@ -8,6 +8,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 use watchpost_agent::daemon::Daemon;
 use watchpost_agent::enrolling;
+use watchpost_proto::v1::GoodbyeCause;
 
 use super::ConfigArg;
 
@@ -36,8 +37,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            signals.wait();
-            stopper.stop();
+            let cause = signals.wait();
+            stopper.stop(cause);
         })
         .context("cannot start a thread")?;
     daemon.wait().map_err(|error| anyhow!("{error}"))?;
@@ -59,7 +60,8 @@ impl Signals {
         Ok(Self(runtime))
     }
 
-    fn wait(&self) {
+    /// Waits for one, and says why the agent is to end where the signal itself tells.
+    fn wait(&self) -> Option<GoodbyeCause> {
         self.0.block_on(async {
             #[cfg(unix)]
             {
@@ -69,10 +71,22 @@ impl Signals {
                         _ = terminate.recv() => {}
                         _ = tokio::signal::ctrl_c() => {}
                     }
-                    return;
+                    return None;
+                }
+            }
+            #[cfg(windows)]
+            {
+                use tokio::signal::windows::{ctrl_close, ctrl_shutdown};
+                if let (Ok(mut shutdown), Ok(mut close)) = (ctrl_shutdown(), ctrl_close()) {
+                    return tokio::select! {
+                        _ = shutdown.recv() => Some(GoodbyeCause::Shutdown),
+                        _ = close.recv() => Some(GoodbyeCause::Stopped),
+                        _ = tokio::signal::ctrl_c() => Some(GoodbyeCause::Stopped),
+                    };
                 }
             }
             let _ = tokio::signal::ctrl_c().await;
-        });
+            None
+        })
     }
 }

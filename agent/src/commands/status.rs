@@ -10,7 +10,7 @@ use watchpost_agent::aside::Aside;
 use watchpost_agent::clock::{Clock as _, SystemClock, corrected_ms};
 use watchpost_agent::config::Folder;
 use watchpost_agent::expectation::{Expectation, Fed};
-use watchpost_agent::intake::fed_of;
+use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check};
 use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 use watchpost_agent::uplink::{UplinkReport, uplink_report};
@@ -38,8 +38,8 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let store = Store::open_read_only(&config.state_dir)
         .with_context(|| format!("no agent has run with {} yet", config.state_dir.display()))?;
-    let (files, backlog, lanes, server_ms) =
-        store.read(|tx| Ok((tx.files()?, tx.backlog()?, tx.lanes()?, last_server_time(tx)?)))?;
+    let (files, backlog, lanes, server_ms, check) =
+        store.read(|tx| Ok((tx.files()?, tx.backlog()?, tx.lanes()?, last_server_time(tx)?, last_check(tx)?)))?;
     let now_ms = corrected_ms(SystemClock::default().wall_ms(), server_ms);
     let fed = |folder| store.read(|tx| fed_of(tx, folder, &files, now_ms));
     let folders = config.folders.iter().map(|folder| Ok((folder, fed(folder)?))).collect::<anyhow::Result<Vec<_>>>()?;
@@ -56,6 +56,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
                 "lane": lane_name(lane.lane), "epoch": lane.head.epoch.to_string(), "next": lane.head.next,
             })).collect::<Vec<_>>(),
             "resting": resting,
+            "self_check": check.as_ref().map(check_json),
             "uplink": uplink,
             "last_server_time_ms": server_ms,
         });
@@ -86,11 +87,42 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         backlog.bulk.records,
         backlog.bytes()
     )?;
+    if let Some(check) = &check {
+        writeln!(out, "{}", checked(check))?;
+    }
     tell_uplink(&mut out, uplink.as_ref())?;
     if !resting.is_empty() {
         writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the last self-check went, in a line.
+fn checked(check: &LastCheck) -> String {
+    let mut line = if check.failed.is_empty() {
+        format!("checked  self-check {} came through {}", check.number, time_of(check.at_ms))
+    } else {
+        format!(
+            "BLIND    self-check {} of {} failed: {}",
+            check.number,
+            time_of(check.at_ms),
+            failed_sentence(&check.failed)
+        )
+    };
+    for (folder, why) in &check.unreadable {
+        line.push_str(&format!("\n  UNREADABLE  {folder}  {why}"));
+    }
+    line
+}
+
+fn check_json(check: &LastCheck) -> serde_json::Value {
+    json!({
+        "number": check.number,
+        "at_ms": check.at_ms,
+        "failed": check.failed,
+        "passed_ms": Some(check.passed_ms).filter(|ms| *ms > 0),
+        "unreadable": check.unreadable,
+    })
 }
 
 /// Connected or why not, in both languages: this is what is read out at the telephone.

@@ -15,6 +15,13 @@ use crate::policy_files::names_builtin;
 /// Longest time a setting may name.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+impl Table<'_> {
+    /// The keys of a table whose keys are names of its author's.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.values.keys().map(|key| key.get_ref().to_string()).collect()
+    }
+}
+
 /// A document being read, and what was found wrong with it so far.
 pub(super) struct Reader<'i> {
     text: &'i str,
@@ -62,6 +69,11 @@ impl<'i> Reader<'i> {
             };
             self.mistake(key.span().start, format!("unknown key {}{hint}", key.get_ref()));
         }
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has(&self, table: &Table<'_>, name: &str) -> bool {
+        table.values.contains_key(name)
     }
 
     pub(super) fn optional_table(&mut self, parent: &Table<'i>, name: &str) -> Option<Table<'i>> {

@@ -74,6 +74,18 @@ impl Intake {
         })?;
         Ok(!records.is_empty())
     }
+
+    /// By name of the folders that were told to be starved: since when.
+    pub(super) fn starved(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let (known, now_ms) = (self.pipeline.store.read(feeds)?, self.pipeline.now_ms()?);
+        let since = |folder: &Folder| {
+            let expectation = folder.expect?;
+            let feed = known.get(&name(folder)).filter(|feed| feed.told == Some(true))?;
+            let last_ms = self.arrivals.get(&folder.path).map(|ms| (*ms).min(now_ms));
+            Some((name(folder), expectation.judge(feed.since_ms, last_ms, now_ms).starved_ms?))
+        };
+        Ok(self.folders.iter().filter_map(since).collect())
+    }
 }
 
 /// How a folder stands by what the store knows, as the daemon tells it; nothing where nothing is expected, or nobody can say yet.
@@ -95,7 +107,7 @@ fn feeds(tx: &Tx<'_>) -> Result<Feeds, StoreError> {
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
-fn name(folder: &Folder) -> String {
+pub(super) fn name(folder: &Folder) -> String {
     folder.path.display().to_string()
 }
 

@@ -308,8 +308,9 @@ impl<'a> Windows<'a> {
         let told = summarise_window(&found, &under.context);
         let corp = under.context.corp.as_str();
         let kind = if withdrawn { summary::withdrawn(corp, &told) } else { summary::finding(corp, &told) };
-        self.tx.append(Lane::Urgent, &under.made.record(kind)?)?;
-        if withdrawn { Ok(()) } else { self.tx.disclosed(under.made.at_ms, &summary::disclosure(&told)) }
+        let record = under.made.record(kind)?;
+        self.tx.append(Lane::Urgent, &record)?;
+        self.tx.disclosed(under.made.at_ms, &summary::disclosure(corp, &told, withdrawn), &record)
     }
 }
 

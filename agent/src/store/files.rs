@@ -1,6 +1,6 @@
 //! What became of each export: progress, state and counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, Row, named_params, params};
@@ -279,6 +279,15 @@ impl Tx<'_> {
             self.0.prepare_cached("SELECT * FROM file WHERE id > ?1 AND gone_ms IS NULL ORDER BY id LIMIT ?2")?;
         let rows = statement.query_map(params![after, limit], |row| Ok((row.get("id")?, read(row)?)))?;
         rows.map(|row| row.map_err(StoreError::from).and_then(|(id, row)| Ok((id, row?)))).collect()
+    }
+
+    /// By folder: how many exports are there.
+    pub fn files_by_folder(&self) -> Result<HashMap<PathBuf, u64>, StoreError> {
+        let mut statement =
+            self.0.prepare_cached("SELECT folder, count(*) FROM file WHERE gone_ms IS NULL GROUP BY folder")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = rows.collect::<Result<Vec<(Vec<u8>, u64)>, _>>()?;
+        Ok(rows.into_iter().filter_map(|(folder, count)| Some((path(folder)?, count))).collect())
     }
 
     /// By folder: when the newest export that was read had come, milliseconds.

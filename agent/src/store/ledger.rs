@@ -1,6 +1,7 @@
 //! What was disclosed about whom, readable by the employee for 90 days.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
+use watchpost_proto::record::SALT_BYTES;
 
 use super::{StoreError, Tx};
 
@@ -18,6 +19,17 @@ CREATE TABLE ledger (
 CREATE INDEX ledger_at ON ledger (at_ms);
 ";
 
+/// Added later: what an employee wants to know beside, and the record's salt, by which it is known in the outbox.
+pub(super) const SCHEMA_MORE: &str = "
+ALTER TABLE ledger ADD COLUMN category TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN level TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN msgtime_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN parties TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
+CREATE INDEX ledger_person ON ledger (person, at_ms);
+";
+
 /// One finding as the ledger tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disclosure {
@@ -27,6 +39,16 @@ pub struct Disclosure {
     pub pack: String,
     /// See `pack`.
     pub rule: String,
+    /// Category of the rule.
+    pub category: String,
+    /// Level of the finding.
+    pub level: String,
+    /// Time of the message; 0 unknown.
+    pub msgtime_ms: i64,
+    /// Own accounts that the record names beside the person concerned.
+    pub parties: Vec<String>,
+    /// Whether the record takes an earlier one back.
+    pub withdrawn: bool,
     /// The message; empty for a window.
     pub msgid: String,
     /// The level of disclosure: `none`, `masked` or `context`.
@@ -35,13 +57,25 @@ pub struct Disclosure {
     pub excerpt: String,
 }
 
+/// A line of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// When the record was made, milliseconds.
+    pub at_ms: i64,
+    /// What it disclosed.
+    pub disclosed: Disclosure,
+    /// The first bytes of the record; empty in lines that are older than this column.
+    pub salt: Vec<u8>,
+}
+
 impl Tx<'_> {
     /// Writes what a record discloses, in the transaction that appends the record.
-    pub fn disclosed(&self, at_ms: i64, entry: &Disclosure) -> Result<(), StoreError> {
+    pub fn disclosed(&self, at_ms: i64, entry: &Disclosure, record: &[u8]) -> Result<(), StoreError> {
         self.0
             .prepare_cached(
-                "INSERT INTO ledger (at_ms, person, pack, rule, msgid, disclose, excerpt)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO ledger (at_ms, person, pack, rule, msgid, disclose, excerpt, category, level, msgtime_ms,
+                                     parties, withdrawn, salt)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 at_ms,
@@ -50,9 +84,35 @@ impl Tx<'_> {
                 entry.rule,
                 entry.msgid,
                 entry.disclose,
-                entry.excerpt
+                entry.excerpt,
+                entry.category,
+                entry.level,
+                entry.msgtime_ms,
+                entry.parties.join("\n"),
+                entry.withdrawn,
+                record.get(..SALT_BYTES).unwrap_or_default(),
             ])?;
         Ok(())
+    }
+
+    /// What was disclosed about an account since a moment, the newest first, with at most `limit`; and how many there are in all.
+    pub fn disclosures(&self, account: &str, since_ms: i64, limit: usize) -> Result<(Vec<LedgerRow>, u64), StoreError> {
+        let total = "SELECT count(*) FROM ledger WHERE person = ?1 AND at_ms >= ?2";
+        let total = self.0.query_row(total, params![account, since_ms], |row| row.get(0))?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM ledger WHERE person = ?1 AND at_ms >= ?2 ORDER BY at_ms DESC, id DESC LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![account, since_ms, limit], read)?;
+        Ok((rows.collect::<Result<_, _>>()?, total))
+    }
+
+    /// How many records about others name an account since a moment.
+    pub fn mentions(&self, account: &str, since_ms: i64) -> Result<u64, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(*) FROM ledger WHERE person <> ?1 AND at_ms >= ?2
+                 AND instr(char(10) || parties || char(10), char(10) || ?1 || char(10)) > 0",
+        )?;
+        Ok(statement.query_row(params![account, since_ms], |row| row.get(0))?)
     }
 
     /// Forgets what was disclosed before `before_ms`.
@@ -60,4 +120,25 @@ impl Tx<'_> {
         self.0.execute("DELETE FROM ledger WHERE at_ms < ?1", [before_ms])?;
         Ok(())
     }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
+    let parties: String = row.get("parties")?;
+    Ok(LedgerRow {
+        at_ms: row.get("at_ms")?,
+        disclosed: Disclosure {
+            person: row.get("person")?,
+            pack: row.get("pack")?,
+            rule: row.get("rule")?,
+            category: row.get("category")?,
+            level: row.get("level")?,
+            msgtime_ms: row.get("msgtime_ms")?,
+            parties: parties.lines().map(str::to_owned).collect(),
+            withdrawn: row.get("withdrawn")?,
+            msgid: row.get("msgid")?,
+            disclose: row.get("disclose")?,
+            excerpt: row.get("excerpt")?,
+        },
+        salt: row.get("salt")?,
+    })
 }

@@ -176,6 +176,30 @@ impl Tx<'_> {
         Ok(Backlog { urgent: outgoing(Lane::Urgent)?, bulk: outgoing(Lane::Bulk)? })
     }
 
+    /// Gives every urgent record without a receipt to `take`.
+    pub fn unreceipted(&self, mut take: impl FnMut(&[u8])) -> Result<(), StoreError> {
+        let mut sealed = self.0.prepare_cached(
+            "SELECT payload FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL",
+        )?;
+        let mut rows = sealed.query([Lane::Urgent as i32])?;
+        while let Some(row) = rows.next()? {
+            let payload: Vec<u8> = row.get(0)?;
+            unframe(&payload).map_err(|_| StoreError::Malformed("segment"))?.into_iter().for_each(&mut take);
+        }
+        let mut waiting = self.0.prepare_cached("SELECT record FROM pending WHERE lane = ?1")?;
+        let mut rows = waiting.query([Lane::Urgent as i32])?;
+        while let Some(row) = rows.next()? {
+            take(&row.get::<_, Vec<u8>>(0)?);
+        }
+        Ok(())
+    }
+
+    /// When the oldest segment without a receipt was sealed, milliseconds.
+    pub fn oldest_unreceipted_ms(&self) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.0.prepare_cached("SELECT min(sealed_ms) FROM segment WHERE receipted_ms IS NULL")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// Where both lanes stand; empty before the first epoch.
     pub fn lanes(&self) -> Result<Vec<LaneState>, StoreError> {
         let mut statement = self.0.prepare_cached("SELECT lane, epoch, next, head, start FROM lane ORDER BY lane")?;

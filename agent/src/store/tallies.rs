@@ -73,6 +73,17 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Counts of an account by hour, in order.
+    pub fn tallies_of(&self, account: &str) -> Result<Vec<(u32, TallyDelta)>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT hour, sent, received, flagged FROM tally WHERE account = ?1 ORDER BY hour")?;
+        let rows = statement.query_map([account], |row| {
+            Ok((row.get(0)?, TallyDelta { sent: row.get(1)?, received: row.get(2)?, flagged: row.get(3)? }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Notes that a snapshot of this revision has been appended.
     pub fn tally_reported(&self, row: &TallyRow) -> Result<(), StoreError> {
         self.0.prepare_cached("UPDATE tally SET reported = ?3 WHERE account = ?1 AND hour = ?2")?.execute(params![

@@ -12,7 +12,7 @@ use watchpost_agent::clock::Clock;
 use watchpost_agent::config::SourceConfig;
 use watchpost_agent::device::{Device, Held};
 use watchpost_agent::pipeline::Pipeline;
-use watchpost_agent::policy_files::load_engine;
+use watchpost_agent::policy_files::load_checked_engine;
 use watchpost_agent::seal::Sealer;
 use watchpost_agent::store::Store;
 use watchpost_policy::engine::Scratch;
@@ -54,7 +54,7 @@ pub(crate) fn pipeline(store: &Arc<Store>) -> Pipeline {
     Pipeline {
         store: store.clone(),
         device: device(),
-        engine: Arc::new(load_engine(&[], None).unwrap()),
+        engine: Arc::new(load_checked_engine(&[], None).unwrap()),
         clock: Arc::new(TestClock::default()),
         ceiling: Disclose::Context,
         config: SourceConfig::default(),

@@ -1,19 +1,24 @@
 //! `watchpost-collector device`: who sends, and who may.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use rusqlite::Connection;
+use serde::Serialize;
 use watchpost_proto::DeviceId;
 
 use super::deed::DeedArgs;
+use super::health;
 use super::output::Output;
 use super::queue::{self, DecideArgs, ExpectedArgs, LookArgs};
 use crate::admin::What;
-use crate::clock::minute_in_china;
+use crate::clock::{minute_in_china, now_ms};
 use crate::config::Config;
 use crate::derive;
 use crate::devices::{self, Device};
+use crate::health::Health;
 
 /// Shows devices, and shuts them out or lets them in. 查看与管理设备。
 #[derive(Debug, Args)]
@@ -33,6 +38,9 @@ enum DeviceCommand {
         /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
+        /// With how each device stands.
+        #[arg(long)]
+        health: bool,
     },
     /// Shows one device.
     #[command(after_help = "Example:\n  watchpost-collector device show UUID --config ./collector/collector.toml")]
@@ -45,6 +53,9 @@ enum DeviceCommand {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+        /// With how it stands, and why.
+        #[arg(long)]
+        health: bool,
     },
     /// Puts a device on the deny-list: nothing it sends is taken any more.
     #[command(
@@ -101,8 +112,8 @@ struct DeviceDeedArgs {
 /// Nothing to read, no such device, or what kept a deed from being done.
 pub fn run(args: DeviceArgs) -> anyhow::Result<()> {
     match args.command {
-        DeviceCommand::List { config, json } => list(&Config::load(&config)?, json),
-        DeviceCommand::Show { device, config, json } => show(&Config::load(&config)?, &device, json),
+        DeviceCommand::List { config, json, health } => list(&Config::load(&config)?, json, health),
+        DeviceCommand::Show { device, config, json, health } => show(&Config::load(&config)?, &device, json, health),
         DeviceCommand::Revoke(args) => deed(|device| What::Revoke { device }, &args),
         DeviceCommand::Quarantine(args) => deed(|device| What::Quarantine { device }, &args),
         DeviceCommand::Release(args) => deed(|device| What::Release { device }, &args),
@@ -113,45 +124,71 @@ pub fn run(args: DeviceArgs) -> anyhow::Result<()> {
     }
 }
 
-fn list(config: &Config, json: bool) -> anyhow::Result<()> {
+/// A device, and how it stands where that was asked for and it is not revoked.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    device: Device,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+}
+
+fn shown(db: &Connection, config: &Config, only: Option<&[u8]>, with_health: bool) -> anyhow::Result<Vec<Shown>> {
+    let known = if with_health { health::of_devices(db, config, only, now_ms())? } else { Vec::new() };
+    let mut known: BTreeMap<String, Health> = known.into_iter().map(|it| (it.device.clone(), it)).collect();
+    let devices = devices::list(db, only)?.into_iter();
+    Ok(devices.map(|device| Shown { health: known.remove(&device.device), device }).collect())
+}
+
+fn list(config: &Config, json: bool, health: bool) -> anyhow::Result<()> {
     let db = derive::open_read_only(&config.derived_db())?;
     let mut out = Output::new();
     if !json {
-        out.row(&["DEVICE", "STATE", "GROUP", "SITE", "HOSTNAME", "AGENT", "FINDINGS", "FILES", "STARVED", "REASON"])?;
+        let more: &[&str] = if health { &["HEALTH", "SINCE"] } else { &[] };
+        let names = ["DEVICE", "STATE", "GROUP", "SITE", "HOSTNAME", "AGENT", "FINDINGS", "FILES", "STARVED", "REASON"];
+        out.row(&[&names, more].concat())?;
     }
-    for device in devices::list(&db, None)? {
+    for shown in shown(&db, config, None, health)? {
         if json {
-            out.json(&device)?;
-        } else {
-            let (findings, files) = (device.findings.to_string(), device.files.to_string());
-            let starved = device.feeds.iter().filter(|feed| feed.starved_ms.is_some()).count().to_string();
-            out.row(&[
-                &device.device,
-                device.state,
-                &device.group,
-                &device.site,
-                &device.hostname,
-                &device.agent_version,
-                &findings,
-                &files,
-                &starved,
-                &device.reason,
-            ])?;
+            out.json(&shown)?;
+            continue;
         }
+        let device = &shown.device;
+        let (findings, files) = (device.findings.to_string(), device.files.to_string());
+        let starved = device.feeds.iter().filter(|feed| feed.starved_ms.is_some()).count().to_string();
+        let mut row = vec![
+            &*device.device,
+            device.state,
+            &device.group,
+            &device.site,
+            &device.hostname,
+            &device.agent_version,
+            &findings,
+            &files,
+            &starved,
+            &device.reason,
+        ];
+        let first = shown.health.as_ref().and_then(|health| health.standings.first());
+        let since = first.and_then(|first| minute_in_china(first.since_ms?)).unwrap_or_default();
+        if health {
+            row.extend([first.map_or("-", |first| first.state.as_str()), &since]);
+        }
+        out.row(&row)?;
     }
     out.finish()
 }
 
-fn show(config: &Config, device: &str, json: bool) -> anyhow::Result<()> {
+fn show(config: &Config, device: &str, json: bool, health: bool) -> anyhow::Result<()> {
     let id = parse(device)?;
     let db = derive::open_read_only(&config.derived_db())?;
-    let found = devices::list(&db, Some(&id.0))?.pop();
+    let found = shown(&db, config, Some(&id.0), health)?.pop();
     let found = found.with_context(|| format!("nothing has come from device {id}"))?;
     let mut out = Output::new();
     if json {
         out.json(&found)?;
     } else {
-        print(&mut out, &found)?;
+        print(&mut out, &found.device)?;
+        found.health.iter().try_for_each(|health| health::print_one(&mut out, health))?;
     }
     out.finish()
 }

@@ -46,6 +46,11 @@ impl Output {
     }
 }
 
+/// Something was found that somebody must look at; it was printed already. Exit code 3.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("something was found that needs a look")]
+pub struct Found;
+
 /// Whether an error says only that nobody reads any more.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| {

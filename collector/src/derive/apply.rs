@@ -14,7 +14,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, members, schema};
+use super::{DeriveError, members, schema, told};
 use crate::chain::after;
 use crate::log_store::{DeviceFacts, Entry};
 
@@ -88,6 +88,7 @@ impl Batch<'_> {
                     self.device(&device)?;
                 }
             }
+            EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
@@ -111,17 +112,21 @@ impl Batch<'_> {
         self.head(device, &header, &read)?;
         let payload = entry.payload.as_deref().unwrap_or_default();
         let records = record::unframe_kept(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
-        let mut held = 0;
+        let (mut held, mut found) = (0, false);
         for (ordinal, kept) in records.into_iter().enumerate() {
             let Kept::Record(bytes) = kept else { continue };
             let Ok(summary) = record::decode(bytes) else { continue };
-            let place = Place { log_index: entry.log_index, ordinal, device };
+            let place = Place { log_index: entry.log_index, ordinal, device, received_ms: header.received_at_ms };
+            found |= matches!(&summary.kind, Some(summary::Kind::Finding(finding)) if !finding.withdrawn);
             held += self.summary(&place, &summary, &bytes[SALT_BYTES..])?;
         }
-        if held != 0 {
+        if held != 0 || found {
             self.transaction
-                .prepare_cached("UPDATE device SET findings = findings + ?1 WHERE id = ?2")?
-                .execute((held, device))?;
+                .prepare_cached(
+                    "UPDATE device SET findings = findings + ?1, last_finding_ms = iif(?3, ?4, last_finding_ms)
+                     WHERE id = ?2",
+                )?
+                .execute((held, device, found, header.received_at_ms))?;
         }
         Ok(())
     }
@@ -129,7 +134,10 @@ impl Batch<'_> {
     /// What a segment says of its device by arriving.
     fn head(&self, device: i64, header: &SegmentEntry, read: &ReadStatement) -> Result<(), DeriveError> {
         self.transaction
-            .prepare_cached("UPDATE device SET agent_version = ?1, last_entry_ms = ?2 WHERE id = ?3")?
+            .prepare_cached(
+                "UPDATE device SET agent_version = ?1, last_entry_ms = ?2,
+                     first_entry_ms = iif(first_entry_ms = 0, ?2, first_entry_ms) WHERE id = ?3",
+            )?
             .execute((&read.statement.agent_version, header.received_at_ms, device))?;
         self.transaction
             .prepare_cached("INSERT OR REPLACE INTO lane (device, lane, epoch, next_sequence) VALUES (?1, ?2, ?3, ?4)")?
@@ -167,6 +175,13 @@ impl Batch<'_> {
             Some(summary::Kind::Tally(tally)) => self.tally(place.device, tally)?,
             Some(summary::Kind::FileReport(report)) => self.file_report(place.device, report, bytes)?,
             Some(summary::Kind::Feed(feed)) => self.feed(place.device, feed)?,
+            Some(summary::Kind::SelfCheck(check)) => {
+                told::self_check(&self.transaction, place.whence(), &summary.policy, check, bytes)?;
+            }
+            Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
+            Some(summary::Kind::NoticeAcknowledgement(said)) => {
+                told::acknowledged(&self.transaction, place.whence(), said)?;
+            }
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction
                     .prepare_cached(
@@ -350,6 +365,14 @@ struct Place {
     log_index: u64,
     ordinal: usize,
     device: i64,
+    received_ms: i64,
+}
+
+impl Place {
+    /// The device, and when it came.
+    fn whence(&self) -> (i64, i64) {
+        (self.device, self.received_ms)
+    }
 }
 
 fn statement_of(entry: &Entry) -> Result<(SegmentEntry, ReadStatement), DeriveError> {

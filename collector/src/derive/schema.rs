@@ -7,7 +7,7 @@ use super::members;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -24,7 +24,10 @@ const TABLES: &str = "
         revoked INTEGER NOT NULL DEFAULT 0,
         reason TEXT NOT NULL DEFAULT '',
         agent_version TEXT NOT NULL DEFAULT '',
+        first_entry_ms INTEGER NOT NULL DEFAULT 0,
         last_entry_ms INTEGER NOT NULL DEFAULT 0,
+        -- When a finding came from it last.
+        last_finding_ms INTEGER NOT NULL DEFAULT 0,
         -- Findings it holds: its observations that are not withdrawn.
         findings INTEGER NOT NULL DEFAULT 0,
         forks INTEGER NOT NULL DEFAULT 0
@@ -94,6 +97,37 @@ const TABLES: &str = "
         gone_from_ms INTEGER NOT NULL,
         PRIMARY KEY (device, folder)
     ) STRICT, WITHOUT ROWID;
+    -- The latest self-check of a device, and when one came through last, under which policy.
+    CREATE TABLE self_check (
+        device INTEGER PRIMARY KEY,
+        number INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        policy BLOB NOT NULL,
+        failed INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        summary BLOB NOT NULL,
+        passed_ms INTEGER NOT NULL,
+        passed_policy BLOB NOT NULL
+    ) STRICT;
+    -- The last word of a device that has not been heard of since.
+    CREATE TABLE goodbye (
+        device INTEGER PRIMARY KEY,
+        cause INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL
+    ) STRICT;
+    -- Who has acknowledged which version of the notice, and through which device; 0 where it was imported.
+    CREATE TABLE acknowledgement (
+        account TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        notice BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        PRIMARY KEY (account, version, device, notice)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX acknowledgement_device ON acknowledgement (device);
     CREATE TABLE tally (
         device INTEGER NOT NULL,
         account TEXT NOT NULL,

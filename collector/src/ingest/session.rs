@@ -13,7 +13,7 @@ use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::receipt;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, DeviceVerb, Heads, HeartbeatReply, Hello, Lane, Ready, Receipt, Segment,
+    AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Ready, Receipt, Segment,
     SignedReceipt, agent_message, collector_message,
 };
 use watchpost_proto::{InstanceId, segment::Head};
@@ -22,6 +22,7 @@ use super::{Shared, welcome};
 use crate::acceptor::{Link, OpenStream};
 use crate::chain::{Answer, BY_COLLECTOR, Deed, Verdict};
 use crate::enrolment;
+use crate::liveness::Connection;
 use crate::log_store::{Appender, LaneState};
 use crate::peer::Peer;
 use crate::registry::Effects;
@@ -40,9 +41,9 @@ enum Stage {
     /// Nothing has come yet.
     Greeting,
     /// Welcome has gone out with this nonce.
-    Welcomed { nonce: [u8; 16], instance: InstanceId },
+    Welcomed { nonce: [u8; 16], instance: InstanceId, policy: Vec<u8> },
     /// The nonce has come back.
-    Live(Arc<Seat>),
+    Live(Arc<Seat>, Connection),
 }
 
 pub(super) struct Session {
@@ -139,7 +140,7 @@ impl Session {
 
     async fn event(&mut self) -> Event {
         let seat = match &self.stage {
-            Stage::Live(seat) => Some(Arc::clone(seat)),
+            Stage::Live(seat, _) => Some(Arc::clone(seat)),
             _ => None,
         };
         let displaced = async {
@@ -178,7 +179,7 @@ impl Session {
         self.deadline = Instant::now() + SILENCE;
         let done = match message.kind {
             Some(agent_message::Kind::Segment(segment)) => self.segment(segment).await,
-            Some(agent_message::Kind::Heartbeat(_)) => self.heartbeat(),
+            Some(agent_message::Kind::Heartbeat(beat)) => self.heartbeat(&beat),
             Some(agent_message::Kind::Hello(hello)) => self.hello(&hello).await,
             Some(agent_message::Kind::Ready(ready)) => self.ready(&ready).await,
             // A kind of a later version: whoever sends it expects no harm from silence.
@@ -211,22 +212,22 @@ impl Session {
             .collect::<Result<Vec<_>, Code>>()?;
         let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now);
         self.outbox.push_back(wrap(collector_message::Kind::Welcome(message)));
-        self.stage = Stage::Welcomed { nonce, instance: greeted.instance };
+        self.stage = Stage::Welcomed { nonce, instance: greeted.instance, policy: hello.policy.clone() };
         self.deadline = Instant::now() + GREETING;
         info!(device = %self.peer.device, agent = %greeted.agent_version, address = %self.peer.address, "hello");
         Ok(())
     }
 
     async fn ready(&mut self, ready: &Ready) -> Result<(), Code> {
-        let instance = match &self.stage {
-            Stage::Welcomed { nonce, instance } if ready.nonce == nonce => *instance,
+        let (instance, policy) = match &self.stage {
+            Stage::Welcomed { nonce, instance, policy } if ready.nonce == nonce => (*instance, policy.clone()),
             _ => return Err(Code::OutOfTurn),
         };
         let seated = self.shared.sessions.seat(self.peer.device, instance);
         if seated.cloned {
             self.quarantine_clone().await?;
         }
-        self.stage = Stage::Live(seated.seat);
+        self.stage = Stage::Live(seated.seat, self.shared.liveness.connect(self.peer.device, &policy));
         Ok(())
     }
 
@@ -257,10 +258,9 @@ impl Session {
         Ok(())
     }
 
-    fn heartbeat(&mut self) -> Result<(), Code> {
-        if !matches!(self.stage, Stage::Live(_)) {
-            return Err(Code::OutOfTurn);
-        }
+    fn heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Code> {
+        let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
+        connection.beat(beat);
         let reply = HeartbeatReply {
             server_ms: self.shared.clock.now_ms(),
             checkpoint: self.shared.sequencer.published().note.clone(),
@@ -270,9 +270,8 @@ impl Session {
     }
 
     async fn segment(&mut self, segment: Segment) -> Result<(), Code> {
-        if !matches!(self.stage, Stage::Live(_)) {
-            return Err(Code::OutOfTurn);
-        }
+        let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
+        connection.heard();
         let now = self.shared.clock.now_ms();
         self.peer.check_dates(now)?;
         let verified = verify(segment, &self.peer, &self.shared.registry, now)?;

@@ -10,7 +10,9 @@ use watchpost_proto::merkle::Frontier;
 use watchpost_proto::note::{self, Checkpoint};
 use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
-use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry};
+use watchpost_proto::v1::{
+    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry,
+};
 use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, receipt};
 
 use super::{DeviceFacts, Entry, LogReader, Place, StoreError, members};
@@ -207,6 +209,9 @@ impl<'a> Walk<'a> {
             EntryKind::DeviceAction => self.action(&entry)?,
             // What they say is in the indexes, which are compared at the end.
             EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => {}
+            EntryKind::Acknowledgements => {
+                AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
+            }
             EntryKind::Erasure => self.erasure(&entry)?,
             EntryKind::Hold => Hold::decode(&entry.header[..]).map(|_| ()).map_err(|_| wrong("it is malformed"))?,
             EntryKind::LogOpened | EntryKind::Unspecified => return Err(wrong("its kind has no place here")),

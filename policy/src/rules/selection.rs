@@ -51,6 +51,8 @@ pub struct Words {
     pub normalisation: Normalisation,
     /// Which spellings of a word are found, and where it may stand.
     pub options: WordOptions,
+    /// Whether employees are told of the list only that it is there, and how many words it has.
+    pub confidential: bool,
 }
 
 /// One regular expression.

@@ -55,13 +55,14 @@ const KINDS: [(&str, KindName); 12] = [
 const PLACE_OPTIONS: [&str; 7] = ["near", "before", "after", "within", "min", "fields", "quoted"];
 
 /// Options of one kind.
-const OWN_OPTIONS: [(&str, KindName); 10] = [
+const OWN_OPTIONS: [(&str, KindName); 11] = [
     ("allow", KindName::Words),
     ("normalise", KindName::Words),
     ("boundary", KindName::Words),
     ("aliases", KindName::Words),
     ("split", KindName::Words),
     ("pinyin", KindName::Words),
+    ("confidential", KindName::Words),
     ("ignore_case", KindName::Regex),
     ("except", KindName::Validator),
     ("except_file", KindName::Validator),
@@ -163,7 +164,8 @@ impl Reader<'_> {
         let allow = fields
             .get("allow")
             .map_or(Vec::new(), |node| self.words(node, "`allow`", (normalisation, Words::allow_options())));
-        Some(Words { words, allow, normalisation, options })
+        let confidential = self.optional(fields, "confidential", false, |this, node| this.flag(node, "`confidential`"));
+        Some(Words { words, allow, normalisation, options, confidential: confidential? })
     }
 
     fn word_options(&mut self, fields: &Fields<'_>) -> Option<WordOptions> {

@@ -367,7 +367,7 @@ legal_basis: [{ zh: 广告法第九条, en: Advertising Law art. 9 }]
 note: { zh: 引用法规时会误报, en: Quoting the law hits }
 scope: { chat: group }
 detection:
-  a: { words: [加我私人微信], boundary: false, aliases: false, split: true, pinyin: true, allow: [请勿加我私人微信], min: 1, fields: [text], quoted: true, normalise: { script: false } }
+  a: { words: [加我私人微信], boundary: false, aliases: false, split: true, pinyin: true, confidential: true, allow: [请勿加我私人微信], min: 1, fields: [text], quoted: true, normalise: { script: false } }
   b: { regex: ['v[0-9]+', 'w+x'], ignore_case: true, after: a, within: 20 }
   c: { validator: [mobile, url], except: [13800001234], min: 3 }
   condition: a and any of (b, c)",
@@ -381,6 +381,7 @@ detection:
     let Kind::Words(words) = &a.kind else { panic!("words") };
     let expected = WordOptions { boundary: false, aliases: false, split: true, pinyin: true };
     assert_eq!((words.options, words.normalisation.script, words.allow.len()), (expected, false, 1));
+    assert!(words.confidential);
     assert_eq!((a.min, a.quoted, a.fields.len()), (1, true, 1));
     assert_eq!(b.near, Some(Near { selection: 0, within: 20, order: Order::After }));
     let (Kind::Regex(patterns), Kind::Validator(validated)) = (&b.kind, &c.kind) else { panic!("kinds") };

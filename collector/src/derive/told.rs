@@ -1,0 +1,79 @@
+//! What devices tell of themselves: self-checks, goodbyes, and acknowledgements of the notice.
+
+use rusqlite::Connection;
+use watchpost_proto::Message as _;
+use watchpost_proto::v1::{AcknowledgementsEntry, Goodbye, GoodbyeCause, NoticeAcknowledgement, SelfCheck};
+
+/// Longest account that is kept, in bytes.
+const ACCOUNT_BYTES_MAX: usize = 512;
+/// Acknowledgements of one device that are kept.
+const ACKNOWLEDGEMENTS_MAX: usize = 100_000;
+
+/// The latest counts, and beside it the latest that came through.
+pub(super) fn self_check(
+    db: &Connection,
+    (device, received_ms): (i64, i64),
+    policy: &[u8],
+    check: &SelfCheck,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO self_check (device, number, received_ms, policy, failed, reason, summary, passed_ms, passed_policy)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, iif(?5, 0, ?3), iif(?5, x'', ?4))
+         ON CONFLICT DO UPDATE SET number = ?2, received_ms = ?3, policy = ?4, failed = ?5, reason = ?6, summary = ?7,
+             passed_ms = iif(?5, passed_ms, ?3), passed_policy = iif(?5, passed_policy, ?4)",
+    )?
+    .execute((device, number(check.number), received_ms, policy, check.failed, &check.reason, bytes))?;
+    Ok(())
+}
+
+/// One that is over is let go of.
+pub(super) fn goodbye(db: &Connection, (device, received_ms): (i64, i64), said: &Goodbye) -> rusqlite::Result<()> {
+    match said.cause() {
+        GoodbyeCause::Over => db.prepare_cached("DELETE FROM goodbye WHERE device = ?1")?.execute([device])?,
+        cause => db
+            .prepare_cached(
+                "INSERT OR REPLACE INTO goodbye (device, cause, at_ms, received_ms) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((device, cause as i32, said.at_ms, received_ms))?,
+    };
+    Ok(())
+}
+
+/// The first of an account, version and text counts.
+pub(super) fn acknowledged(
+    db: &Connection,
+    (device, received_ms): (i64, i64),
+    said: &NoticeAcknowledgement,
+) -> rusqlite::Result<()> {
+    if said.account.is_empty() || said.account.len() > ACCOUNT_BYTES_MAX || !matches!(said.notice.len(), 0 | 32) {
+        return Ok(());
+    }
+    let mut held = db.prepare_cached("SELECT count(*) FROM acknowledgement WHERE device = ?1")?;
+    if held.query_row([device], |row| row.get::<_, usize>(0))? >= ACKNOWLEDGEMENTS_MAX {
+        return Ok(());
+    }
+    db.prepare_cached(
+        "INSERT INTO acknowledgement (account, version, device, notice, at_ms, received_ms, source)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, '') ON CONFLICT DO NOTHING",
+    )?
+    .execute((&said.account, number(said.notice_version), device, &said.notice, said.at_ms, received_ms))?;
+    Ok(())
+}
+
+/// Acknowledgements that were collected elsewhere; the first of an account and version counts.
+pub(super) fn imported(db: &Connection, header: &[u8]) -> rusqlite::Result<()> {
+    let Ok(entry) = AcknowledgementsEntry::decode(header) else { return Ok(()) };
+    let mut insert = db.prepare_cached(
+        "INSERT INTO acknowledgement (account, version, device, notice, at_ms, received_ms, source)
+         VALUES (?1, ?2, 0, x'', ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+    )?;
+    for row in &entry.rows {
+        insert.execute((&row.account, number(row.notice_version), row.at_ms, entry.at_ms, &row.source))?;
+    }
+    Ok(())
+}
+
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
