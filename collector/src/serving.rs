@@ -1,17 +1,17 @@
 //! What the collector shows to whoever connects, and how it is changed under way: certificate, roots, log key and the
 //! rules of the handshake belong together and are replaced together. Streams keep what they began with.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls::ServerConfig;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::{info, warn};
+use watchpost_proto::digest::sha256;
 use watchpost_proto::v1::{LogKey, SignedLogKey};
-use watchpost_proto::{identity, receipt};
+use watchpost_proto::{Digest, identity, receipt};
 
 use crate::authority::{self, Enrolling};
 use crate::clock::Clock;
@@ -62,7 +62,7 @@ pub struct Keeper {
     clock: Clock,
     log_key: LogKey,
     serving: watch::Sender<Arc<Serving>>,
-    seen: Vec<Option<(u64, SystemTime)>>,
+    seen: Vec<Option<Digest>>,
     told: String,
 }
 
@@ -123,17 +123,14 @@ pub async fn keep_up(keeper: Arc<Mutex<Keeper>>, mut stopping: watch::Receiver<b
     }
 }
 
-/// Sizes and times of the files a connection is met with.
-fn stamp(config: &Config) -> Vec<Option<(u64, SystemTime)>> {
+/// Digests of the files a connection is met with; none for one that cannot be read. Sizes and times would not do: two
+/// certificates may have the same of both.
+fn stamp(config: &Config) -> Vec<Option<Digest>> {
     let mut files = vec![config.certificate.clone(), config.key.clone(), config.root.clone(), config.links.clone()];
     if let Some(folder) = &config.enrolment.authority {
         files.extend(["devices.crt", "devices.key", "tenant.key"].map(|name| folder.join(name)));
     }
-    let stamp = |path: PathBuf| {
-        let file = std::fs::metadata(path).ok()?;
-        Some((file.len(), file.modified().ok()?))
-    };
-    files.into_iter().map(stamp).collect()
+    files.into_iter().map(|path| std::fs::read(path).ok().map(|bytes| sha256(&[&bytes]))).collect()
 }
 
 /// A certificate of the collector's own in its last third is replaced by one for the same key, where the authority's key
