@@ -44,7 +44,7 @@ def framed(domain, *parts):
     return b"".join(struct.pack(">Q", len(part)) + part for part in (domain.encode(), *parts))
 
 def included(leaf, index, size, path, root):  # RFC 9162, 2.1.3.2
-    if index >= size: return False
+    if not 0 <= index < size: return False
     last, hash = size - 1, leaf
     for sibling in map(b64, path):
         if last == 0: return False
@@ -58,7 +58,7 @@ def included(leaf, index, size, path, root):  # RFC 9162, 2.1.3.2
 def chain(ders, at_ms, *purpose):  # leaf first; leads to the root, at that moment, for that purpose
     pems = [openssl("x509", "-inform", "DER", "-in", put("c.der", der)) or fail("a certificate") for der in ders]
     leaf, rest = put("leaf.pem", pems[0]), put("rest.pem", b"".join(pems[1:]))
-    return openssl("verify", "-CAfile", root_file, "-untrusted", rest, "-attime", str(at_ms // 1000), *purpose, leaf)
+    return openssl("verify", "-no-CApath", "-no-CAstore", "-CAfile", root_file, "-untrusted", rest, "-attime", str(at_ms // 1000), *purpose, leaf)
 
 def key_of(der):  # public key and the names of a certificate
     pem = openssl("x509", "-inform", "DER", "-in", put("c.der", der), "-pubkey", "-noout") or fail("a certificate")
@@ -114,7 +114,7 @@ for number, proof in enumerate(evidence["keys"]):
     check(sha(openssl("pkey", "-pubin", "-in", put("k.pem", pem), "-outform", "DER")) == event[2], what + ": its key")
     keys[event[1], event[2]] = pem, proof["entry"], uuid
 # Each segment's statement is signed with such a key, and each record lies below the statement's root.
-told, ids = [], set()
+told, ids, seen = [], set(), set()
 for number, segment in enumerate(evidence["segments"]):
     what, proof = "segments[%d]" % number, segment["proof"]
     header = entry(proof, 3, what)
@@ -127,6 +127,9 @@ for number, segment in enumerate(evidence["segments"]):
         leaf = sha(b"\0", data)
         check(included(leaf, record["place"], statement[9], record["path"], statement[11]), at + ": it was not signed")
         finding = fields(fields(data[16:])[10])
+        check(not finding.get(40) and finding.get(9) == 1, at + ": it is withdrawn, or of a rule that is not live")
+        check((header[1], record["place"]) not in seen, at + ": it is there twice")
+        seen.add((header[1], record["place"]))
         day = (finding.get(21, 0) + 8 * 3600000) // 86400000
         told.append((uuid, header[4], finding.get(20, b"").decode(), finding[1]))
         ids.add((finding.get(3, b""), finding.get(6, b""), finding.get(11, b""), day))
@@ -142,5 +145,5 @@ def opens(id):
 check(any(opens(finding) for *_, finding in told), "alert: no record has opened it")
 for uuid, received, msgid, _ in told:
     time = datetime.datetime.fromtimestamp(received / 1000, datetime.timezone.utc)
-    print("device %s, received %s, message %s" % (uuid, time.isoformat(timespec="seconds"), msgid))
+    print("device %s, received %s, message %r" % (uuid, time.isoformat(timespec="seconds"), msgid))
 print("the evidence holds: %d records, log %s of %d entries" % (len(told), origin, size))

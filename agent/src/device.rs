@@ -161,7 +161,8 @@ impl DeviceFiles {
     /// The key to renew with, durable before it is used; the same again until its certificate has come.
     pub fn key_to_renew_with(&self) -> Result<SoftwareKey, DeviceError> {
         let next = self.next_key();
-        if next.exists() { read_key(&next) } else { make_key(&next) }
+        // One that cannot be used any more is of no use to anybody: its certificate never came.
+        read_key(&next).or_else(|_| make_key(&next))
     }
 
     /// Puts a certificate in place, and the key it is for.
@@ -208,16 +209,22 @@ fn make_key(path: &Path) -> Result<SoftwareKey, DeviceError> {
 
 /// The key that fits the certificate: the present one, or the next one, which then takes its place.
 fn fitting_key(files: &DeviceFiles, identity: &Identity) -> Result<SoftwareKey, DeviceError> {
-    let next = files.next_key();
-    if next.exists() {
-        let key = read_key(&next)?;
-        if *key.public() == identity.key {
-            durable::rename(&next, &files.key).map_err(|error| read_error(&files.key, error))?;
-            return Ok(key);
-        }
+    let present = read_key(&files.key);
+    if let Ok(key) = present
+        && *key.public() == identity.key
+    {
+        return Ok(key);
     }
-    let key = read_key(&files.key)?;
-    if *key.public() == identity.key { Ok(key) } else { Err(DeviceError::Pair) }
+    let next = files.next_key();
+    if !next.exists() {
+        return read_key(&files.key).and(Err(DeviceError::Pair));
+    }
+    let key = read_key(&next)?;
+    if *key.public() != identity.key {
+        return Err(DeviceError::Pair);
+    }
+    durable::rename(&next, &files.key).map_err(|error| read_error(&files.key, error))?;
+    Ok(key)
 }
 
 fn read_error(path: &Path, error: impl ToString) -> DeviceError {

@@ -138,6 +138,10 @@ fn watched(sources: &Sources<'_>, account: &str) -> Watched {
 fn waiting(tx: &Tx<'_>, rows: &[LedgerRow]) -> Result<HashSet<Vec<u8>>, StoreError> {
     let known: HashSet<&[u8]> = rows.iter().map(|row| &row.salt[..]).collect();
     let mut waiting = HashSet::new();
+    // Nothing was sent: the outbox, which may be large, is left alone.
+    if known.is_empty() {
+        return Ok(waiting);
+    }
     tx.unreceipted(|record| {
         if let Some(salt) = record.get(..SALT_BYTES).filter(|salt| known.contains(salt)) {
             waiting.insert(salt.to_vec());
@@ -148,9 +152,9 @@ fn waiting(tx: &Tx<'_>, rows: &[LedgerRow]) -> Result<HashSet<Vec<u8>>, StoreErr
 
 fn sent(engine: &Engine, row: LedgerRow, waiting: &HashSet<Vec<u8>>) -> Sent {
     let told = row.disclosed;
-    // A rule that is not in force any more has no title here.
+    // A rule that is not in force any more has no title here, and its id might tell what a confidential list is about.
     let titled = my_data::titled(engine, &told.pack, &told.rule);
-    let gone = || ((format!("{}/{}", told.pack, told.rule), String::new()), told.category.clone());
+    let gone = || (("已不再生效的规则".to_owned(), "A rule no longer in force".to_owned()), told.category.clone());
     let (title, category) = titled.unwrap_or_else(gone);
     Sent {
         at_ms: row.at_ms,

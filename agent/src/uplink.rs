@@ -129,7 +129,7 @@ pub enum Ended {
     /// No connection, or it broke.
     #[error("{0}")]
     Connection(String),
-    /// The certificate had ended and was renewed: the next connection shows it.
+    /// The certificate was renewed: the next connection shows it.
     #[error("the certificate was renewed")]
     Renewed,
     /// The other side is not the collector this device trusts, or does not behave like one.
@@ -193,7 +193,7 @@ impl Uplink {
                 return error;
             }
             let wait = match ended {
-                Ended::Renewed => continue,
+                Ended::Renewed => self.backoff(failures),
                 Ended::Store(StoreError::Full) => self.backoff(failures + 1),
                 Ended::Store(error) => return error,
                 Ended::Refused { code, sentence, retry_after, .. } => {
@@ -244,7 +244,10 @@ impl Uplink {
             let ended = match opened {
                 Ok(Ok((mut session, welcome))) => {
                     session.begin(&welcome).await?;
-                    return session.renew_if_due().await;
+                    match session.renew_if_due().await {
+                        Ok(()) => return Ok(()),
+                        Err(ended) => ended,
+                    }
                 }
                 Ok(Err(ended)) => ended,
                 Err(_) => return Err(Ended::Connection("the collector did not answer in time".into())),
@@ -357,10 +360,11 @@ impl Uplink {
         addresses.get(at).cloned().unwrap_or_default()
     }
 
-    /// A refused Hello. That a certificate has ended is for the collector to say, whatever the clocks here think: it is
-    /// renewed on the spot, on the connection that has just proved its key.
+    /// A refused Hello. That a certificate has ended, or has not begun because a clock of the collector's was ahead once, is
+    /// for the collector to say, whatever the clocks here think: it is renewed on the spot, on the connection that has just
+    /// proved its key.
     async fn refused_hello(&self, client: &mut UplinkClient<Channel>, refusal: Refusal) -> Ended {
-        if Code::parse(&refusal.code) != Some(Code::CertificateExpired) {
+        if !matches!(Code::parse(&refusal.code), Some(Code::CertificateExpired | Code::CertificateNotYetValid)) {
             return refused(refusal);
         }
         self.renew(client).await.err().unwrap_or(Ended::Renewed)
@@ -571,19 +575,20 @@ impl Session<'_> {
         Err(refused(refusal))
     }
 
-    /// The next connection shows the new certificate; this one goes on.
+    /// A certificate that was renewed is shown at once, by another connection: only one that was shown has replaced the
+    /// one before.
     async fn renew_if_due(&mut self) -> Result<(), Ended> {
         if !self.renew_now && !self.uplink.renewal_due()? {
             return Ok(());
         }
         self.renew_now = false;
         match self.uplink.renew(&mut self.client).await {
+            Ok(()) => Err(Ended::Renewed),
             Err(Ended::Store(error)) => Err(error.into()),
             Err(ended) => {
                 tracing::warn!(reason = %ended, "the certificate was not renewed; it is tried again");
                 Ok(())
             }
-            Ok(()) => Ok(()),
         }
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Sleep;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -42,14 +42,19 @@ const ACCEPTED_MAX: usize = 64;
 /// Pause when the process has no more file descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
-/// How long a connection may live without a stream on it.
+/// How long a connection may live without a stream on it; one for enrolment, which anybody may open, not as long.
 const WITHOUT_STREAM: Duration = Duration::from_secs(30);
+const ENROLMENT_WITHOUT_STREAM: Duration = Duration::from_secs(5);
+/// Connections for enrolment: whoever opens many of them keeps out others who enrol, and no device that has.
+const ENROLMENTS_MAX: usize = 256;
 
 /// A connection with a peer.
 #[derive(Debug)]
 pub struct Io {
     stream: TlsStream<TcpStream>,
     link: Link,
+    /// A place among the connections for enrolment.
+    _place: Option<OwnedSemaphorePermit>,
     /// Runs while no stream is open.
     idle: Option<Pin<Box<Sleep>>>,
 }
@@ -105,6 +110,7 @@ async fn accept_loop(
 ) {
     let silent = Arc::new(Waiting::new(SILENT_MAX.0, SILENT_MAX.1));
     let under_way = Arc::new(Waiting::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1));
+    let enrolments = Arc::new(Semaphore::new(ENROLMENTS_MAX));
     loop {
         let (stream, address) = tokio::select! {
             connection = listener.accept() => match connection {
@@ -122,6 +128,7 @@ async fn accept_loop(
             serving: Arc::clone(&serving.borrow()),
             silent: Arc::clone(&silent),
             under_way: Arc::clone(&under_way),
+            enrolments: Arc::clone(&enrolments),
         };
         let accepted = accepted.clone();
         tokio::spawn(async move {
@@ -142,6 +149,7 @@ struct Handshake {
     serving: Arc<Serving>,
     silent: Arc<Waiting>,
     under_way: Arc<Waiting>,
+    enrolments: Arc<Semaphore>,
 }
 
 impl Handshake {
@@ -157,7 +165,10 @@ impl Handshake {
         if connection.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::other("no h2"));
         }
+        let mut place = None;
         let peer = if enrols {
+            let taken = self.enrolments.try_acquire_owned();
+            place = Some(taken.map_err(|_| io::Error::other("too many connections for enrolment"))?);
             None
         } else {
             let chain = connection.peer_certificates().unwrap_or_default();
@@ -165,7 +176,7 @@ impl Handshake {
             Some(Arc::new(peer.ok_or_else(|| io::Error::other("no device"))?))
         };
         let link = Link { peer, address: self.address, streams: Arc::default() };
-        Ok(Io { stream, link, idle: None })
+        Ok(Io { stream, link, _place: place, idle: None })
     }
 }
 
@@ -193,7 +204,8 @@ impl Io {
             self.idle = None;
             return Ok(());
         }
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(WITHOUT_STREAM)));
+        let longest = if self.link.peer.is_some() { WITHOUT_STREAM } else { ENROLMENT_WITHOUT_STREAM };
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
         match idle.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "no stream on the connection")),
             Poll::Pending => Ok(()),

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use watchpost_proto::v1::{DeviceVerb, ExpectedDevice, TokenTerms};
 use watchpost_proto::{DeviceId, Digest};
@@ -341,16 +342,18 @@ pub struct Desk {
 }
 
 /// Takes requests until the collector stops.
+///
+/// What has to read the whole log goes beside the others, one at a time: a revocation does not wait for it.
 pub async fn take_requests(desk: Desk, mut stopping: watch::Receiver<bool>) {
-    let folder = requests_folder(&desk.config);
+    let (folder, desk) = (requests_folder(&desk.config), Arc::new(desk));
+    let mut long: Option<JoinHandle<()>> = None;
     loop {
         for path in pending(&folder) {
-            let done = match desk.take(&path).await {
-                Ok(entries) => Done { entries, error: None },
-                Err(error) => Done { entries: Vec::new(), error: Some(format!("{error:#}")) },
-            };
-            if let Err(error) = answer(&path, &done) {
-                warn!(%error, "request not answered");
+            if !is_long(&path) {
+                desk.serve(&path).await;
+            } else if long.as_ref().is_none_or(JoinHandle::is_finished) && path.exists() {
+                let desk = Arc::clone(&desk);
+                long = Some(tokio::spawn(async move { desk.serve(&path).await }));
             }
         }
         if tokio::time::timeout(LOOK, stopping.wait_for(|stop| *stop)).await.is_ok() {
@@ -374,7 +377,26 @@ fn pending(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Whether a request has to read the whole log. What cannot be read is answered at once.
+fn is_long(path: &Path) -> bool {
+    let read = || -> Option<Request> {
+        let short = fs::metadata(path).ok()?.len() <= REQUEST_BYTES_MAX;
+        short.then(|| serde_json::from_slice(&fs::read(path).ok()?).ok())?
+    };
+    read().is_some_and(|request| request.keeping().is_some())
+}
+
 impl Desk {
+    async fn serve(&self, path: &Path) {
+        let done = match self.take(path).await {
+            Ok(entries) => Done { entries, error: None },
+            Err(error) => Done { entries: Vec::new(), error: Some(format!("{error:#}")) },
+        };
+        if let Err(error) = answer(path, &done) {
+            warn!(%error, "request not answered");
+        }
+    }
+
     async fn take(&self, path: &Path) -> anyhow::Result<Vec<u64>> {
         if fs::metadata(path)?.len() > REQUEST_BYTES_MAX {
             bail!("the request is too long");

@@ -31,7 +31,13 @@ pub struct Enrolling {
 /// A file that is missing or does not fit, by name.
 pub fn load(config: &Config) -> anyhow::Result<Option<Enrolling>> {
     let Some(folder) = &config.enrolment.authority else { return Ok(None) };
-    let ca = DeviceCa::from_pem(&text(folder, "devices.crt")?, &text(folder, "devices.key")?)
+    let certificate = text(folder, "devices.crt")?;
+    // An installation that was interrupted has left the certificate in place and its key beside.
+    let ca = DeviceCa::from_pem(&certificate, &text(folder, "devices.key")?)
+        .or_else(|error| match text(&folder.join("next"), "devices.key") {
+            Ok(key) => DeviceCa::from_pem(&certificate, &key),
+            Err(_) => Err(error),
+        })
         .with_context(|| format!("{} does not hold the authority for devices", folder.display()))?;
     let mut tenant_key = [0; 32];
     hex::decode_to_slice(text(folder, "tenant.key")?.trim(), &mut tenant_key)

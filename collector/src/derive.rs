@@ -43,6 +43,14 @@ pub enum DeriveError {
     /// A log entry that cannot be; `log verify` says more.
     #[error("log entry {0} cannot be read; run log verify")]
     Entry(u64),
+    /// Everything is being derived anew, after an erasure or an update.
+    #[error("everything is being derived anew, {done} of {of} entries are done; ask again shortly")]
+    Anew {
+        /// Entries applied.
+        done: u64,
+        /// Entries there were when it began.
+        of: u64,
+    },
     /// There is nothing to look at yet.
     #[error("{} does not exist; run serve first", .0.display())]
     Missing(PathBuf),
@@ -142,8 +150,10 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     // The file is there a moment before its tables are.
-    if schema::read_position(&db)?.is_none() {
-        return Err(DeriveError::Missing(path.to_owned()));
+    let position = schema::read_position(&db)?.ok_or_else(|| DeriveError::Missing(path.to_owned()))?;
+    // Half of what there is would look like all of it.
+    if position.next < position.began {
+        return Err(DeriveError::Anew { done: position.next, of: position.began });
     }
     Ok(db)
 }

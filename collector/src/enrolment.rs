@@ -160,7 +160,7 @@ fn look_up(appender: &Appender<'_>, asked: &Asked) -> Result<Known, StoreError> 
         revoked: device.map(|device| log_store::device_facts(db, &device)).transpose()?.is_some_and(|it| it.revoked),
         device,
         expected: if listed { log_store::expected_asset(db, &asked.asset)? } else { None },
-        asset_is_taken: listed && log_store::asset_is_taken(db, &asked.asset, &key)?,
+        asset_is_taken: listed && log_store::asset_is_taken(db, &asked.asset, device.as_ref())?,
     })
 }
 

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::derive;
 use crate::derive::grouping::AlertKey;
 use crate::log_store::{Appender, Entry, LogReader, StoreError};
+use crate::notices::account_of;
 
 /// Records that one entry names; an erasure of more goes on in the next, in the same commit.
 const RECORDS_PER_ENTRY: usize = 16 * 1024;
@@ -65,6 +66,24 @@ pub enum Scope {
     Person(String),
 }
 
+impl Deed {
+    /// With accounts spelled as devices spell them: a hold on another spelling would protect nothing.
+    fn spelled(&self) -> anyhow::Result<Self> {
+        let scope = |scope: &Scope| match scope {
+            Scope::Person(person) => {
+                let account = account_of(person);
+                account.map(Scope::Person).with_context(|| format!("{person:?} is not an account, corp/userid"))
+            }
+            other => Ok(other.clone()),
+        };
+        Ok(match self {
+            Self::Erase(of) => Self::Erase(scope(of)?),
+            Self::Hold(of) => Self::Hold(scope(of)?),
+            Self::Lift(of) => Self::Lift(scope(of)?),
+        })
+    }
+}
+
 /// What a request comes to: entries ready to be appended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
@@ -99,7 +118,8 @@ pub fn plan(config: &Config, request: &Request, at_ms: i64) -> anyhow::Result<Pl
     let log = LogReader::open(&config.log_db())?;
     let derived = derive::open_read_only(&config.derived_db())?;
     let holds = standing(&log)?;
-    let (scope, lifted) = match &request.deed {
+    let deed = request.deed.spelled()?;
+    let (scope, lifted) = match &deed {
         Deed::Erase(scope) => return plan_erasure(&log, &derived, (scope, &holds), request, at_ms),
         Deed::Hold(scope) => (scope, false),
         Deed::Lift(scope) => (scope, true),
@@ -109,7 +129,10 @@ pub fn plan(config: &Config, request: &Request, at_ms: i64) -> anyhow::Result<Pl
     ensure!(lifted || !stands, "this hold stands already");
     let scope = match scope {
         Scope::Alert(id) => {
-            key_of(&derived, id)?;
+            // What an alert is called may change when it is derived anew; a hold on it can be lifted all the same.
+            if !lifted {
+                key_of(&derived, id)?;
+            }
             hold::Scope::Alert(alert_id(id)?)
         }
         Scope::Person(person) => hold::Scope::Person(person.clone()),
@@ -258,7 +281,7 @@ impl Held {
                     held.alerts.insert(key);
                 }
                 Scope::Person(person) => {
-                    held.persons.insert(person.clone());
+                    held.persons.insert(account_of(person).unwrap_or_else(|| person.clone()));
                 }
                 Scope::Device { .. } => {}
             }

@@ -121,6 +121,9 @@ impl Liveness {
     }
 }
 
+/// Longest time between heartbeats that is believed.
+const EVERY_MS_MAX: u64 = 60 * 60 * 1000;
+
 impl Known {
     /// Whatever is said of a device, it is heard from.
     fn change(&mut self, device: &DeviceId, act: impl FnOnce(&mut LiveDevice, i64)) {
@@ -144,7 +147,8 @@ impl Connection {
             live.backlog_bytes = beat.backlog_bytes;
             live.resting = beat.resting.chars().filter(char::is_ascii_graphic).take(RESTING_MAX).collect();
             live.files_waiting = beat.files_waiting;
-            live.every_ms = beat.every_ms;
+            // A device does not say how long it may be silent.
+            live.every_ms = beat.every_ms.min(EVERY_MS_MAX);
             live.record_waits_ms = beat.record_waits_ms;
             live.export_waits_ms = beat.export_waits_ms;
         });

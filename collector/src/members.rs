@@ -91,6 +91,8 @@ pub struct Applicant {
     pub asset: String,
     /// Whether the asset is on the list.
     pub expected: bool,
+    /// Whether another has enrolled as this asset, or asks to.
+    pub contested: bool,
     /// Where it asked from.
     pub address: String,
     /// The group it is to belong to.
@@ -110,7 +112,9 @@ pub struct Applicant {
 pub fn queue(db: &Connection, all: bool) -> Result<Vec<Applicant>, DeriveError> {
     let mut statement = db.prepare(
         "SELECT key_id, step, hostname, asset, EXISTS (SELECT 1 FROM expected WHERE expected.asset = enrolment.asset),
-                address, grp, site, asked_ms, reason
+                address, grp, site, asked_ms, reason,
+                asset <> '' AND EXISTS (SELECT 1 FROM enrolment AS other WHERE other.asset = enrolment.asset
+                    AND other.key_id <> enrolment.key_id AND (other.device IS NOT NULL OR other.step = ?1))
          FROM enrolment WHERE step = ?1 OR (?2 AND step IN (?3, ?4)) ORDER BY asked_ms, key_id",
     )?;
     let steps = (EnrolmentVerb::Asked as i32, all, EnrolmentVerb::Admitted as i32, EnrolmentVerb::Rejected as i32);
@@ -137,6 +141,7 @@ fn read_applicant(row: &Row<'_>) -> rusqlite::Result<Applicant> {
         site: row.get(7)?,
         asked_ms: row.get(8)?,
         reason: row.get(9)?,
+        contested: row.get(10)?,
     })
 }
 

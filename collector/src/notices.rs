@@ -105,7 +105,7 @@ fn row([account, version, at, source]: [&str; 4], now_ms: i64) -> Result<Row, St
 }
 
 /// `corp/userid` as devices name it.
-fn account_of(text: &str) -> Option<String> {
+pub(crate) fn account_of(text: &str) -> Option<String> {
     let (corp, userid) = text.split_once('/')?;
     let is_name = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_control() || c.is_whitespace());
     let is_account = is_name(corp) && is_name(userid) && text.len() <= ACCOUNT_BYTES_MAX;

@@ -64,6 +64,9 @@ pub enum PkiError {
     /// The authority has expired, so nothing it issues now would be accepted.
     #[error("the {0} certificate has expired; make new intermediates from the root")]
     Expired(&'static str),
+    /// The authority has not begun: what it issues now would be accepted by nobody.
+    #[error("the {0} certificate is not valid yet: this clock is behind, or it was made by one that was ahead")]
+    NotBegun(&'static str),
     /// The system gave no random bytes.
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -171,6 +174,7 @@ impl Root {
             certificate: params.signed_by(&key, &self.issuer)?.pem(),
             issuer: Issuer::new(params, key),
             role,
+            not_before: now - BACKDATE,
             not_after,
         })
     }
@@ -348,6 +352,7 @@ struct Intermediate {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
     role: Role,
+    not_before: OffsetDateTime,
     not_after: OffsetDateTime,
 }
 
@@ -355,11 +360,12 @@ impl Intermediate {
     fn from_pem(role: Role, certificate: &str, key: &str) -> Result<Self, PkiError> {
         let der = der_of(certificate)?;
         let key = KeyPair::from_pem(key)?;
-        let not_after = check_fit(role, &der, &key)?;
+        let (not_before, not_after) = check_fit(role, &der, &key)?;
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(&der.as_slice().into(), key)?,
             certificate: certificate.to_owned(),
             role,
+            not_before,
             not_after,
         })
     }
@@ -373,6 +379,9 @@ impl Intermediate {
         now: OffsetDateTime,
     ) -> Result<CertificateParams, PkiError> {
         check_tenant(tenant)?;
+        if now < self.not_before {
+            return Err(PkiError::NotBegun(self.role.name()));
+        }
         let not_after = end_within(self.role.name(), now + life, self.not_after, now)?;
         let mut params = dated_params(&id.to_string(), now, not_after)?;
         params.is_ca = IsCa::ExplicitNoCa;
@@ -388,9 +397,9 @@ impl Intermediate {
     }
 }
 
-/// Checks that a loaded certificate may issue for `role` and belongs to `key`; returns its end. The library that
+/// Checks that a loaded certificate may issue for `role` and belongs to `key`; returns its beginning and end. The library that
 /// signs does not look.
-fn check_fit(role: Role, der: &[u8], key: &KeyPair) -> Result<OffsetDateTime, PkiError> {
+fn check_fit(role: Role, der: &[u8], key: &KeyPair) -> Result<(OffsetDateTime, OffsetDateTime), PkiError> {
     let unfit = |reason| PkiError::Unfit { role: role.name(), reason };
     let (_, parsed) = X509Certificate::from_der(der).map_err(|_| unfit("it is not a certificate"))?;
     if !parsed.is_ca() {
@@ -407,7 +416,7 @@ fn check_fit(role: Role, der: &[u8], key: &KeyPair) -> Result<OffsetDateTime, Pk
     if !for_role {
         return Err(unfit("its extended key usage is another role's"));
     }
-    Ok(parsed.validity().not_after.to_datetime())
+    Ok((parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime()))
 }
 
 /// What an authority may issue.
@@ -627,6 +636,7 @@ mod tests {
             issuer: Issuer::new(params, key),
             certificate,
             role: Role::Devices,
+            not_before: NOW - BACKDATE,
             not_after: NOW + DEVICE_LIFE,
         };
         let leaf = forged(&below, ExtendedKeyUsagePurpose::ClientAuth);

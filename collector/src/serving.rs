@@ -144,7 +144,9 @@ pub fn renew_own(config: &Config, clock: &Clock) -> anyhow::Result<()> {
     let leaf = chain.first().context("no certificate")?;
     let (not_before, not_after) = identity::validity_ms(leaf).context("not a certificate")?;
     let now_ms = clock.now_ms();
-    if not_after.saturating_sub(now_ms) > (not_after.saturating_sub(not_before)) / 3 {
+    // One that has not begun was made while the clock was ahead: agents would take it, the next start would not.
+    let begun = now_ms >= not_before;
+    if begun && not_after.saturating_sub(now_ms) > (not_after.saturating_sub(not_before)) / 3 {
         return Ok(());
     }
     let now = OffsetDateTime::from_unix_timestamp(now_ms / 1000)?;

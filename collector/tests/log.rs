@@ -401,7 +401,11 @@ fn a_log_from_before_records_could_be_erased_is_taken_over() {
     let log = sample();
     let path = log.lab.config.log_db();
     let db = Connection::open(&path).unwrap();
-    db.execute_batch("DROP TABLE erased; PRAGMA user_version = 1").unwrap();
+    db.execute_batch(
+        "DROP TABLE erased; DROP TABLE token; DROP TABLE enrolment; DROP TABLE expected; DROP TABLE certificate;
+         DROP INDEX key_by_id; PRAGMA user_version = 1",
+    )
+    .unwrap();
     let error = LogReader::open(&path).unwrap_err();
     assert!(error.to_string().contains("run serve once"), "{error}");
     let store = LogStore::open(&path, support::TENANT, |_| Err(StoreError::Unfit("no log".into()))).unwrap();

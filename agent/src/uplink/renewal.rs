@@ -11,7 +11,6 @@ use watchpost_proto::v1::uplink_client::UplinkClient;
 use watchpost_proto::v1::{RenewRequest, Welcome, renew_answer};
 
 use super::{Ended, PROTOCOL, Uplink, connection, refused};
-use crate::clock::corrected_ms;
 use crate::device::{DeviceError, Held};
 use crate::store::StoreError;
 
@@ -39,7 +38,8 @@ impl Uplink {
             return Ok(false);
         }
         let held = self.device.held();
-        let now_ms = corrected_ms(self.clock.wall_ms(), self.signed_time(&held)?);
+        // A collector has just told the time; the clock here may be wrong.
+        let now_ms = self.signed_time(&held)?;
         let validity = held.chain.first().and_then(|leaf| validity_ms(leaf));
         let place = f64::from(self.device.id.0[15]) / 255.0;
         Ok(validity.is_some_and(|validity| due(validity, now_ms, place)))
@@ -100,10 +100,10 @@ impl Uplink {
         let held = self.device.held();
         let mut roots = held.roots.clone();
         // A later root may be vouched for by one that was itself just learnt.
-        while let Some(later) = welcome.roots.iter().find(|later| {
+        while let Some(later) = welcome.roots.iter().take(ROOTS_MAX).find(|later| {
             roots.len() < ROOTS_MAX
                 && !roots.iter().any(|root| root[..] == later[..])
-                && roots.iter().any(|root| welcome.links.iter().any(|link| vouches(root, link, later)))
+                && roots.iter().any(|root| welcome.links.iter().take(ROOTS_MAX).any(|link| vouches(root, link, later)))
         }) {
             roots.push(CertificateDer::from(later.clone()));
         }

@@ -95,7 +95,8 @@ pub(super) fn verify_signer(device: &Device, chain: &[Vec<u8>], now_ms: i64) -> 
         return Err(Trouble::Signer);
     }
     // The handshake has just checked the dates with tolerance; a signer is checked inside its own.
-    let at = now_ms.max(identity.not_before_ms).min(identity.not_after_ms);
+    let begun = chain.iter().filter_map(|der| validity_ms(der)).map(|it| it.0).max().unwrap_or(0);
+    let at = now_ms.max(begun).min(identity.not_after_ms);
     let times = Times { now_ms: at, server_ms: 0 };
     let verifier = PinnedRoots::new(&device.held().roots, times).map_err(|_| Trouble::Signer)?;
     let name = ServerName::try_from(UPLINK_NAME).map_err(|_| Trouble::Signer)?;

@@ -102,6 +102,9 @@ pub fn install(config: &Config, from: &Path, names: &[String], now: OffsetDateTi
     let trust = Trust::new(&certificates(&roots)?, &config.tenant)?;
     let devices = new.intermediate(Role::Devices, pki, &trust, now)?;
     let collectors = new.intermediate(Role::Collectors, pki, &trust, now)?;
+    if let Some((certificate, key)) = &collectors {
+        check_followed(config, certificate, key, &links, now)?;
+    }
     let mut done = Installed::default();
     for (what, path, text, given) in
         [("root", &config.root, &roots, &new.root), ("link", &config.links, &links, &new.link)]
@@ -125,6 +128,33 @@ pub fn install(config: &Config, from: &Path, names: &[String], now: OffsetDateTi
     }
     ensure!(!done.what.is_empty(), "{} holds none of root.crt, link.crt, devices.crt, collectors.crt", from.display());
     Ok(done)
+}
+
+/// Devices pin the roots there have been: what the new authority issues must lead to each of them, by links where needed.
+fn check_followed(
+    config: &Config,
+    certificate: &str,
+    key: &str,
+    links: &str,
+    now: OffsetDateTime,
+) -> anyhow::Result<()> {
+    let Ok(before) = fs::read_to_string(&config.root) else { return Ok(()) };
+    let ca = CollectorCa::from_pem(certificate, key)?;
+    let tried = ca.issue_with_key(&config.tenant, &DeviceId([0; 16]), &[], now)?;
+    let mut chain = certificates(&tried.chain)?;
+    chain.extend(certificates(links).unwrap_or_default());
+    for root in certificates(&before)? {
+        let at_ms = now.unix_timestamp().saturating_mul(1000);
+        let followed = Trust::new(std::slice::from_ref(&root), &config.tenant)?.check_collector(&chain, at_ms);
+        let ended = identity::validity_ms(&root).is_none_or(|(_, ends)| ends < at_ms);
+        ensure!(
+            ended || followed.is_ok(),
+            "devices that trust only the root {} would be shut out: it has to vouch for the new one first (ca new-root), \
+             or they enrol again",
+            identity::subject_name(&root).unwrap_or_default()
+        );
+    }
+    Ok(())
 }
 
 impl Installed {

@@ -36,7 +36,7 @@ pub struct DecideArgs {
     /// Codes of the queue, as the devices show them.
     #[arg(value_name = "CODE")]
     codes: Vec<String>,
-    /// Everyone who waits and whose asset number is on the list.
+    /// Everyone who waits and whose asset number is on the list, but for numbers that another uses as well.
     #[arg(long, conflicts_with = "codes")]
     expected: bool,
     #[command(flatten)]
@@ -93,7 +93,11 @@ pub fn queue(look: &LookArgs, all: bool) -> anyhow::Result<()> {
             continue;
         }
         let asked = minute_in_china(it.asked_ms).unwrap_or_default();
-        let expected = if it.expected { "yes" } else { "no" };
+        let expected = match (it.expected, it.contested) {
+            (_, true) => "TAKEN",
+            (true, false) => "yes",
+            (false, false) => "no",
+        };
         out.row(&[&it.code, it.state, &it.asset, expected, &it.hostname, &it.address, &it.group, &it.site, &asked])?;
     }
     out.finish()
@@ -113,7 +117,7 @@ pub fn decide(args: DecideArgs, admit: bool) -> anyhow::Result<()> {
 
 fn waiting_and_expected(config: &Path) -> anyhow::Result<Vec<String>> {
     let db = derive::open_read_only(&Config::load(config)?.derived_db())?;
-    let waiting = members::queue(&db, false)?.into_iter().filter(|it| it.expected).map(|it| it.code);
+    let waiting = members::queue(&db, false)?.into_iter().filter(|it| it.expected && !it.contested).map(|it| it.code);
     Ok(waiting.collect::<BTreeSet<_>>().into_iter().collect())
 }
 

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use watchpost_proto::digest::sha256;
+use watchpost_proto::identity::{issuer_name, subject_name};
 use watchpost_proto::token::{ADDRESSES_MAX, CREDENTIAL_BYTES, Token, credential_digest};
 
 use super::deed::DeedArgs;
@@ -126,7 +128,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
     let token = Token {
         tenant: config.tenant.clone(),
         addresses: addresses(args, &config)?,
-        root_pin: sha256(&[roots.last().context("no root")?]),
+        root_pin: sha256(&[issuing_root(&config, &roots)?]),
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
     };
@@ -165,6 +167,16 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The root under which the collector's present certificate stands: a further one may be there already, and not in use yet.
+fn issuing_root<'a>(config: &Config, roots: &'a [CertificateDer<'static>]) -> anyhow::Result<&'a [u8]> {
+    let chain = credentials::certificates(&config.certificate)?;
+    let issuer = chain.last().and_then(|intermediate| issuer_name(intermediate));
+    let root = roots.iter().find(|root| issuer.is_some() && subject_name(root) == issuer);
+    let root =
+        root.with_context(|| format!("{} stands under no trusted root; see ca show", config.certificate.display()))?;
+    Ok(root)
 }
 
 fn addresses(args: &CreateArgs, config: &Config) -> anyhow::Result<Vec<String>> {

@@ -24,6 +24,8 @@ pub(super) fn self_check(
              passed_ms = iif(?5, passed_ms, ?3), passed_policy = iif(?5, passed_policy, ?4)",
     )?
     .execute((device, number(check.number), received_ms, policy, check.failed, &check.reason, bytes))?;
+    // Whoever checks itself is there: a database that was lost or restored does not know that it said goodbye.
+    db.prepare_cached("DELETE FROM goodbye WHERE device = ?1 AND received_ms < ?2")?.execute((device, received_ms))?;
     Ok(())
 }
 

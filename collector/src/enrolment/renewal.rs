@@ -68,14 +68,18 @@ pub fn renew(
     }
     let facts = log_store::certificate_facts(appender.connection(), device)?;
     let latest = facts.map(|facts| log_store::key_event(appender.connection(), facts.log_index)).transpose()?;
-    let standing = standing(facts.as_ref(), presented);
+    let mut standing = standing(facts.as_ref(), presented);
+    // A device asks again with the key it asked with before; another key is another device's, or an earlier state's.
+    if standing == Standing::AnswerLost && facts.is_some_and(|facts| facts.key_id != key.id()) {
+        standing = Standing::Replaced;
+    }
     if let (Some(event), Some(facts)) = (latest, facts) {
         let issued_ago = presented.at_ms.saturating_sub(event.at_ms);
         let young = (0..PAUSE_MS).contains(&issued_ago);
         if facts.key_id == key.id() && (standing == Standing::AnswerLost || young) {
             return Ok(Ok(event.chain));
         }
-        if young && standing != Standing::AnswerLost {
+        if young {
             return Ok(Err(Code::Busy));
         }
     }

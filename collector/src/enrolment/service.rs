@@ -1,6 +1,6 @@
 //! Enrolment as devices see it: one question, one answer, never more than some kilobytes, and not too often.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Enrolments {
         if self.per_address.len() > ADDRESSES_MAX {
             self.per_address.retain_recent();
         }
-        let within = self.per_address.check_key(&address).is_ok() && self.in_all.check().is_ok();
+        let within = self.per_address.check_key(&network(address)).is_ok() && self.in_all.check().is_ok();
         if within { Ok(()) } else { Err(Code::Busy) }
     }
 
@@ -96,6 +96,17 @@ impl Enrolments {
             address: address.to_string(),
             at_ms: self.shared.clock.now_ms(),
         })
+    }
+}
+
+/// Who is counted as one: of IPv6 the whole network, since a host has as many addresses as it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(six) => match six.to_ipv4_mapped() {
+            Some(four) => four.into(),
+            None => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
+        },
     }
 }
 

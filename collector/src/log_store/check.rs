@@ -367,9 +367,16 @@ impl<'a> Walk<'a> {
     /// What an erasure names is gone, and by this erasure.
     fn erasure(&mut self, entry: &Entry) -> Result<(), Fault> {
         let erasure = Erasure::decode(&entry.header[..]).map_err(|_| wrong("it is malformed"))?;
+        // Ascending, so that nothing is named twice: the number of names is compared with the number of erased records.
+        if !erasure.records.is_sorted_by(|one, next| one.log_index < next.log_index) {
+            return Err(wrong("it names an entry twice or out of order"));
+        }
         for records in &erasure.records {
             if records.log_index >= entry.log_index {
                 return Err(wrong("it erases what comes after it"));
+            }
+            if !records.places.is_sorted_by(|one, next| one < next) {
+                return Err(wrong("it names a record twice or out of order"));
             }
             self.counts.named += records.places.len() as u64;
             self.indexed_erasure(records, entry.log_index)?;

@@ -278,11 +278,11 @@ pub(crate) fn expected_asset(db: &Connection, asset: &str) -> Result<Option<(Str
         .optional()?)
 }
 
-/// Whether a device with another key has enrolled as this asset.
-pub(crate) fn asset_is_taken(db: &Connection, asset: &str, key: &KeyId) -> Result<bool, StoreError> {
+/// Whether another device has enrolled as this asset.
+pub(crate) fn asset_is_taken(db: &Connection, asset: &str, device: Option<&DeviceId>) -> Result<bool, StoreError> {
     Ok(db
-        .prepare_cached("SELECT 1 FROM enrolment WHERE asset = ?1 AND key_id <> ?2 AND device IS NOT NULL")?
-        .exists((asset, key.to_vec()))?)
+        .prepare_cached("SELECT 1 FROM enrolment WHERE asset = ?1 AND device IS NOT NULL AND device IS NOT ?2")?
+        .exists((asset, device.map(|device| device.to_vec())))?)
 }
 
 /// The latest certificate of a device.
