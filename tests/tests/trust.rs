@@ -593,8 +593,7 @@ fn play(steps: &[Step]) {
         world.take(step);
     }
     world.everybody_gets_back_in();
-    let running = world.running.take().unwrap();
-    world.runtime.block_on(running.stop());
+    stop(world);
 }
 
 proptest! {
@@ -604,4 +603,35 @@ proptest! {
     fn nobody_gets_in_who_should_not_and_nobody_is_left_outside(steps in prop::collection::vec(step(), 1..24)) {
         play(&steps);
     }
+}
+
+fn stop(mut world: World) {
+    let running = world.running.take().unwrap();
+    world.runtime.block_on(running.stop());
+}
+
+#[test]
+fn a_device_that_never_met_its_collector_may_have_a_clock_that_is_years_off() {
+    for days in [-20_000, 20_000] {
+        play(&[Step::Enrol(1), Step::Skew(1, days), Step::Meet(1)]);
+    }
+}
+
+#[test]
+fn a_device_that_was_away_for_years_comes_back_by_itself_over_two_later_roots() {
+    let years = [Step::Days(400), Step::NewRoot, Step::Days(400), Step::NewRoot, Step::Days(400)];
+    play(&[&[Step::Meet(0)], &years[..], &[Step::Meet(0)]].concat());
+}
+
+#[test]
+fn another_key_is_no_lost_answer() {
+    let mut world = World::new();
+    world.enrol(0);
+    let lost = [Step::Meet(0), Step::Days(24), Step::Clone(0), Step::MeetAndLoseAnswer(0), Step::Days(0)];
+    lost.iter().for_each(|step| world.take(step));
+    let device = world.machines[0].device.unwrap();
+    assert!(!world.is_quarantined(&device), "an answer that was lost is nothing to look at");
+    world.take(&Step::Meet(2));
+    assert!(world.is_quarantined(&device), "the copy asked for a key of its own");
+    stop(world);
 }
