@@ -34,8 +34,8 @@ use watchpost_collector::pki::{Purpose, Root};
 use watchpost_collector::server::{self, Running};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::token::{Token, credential_digest};
-use watchpost_proto::v1::{DeviceVerb, EpochCause, Lane, Summary, TokenTerms};
-use watchpost_proto::{DeviceId, Digest, EpochId, digest, record};
+use watchpost_proto::v1::{DeviceVerb, EntryKind, EpochCause, KeyCause, KeyEvent, Lane, Summary, TokenTerms};
+use watchpost_proto::{DeviceId, Digest, EpochId, Message as _, digest, record};
 
 const TENANT: &str = "sim";
 const HOUR: i64 = 3_600_000;
@@ -633,5 +633,16 @@ fn another_key_is_no_lost_answer() {
     assert!(!world.is_quarantined(&device), "an answer that was lost is nothing to look at");
     world.take(&Step::Meet(2));
     assert!(world.is_quarantined(&device), "the copy asked for a key of its own");
+    // Its outbox is a copy, too, and would give it away in the end: this is about the key.
+    let (db, mut noticed) = (world.log_db(), false);
+    let mut select = db.prepare("SELECT header FROM entry WHERE kind = ?1").unwrap();
+    let mut rows = select.query([EntryKind::KeyEvent as i32]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let event = KeyEvent::decode(&row.get::<_, Vec<u8>>(0).unwrap()[..]).unwrap();
+        noticed |= event.cause() == KeyCause::RenewedReplaced;
+    }
+    assert!(noticed, "the key of the copy passed for a lost answer");
+    drop(rows);
+    drop(select);
     stop(world);
 }
