@@ -7,18 +7,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use watchpost_proto::DeviceId;
 use watchpost_proto::identity::{Identity, IdentityError, Role, is_development_root, read_certificate};
 use watchpost_proto::keys::{KeyError, SigningKey, SoftwareKey};
+use watchpost_proto::pem::pem;
 
 use crate::durable;
-
-/// Characters of base64 in a line of PEM.
-const PEM_LINE: usize = 64;
 
 /// The files that make a device.
 #[derive(Clone, Debug)]
@@ -203,7 +200,7 @@ fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<(), DeviceError> {
 
 fn make_key(path: &Path) -> Result<SoftwareKey, DeviceError> {
     let (key, der) = SoftwareKey::generate().map_err(|error| DeviceError::Key { path: path.to_owned(), error })?;
-    write(path, pem("PRIVATE KEY", &[der]).as_bytes(), true)?;
+    write(path, pem("PRIVATE KEY", [&der]).as_bytes(), true)?;
     Ok(key)
 }
 
@@ -275,22 +272,4 @@ fn check_private(path: &Path) -> Result<(), DeviceError> {
 #[cfg(not(unix))]
 fn check_private(_path: &Path) -> Result<(), DeviceError> {
     Ok(())
-}
-
-/// Blocks of PEM, one for each DER.
-fn pem(label: &str, ders: &[Vec<u8>]) -> String {
-    let mut text = String::new();
-    for der in ders {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(der);
-        text.push_str(&format!("-----BEGIN {label}-----\n"));
-        let mut rest = encoded.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
-            text.push_str(line);
-            text.push('\n');
-            rest = after;
-        }
-        text.push_str(&format!("-----END {label}-----\n"));
-    }
-    text
 }

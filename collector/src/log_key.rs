@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use base64::Engine as _;
 use watchpost_proto::Message as _;
 use watchpost_proto::keys::KeyError;
 use watchpost_proto::note::{self, Checkpoint, LogSigner};
+use watchpost_proto::pem::pem;
 use watchpost_proto::receipt;
 use watchpost_proto::v1::{LogKey, LogOpened};
 
@@ -14,9 +14,6 @@ use crate::config::Config;
 use crate::credentials::{Credentials, private_key};
 use crate::durable_file::{self, Access};
 use crate::log_store::{LogName, LogReader, StoreError};
-
-/// Characters of base64 in a line of PEM.
-const PEM_LINE: usize = 64;
 
 /// Reads the log's key at `path`, or makes it.
 ///
@@ -29,7 +26,7 @@ pub fn load_or_make(path: &Path) -> anyhow::Result<LogSigner> {
             .with_context(|| format!("{} is not an Ed25519 key", path.display()));
     }
     let (signer, der) = LogSigner::generate()?;
-    durable_file::write(path, pem(&der).as_bytes(), Access::Secret)?;
+    durable_file::write(path, pem("PRIVATE KEY", [&der]).as_bytes(), Access::Secret)?;
     Ok(signer)
 }
 
@@ -111,20 +108,6 @@ pub fn opened_with(log: &LogReader) -> anyhow::Result<LogKey> {
     let opened = LogOpened::decode(&header.context("the log is empty")?[..])?;
     let signed = opened.log_key.context("the first entry does not introduce the log's key")?;
     Ok(LogKey::decode(&signed.log_key[..])?)
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str("-----END PRIVATE KEY-----\n");
-    pem
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
-    asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected_asset, key_event, token_facts, waiting,
+    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, key_event,
+    token_facts, waiting,
 };
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod pem;
 pub mod receipt;
 pub mod record;
 pub mod refusal;

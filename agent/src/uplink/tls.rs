@@ -45,7 +45,7 @@ pub(super) struct Dialler {
 impl Dialler {
     /// For the uplink: both sides show certificates.
     pub(super) fn uplink(held: &Held, times: Times) -> Result<Self, Error> {
-        let verifier = Arc::new(PinnedRoots::new(&held.roots, times)?);
+        let verifier = Arc::new(Verifier(PinnedRoots::new(&held.roots, times)?));
         let key = CertifiedKey::new(held.chain.clone(), Arc::new(DeviceKey(held.key.clone())));
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -60,7 +60,7 @@ impl Dialler {
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinnedByToken { root_pin, at_ms }))
+            .with_custom_certificate_verifier(Arc::new(Verifier(PinnedByToken { root_pin, at_ms })))
             .with_no_client_auth();
         Ok(Self::new(config, ENROL_NAME))
     }
@@ -134,27 +134,30 @@ impl Signer for DeviceKey {
     }
 }
 
-/// Trusts the root a token pins, as the collector sends it along.
-#[derive(Debug)]
-struct PinnedByToken {
-    root_pin: Digest,
-    /// The moment to judge the collector's certificate by.
-    at_ms: i64,
+/// Whether a chain is the collector's, by whatever this side knows.
+trait Judge: std::fmt::Debug + Send + Sync {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<ServerCertVerified, Error>;
 }
 
-impl ServerCertVerifier for PinnedByToken {
+/// A judgement as rustls wants it: TLS 1.3 only, and no clock but those the judgement knows.
+#[derive(Debug)]
+struct Verifier<J>(J);
+
+impl<J: Judge> ServerCertVerifier for Verifier<J> {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
+        _ocsp: &[u8],
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let pinned = intermediates.iter().find(|der| sha256(&[der]) == self.root_pin);
-        let root = pinned.ok_or_else(|| not_the_collector(leaf))?.clone().into_owned();
-        let times = Times { now_ms: self.at_ms, server_ms: 0 };
-        PinnedRoots::new(&[root], times)?.verify_server_cert(leaf, intermediates, name, ocsp, now)
+        self.0.judge(leaf, intermediates, name)
     }
 
     fn verify_tls12_signature(
@@ -163,7 +166,7 @@ impl ServerCertVerifier for PinnedByToken {
         _certificate: &CertificateDer<'_>,
         _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(only_tls13())
+        Err(Error::General("only TLS 1.3 is spoken".into()))
     }
 
     fn verify_tls13_signature(
@@ -178,6 +181,28 @@ impl ServerCertVerifier for PinnedByToken {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Trusts the root a token pins, as the collector sends it along.
+#[derive(Debug)]
+struct PinnedByToken {
+    root_pin: Digest,
+    /// The moment to judge the collector's certificate by.
+    at_ms: i64,
+}
+
+impl Judge for PinnedByToken {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<ServerCertVerified, Error> {
+        let pinned = intermediates.iter().find(|der| sha256(&[der]) == self.root_pin);
+        let root = pinned.ok_or_else(|| not_the_collector(leaf))?.clone().into_owned();
+        let times = Times { now_ms: self.at_ms, server_ms: 0 };
+        PinnedRoots::new(&[root], times)?.judge(leaf, intermediates, name)
     }
 }
 
@@ -213,14 +238,12 @@ impl PinnedRoots {
     }
 }
 
-impl ServerCertVerifier for PinnedRoots {
-    fn verify_server_cert(
+impl Judge for PinnedRoots {
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let earliest =
             std::iter::once(leaf).chain(intermediates).filter_map(|der| validity_ms(der)).map(|it| it.0).max();
@@ -235,32 +258,6 @@ impl ServerCertVerifier for PinnedRoots {
             verdict => verdict,
         }
     }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(only_tls13())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-fn only_tls13() -> Error {
-    Error::General("only TLS 1.3 is spoken".into())
 }
 
 /// Whoever answers is not under a pinned root: another collector, or a gateway that opens TLS. Its issuer names it.

@@ -6,7 +6,7 @@ use watchpost_proto::v1::{EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntr
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::DeriveError;
-use crate::log_store::Entry;
+use crate::log_store::{self, Entry};
 
 pub(super) const TABLES: &str = "
     CREATE TABLE token (
@@ -39,7 +39,6 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (token, key_id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX enrolment_device ON enrolment (device);
-    CREATE TABLE expected (asset TEXT PRIMARY KEY, grp TEXT NOT NULL, site TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE certificate (
         device BLOB PRIMARY KEY,
         key_id BLOB NOT NULL,
@@ -57,7 +56,7 @@ pub(super) fn apply(db: &Transaction<'_>, entry: &Entry) -> Result<Option<Device
     match entry.kind() {
         EntryKind::Token => TokenEntry::decode(header).map_or(Ok(()), |it| token(db, &it)),
         EntryKind::Enrolment => EnrolmentEntry::decode(header).map_or(Ok(()), |it| enrolment(db, &it)),
-        EntryKind::Expected => ExpectedEntry::decode(header).map_or(Ok(()), |it| expected(db, &it)),
+        EntryKind::Expected => ExpectedEntry::decode(header).map_or(Ok(()), |it| Ok(log_store::expected(db, &it)?)),
         EntryKind::KeyEvent => {
             let Ok(event) = KeyEvent::decode(header) else { return Ok(None) };
             certificate(db, &event)?;
@@ -148,17 +147,6 @@ fn enrolment(db: &Transaction<'_>, entry: &EnrolmentEntry) -> Result<(), DeriveE
         &entry.reason,
         entry.at_ms,
     ))?;
-    Ok(())
-}
-
-fn expected(db: &Transaction<'_>, entry: &ExpectedEntry) -> Result<(), DeriveError> {
-    if entry.begins {
-        db.execute("DELETE FROM expected", [])?;
-    }
-    let mut insert = db.prepare_cached("INSERT OR REPLACE INTO expected (asset, grp, site) VALUES (?1, ?2, ?3)")?;
-    for device in &entry.devices {
-        insert.execute((&device.asset, &device.group, &device.site))?;
-    }
     Ok(())
 }
 

@@ -127,7 +127,7 @@ fn wrong(reason: impl Into<String>) -> Fault {
 impl<'a> Walk<'a> {
     fn new(log: &'a LogReader, trust: &'a Trust, notes: Vec<String>) -> Result<Self, Fault> {
         let members = rusqlite::Connection::open_in_memory()?;
-        members.execute_batch(members::TABLES)?;
+        members::create_empty(&members)?;
         Ok(Self {
             log,
             trust,

@@ -12,7 +12,12 @@ use watchpost_proto::{DeviceId, Digest, Message as _};
 
 use super::StoreError;
 
-pub(super) const TABLES: &str = "
+/// The list of expected assets.
+pub(crate) const EXPECTED: &str = "
+    CREATE TABLE expected (asset TEXT PRIMARY KEY, grp TEXT NOT NULL, site TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+const TABLES: &str = "
     CREATE TABLE token (
         token BLOB PRIMARY KEY,
         grp TEXT NOT NULL,
@@ -36,7 +41,6 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (token, key_id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX enrolment_asset ON enrolment (asset) WHERE asset <> '';
-    CREATE TABLE expected (asset TEXT PRIMARY KEY, grp TEXT NOT NULL, site TEXT NOT NULL) STRICT, WITHOUT ROWID;
     -- The latest certificate of each device.
     CREATE TABLE certificate (
         device BLOB PRIMARY KEY,
@@ -49,9 +53,15 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// Makes the tables.
+pub(super) fn create_empty(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(EXPECTED)?;
+    Ok(db.execute_batch(TABLES)?)
+}
+
 /// Makes the tables and fills them from the entries there are: those of a log from before devices could enrol.
 pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
-    db.execute_batch(TABLES)?;
+    create_empty(db)?;
     db.execute_batch("CREATE INDEX key_by_id ON key (key_id)")?;
     let mut select = db.prepare("SELECT log_index, header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
     let mut rows = select.query([EntryKind::KeyEvent as i32])?;
@@ -179,7 +189,8 @@ fn enrolment(db: &Connection, entry: &EnrolmentEntry) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn expected(db: &Connection, entry: &ExpectedEntry) -> Result<(), StoreError> {
+/// Takes a part of the list of expected assets into [`EXPECTED`].
+pub(crate) fn expected(db: &Connection, entry: &ExpectedEntry) -> Result<(), StoreError> {
     if entry.begins {
         db.execute("DELETE FROM expected", [])?;
     }
