@@ -506,7 +506,7 @@ impl Session<'_> {
             collector_message::Kind::Refusal(refusal) => self.refused(refusal),
             collector_message::Kind::HeartbeatReply(reply) => self.keep_server_time(reply.server_ms),
             // A relay has it. Nothing may be deleted for that.
-            collector_message::Kind::Held(_) => Ok(()),
+            collector_message::Kind::Held(_) | collector_message::Kind::Offer(_) => Ok(()),
             collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
         }
     }

@@ -7,6 +7,7 @@
 //! clock, a file, a socket or a random source.
 
 pub mod digest;
+pub mod document;
 pub mod identity;
 pub mod keys;
 pub mod limits;

@@ -12,6 +12,7 @@ use prost::Message as _;
 
 use crate::digest::{Digest, hash};
 use crate::identity::tenant_is_valid;
+use crate::keys::KeyId;
 use crate::v1::EnrolmentToken;
 
 /// What every token begins with.
@@ -53,6 +54,10 @@ pub struct Token {
     pub credential: [u8; CREDENTIAL_BYTES],
     /// When it ends, milliseconds since 1970.
     pub expires_ms: i64,
+    /// Who signs the first policy, if there is one.
+    pub policy_pin: Option<KeyId>,
+    /// Who signs the first roster, if there is one.
+    pub roster_pin: Option<KeyId>,
 }
 
 impl std::fmt::Debug for Token {
@@ -74,6 +79,8 @@ impl Token {
             root_pin: self.root_pin.to_vec(),
             credential: self.credential.to_vec(),
             expires_ms: self.expires_ms,
+            policy_pin: self.policy_pin.map(KeyId::to_vec).unwrap_or_default(),
+            roster_pin: self.roster_pin.map(KeyId::to_vec).unwrap_or_default(),
         }
         .encode_to_vec();
         let check = check(&bytes);
@@ -114,7 +121,13 @@ fn read(token: EnrolmentToken) -> Option<Token> {
         tenant: token.tenant,
         addresses: token.addresses,
         expires_ms: token.expires_ms,
+        policy_pin: pin(&token.policy_pin)?,
+        roster_pin: pin(&token.roster_pin)?,
     })
+}
+
+fn pin(bytes: &[u8]) -> Option<Option<KeyId>> {
+    if bytes.is_empty() { Some(None) } else { KeyId::from_slice(bytes).map(Some) }
 }
 
 fn check(message: &[u8]) -> [u8; CHECK_BYTES] {
@@ -135,6 +148,8 @@ mod tests {
             root_pin: Digest([7; 32]),
             credential: [9; 32],
             expires_ms: 1_800_000_000_000,
+            policy_pin: Some(KeyId(Digest([5; 32]))),
+            roster_pin: None,
         }
     }
 

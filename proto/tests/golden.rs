@@ -335,10 +335,8 @@ fn every_message_of_a_collector() {
                 checkpoint_unknown: true,
                 signer_chain: vec![vec![0x30, 0x01]],
                 log_key: Some(signed_log_key),
-                roots: Vec::new(),
-                links: Vec::new(),
-                renew_now: false,
                 policy_offer: vec![0x91; 32],
+                ..v1::Welcome::default()
             }),
         ),
         ("receipt", Receipt(signed_receipt)),

@@ -131,6 +131,8 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         root_pin: sha256(&[issuing_root(&config, &roots)?]),
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
+        policy_pin: None,
+        roster_pin: None,
     };
     let id = credential_digest(&credential);
     let what = What::CreateToken {
