@@ -55,7 +55,9 @@ pub enum PolicyError {
     #[error("the policy names keys for the next one that have not signed it; sign it with those as well")]
     OwnKeys,
     /// A version before the one that is known.
-    #[error("version {version} is older than {known}, which is known; publish the old content under a new number with policy rollback")]
+    #[error(
+        "version {version} is older than {known}, which is known; publish the old content under a new number with policy rollback"
+    )]
     Older {
         /// The version.
         version: u64,
