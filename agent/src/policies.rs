@@ -10,7 +10,7 @@
 mod held;
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
 use watchpost_proto::keys::KeyId;
-use watchpost_proto::policy::{Anchor, Highest, Policy, PolicyError};
+use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
 use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, PolicyRole, SignedPolicyHeader, summary::Kind};
 
 use crate::clock::Clock;
@@ -158,6 +158,12 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
     }
     let engine = policy_files::load_checked_engine(&config.policy.packs, config.accounts.as_deref())?;
     Ok(InForce::of_files(engine, config.policy.disclose))
+}
+
+/// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
+#[must_use]
+pub fn in_force_in(state_dir: &Path) -> Option<Header> {
+    held::all(state_dir).into_iter().next().map(|policy| policy.header)
 }
 
 impl Policies {
@@ -338,7 +344,7 @@ impl Policies {
 }
 
 /// What a policy comes to on this device.
-fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&std::path::Path>) -> Result<InForce, Refused> {
+fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) -> Result<InForce, Refused> {
     let bytes = policy.contents().len() as u64;
     if bytes > config.bytes_max {
         return Err(Refused::Ceiling(bytes, config.bytes_max));
