@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use watchpost_policy::bundle;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
-use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, PolicyRole, SignedPolicyHeader, summary::Kind};
+use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, SignedPolicyHeader, summary::Kind};
 
 use crate::clock::Clock;
 use crate::config::{Config, Folder};
@@ -350,8 +349,7 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
         return Err(Refused::Ceiling(bytes, config.bytes_max));
     }
     let rules = |mistakes: Vec<String>| Refused::Rules(mistakes.join("\n"));
-    let files = policy.files().map(|(file, bytes)| (role(file.role()), file.name.as_str(), bytes));
-    let (packs, filters) = bundle::read(files).map_err(|mistakes| rules(policy_files::told(&mistakes)))?;
+    let (packs, filters) = policy_files::parts_of(policy).map_err(rules)?;
     let accounts = accounts.map(policy_files::load_accounts).transpose().map_err(rules)?;
     let engine =
         Engine::compile_checked(packs, filters, accounts).map_err(|error| Refused::Rules(error.to_string()))?;
@@ -370,14 +368,6 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
         report_unknown_accounts: settings.report_unknown_accounts,
         recipient: settings.recipient,
     })
-}
-
-fn role(role: PolicyRole) -> bundle::Role {
-    match role {
-        PolicyRole::Pack => bundle::Role::Pack,
-        PolicyRole::Filter => bundle::Role::Filter,
-        PolicyRole::Named | PolicyRole::Unspecified => bundle::Role::Named,
-    }
 }
 
 /// Takes over whom a policy says to trust, and whom not, for the connections from now on.
