@@ -38,6 +38,7 @@ pub mod notices;
 pub mod peer;
 pub mod pki;
 pub mod publish;
+pub mod recipients;
 pub mod registry;
 pub mod secrets;
 pub mod sequencer;
