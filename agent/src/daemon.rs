@@ -82,7 +82,7 @@ impl Daemon {
     /// Loads everything the configuration names, verifies the chains and starts to watch. Returns how many folders are
     /// watched with the daemon.
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
-        let device = Arc::new(Device::load(&config.identity)?);
+        let device = load_device(&config)?;
         config.find_collectors().map_err(DaemonError::State)?;
         let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
             .map_err(DaemonError::Policy)?;
@@ -153,7 +153,7 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     let mut config = config.clone();
     config.find_collectors()?;
     let told = |error: DaemonError| error.to_string();
-    let device = Arc::new(Device::load(&config.identity).map_err(|error| error.to_string())?);
+    let device = load_device(&config).map_err(|error| error.to_string())?;
     let engine =
         policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(|mistakes| mistakes.join("\n"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -185,6 +185,13 @@ impl Stopper {
     }
 }
 
+/// Loads the device, which encrypts to whom the configuration says.
+fn load_device(config: &Config) -> Result<Arc<Device>, DeviceError> {
+    let device = Device::load(&config.identity)?;
+    device.encrypt_to(config.encryption.clone());
+    Ok(Arc::new(device))
+}
+
 /// Opens the database and verifies it. A damaged one is set aside, never deleted, and its loss is recorded in the new
 /// one. A disk that does not serve it now is no damage: the process ends and is started again.
 pub fn open_verified(
@@ -205,6 +212,9 @@ pub fn open_verified(
         }
     };
     begin(&store, dir, &MadeUnder::new(engine, clock.wall_ms()))?;
+    if config.my_data.without_excerpts {
+        store.go_without_excerpts()?;
+    }
     Ok(store)
 }
 

@@ -10,7 +10,7 @@ use watchpost_policy::engine::Engine;
 use watchpost_proto::Digest;
 use watchpost_proto::v1::GoodbyeCause;
 
-use super::{DaemonError, STOP_GRACE, Shared, lock_state, open_verified};
+use super::{DaemonError, STOP_GRACE, Shared, load_device, lock_state, open_verified};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::Device;
@@ -56,7 +56,7 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
     let mut config = config.clone();
     config.find_collectors().map_err(DaemonError::State)?;
     let _lock = lock_state(&config)?;
-    let device = Arc::new(Device::load(&config.identity)?);
+    let device = load_device(&config)?;
     let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
     let (engine, clock) = (Arc::new(engine), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
     let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
