@@ -55,8 +55,9 @@ fn an_encrypted_finding_is_proved_exported_and_erased_like_any_other() -> anyhow
     let address = lab.collector.start()?;
     lab.agents[0].configure(address, &encrypting_to(&recipient))?;
     lab.agents[0].start()?;
-    lab.agents[0].drop_export("a.jsonl", &hit("m1"))?;
+    lab.agents[0].drop_export("a.jsonl", &hit("m1-erase-me"))?;
     lab.wait_until("the finding arrives", PATIENCE, || Ok(findings(&lab)? == 1))?;
+    assert!(holds(&lab.collector.dir().join("data"), "m1-erase-me")?, "a collector keeps records plain");
     outcome::wait_until_drained(&lab, PATIENCE)?;
     outcome::check_chains(&lab)?;
     let segments = inspected(&lab)?;
@@ -78,6 +79,12 @@ fn an_encrypted_finding_is_proved_exported_and_erased_like_any_other() -> anyhow
     lab.agents[0].stop()?;
     let program = &watchpost_tests::lab::binaries()?.collector;
     assert!(Command::new(program).args(verify).output()?.status.success());
+
+    lab.collector.command(&["erase", "--alert", &alert, "--reason", "court order"])?.ok()?;
+    let verified = lab.collector.json(&["log", "verify"])?.remove(0);
+    assert_eq!((verified["ok"] == true, verified["erased_records"].as_u64()), (true, Some(1)));
+    // Nothing is left that a key would open.
+    assert!(!holds(&lab.collector.dir().join("data"), "m1-erase-me")?);
     Ok(())
 }
 
