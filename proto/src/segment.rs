@@ -526,6 +526,10 @@ mod tests {
         assert_eq!(unframe(&plain).unwrap(), records(3));
         assert_eq!(open_kept(&read.statement, &plain).unwrap().len(), 3);
         assert_eq!(open_kept(&read.statement, &[]).unwrap_err(), OpenError::Records);
+        // Anybody can encrypt the same records to the same key; only the signed bytes are taken.
+        let other = Encryption { recipient: secret.recipient(), entropy: [6; ENTROPY_BYTES] };
+        let other = seal_to(&at_start(), &records(3), &key, Some(other)).unwrap().segment.payload;
+        assert_eq!(decrypt(&read.statement, other, |_| Some(&secret)), Err(OpenError::Payload));
         let salt = [1; SALT_BYTES];
         assert!(plain.windows(SALT_BYTES).any(|bytes| bytes == salt));
         assert!(!payload.windows(SALT_BYTES).any(|bytes| bytes == salt), "nothing plain is sent");
