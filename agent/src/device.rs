@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use watchpost_proto::DeviceId;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::identity::{Identity, IdentityError, Role, is_development_root, read_certificate};
 use watchpost_proto::keys::{KeyError, KeyId, SigningKey, SoftwareKey};
 use watchpost_proto::pem::pem;
@@ -55,6 +56,7 @@ pub struct Device {
     /// Keys the pseudonyms of customers and rooms.
     pub tenant_key: [u8; 32],
     held: RwLock<Arc<Held>>,
+    recipient: RwLock<Option<Recipient>>,
 }
 
 /// What a device holds for a time.
@@ -117,7 +119,7 @@ pub enum DeviceError {
 impl Device {
     /// A device of these parts.
     pub fn new(id: DeviceId, tenant: String, tenant_key: [u8; 32], held: Held) -> Self {
-        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)) }
+        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)), recipient: RwLock::default() }
     }
 
     /// Loads a device from its files, and finishes a change of key that was interrupted.
@@ -139,6 +141,16 @@ impl Device {
     /// What it holds now. Whoever needs key and certificate to fit asks once.
     pub fn held(&self) -> Arc<Held> {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To whom segments are encrypted that are sealed now.
+    pub fn recipient(&self) -> Option<Recipient> {
+        self.recipient.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Encrypts to another recipient from now on, or to none. What is sealed already stays as it is.
+    pub fn encrypt_to(&self, recipient: Option<Recipient>) {
+        *self.recipient.write().unwrap_or_else(PoisonError::into_inner) = recipient;
     }
 
     /// Takes over something else to hold, from now on.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
-use watchpost_proto::v1::RecipientKey;
+use watchpost_proto::encryption::Recipient;
 
 /// Rules, accounts and limits, from one switch to the next.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct InForce {
     /// Own accounts that the roster does not know are told of as pseudonym and count.
     pub report_unknown_accounts: bool,
     /// To whom segments are encrypted; `None` where the policy does not say.
-    pub recipient: Option<RecipientKey>,
+    pub recipient: Option<Recipient>,
 }
 
 impl InForce {

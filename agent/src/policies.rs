@@ -18,6 +18,7 @@ use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
 use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, SignedPolicyHeader, summary::Kind};
@@ -78,6 +79,9 @@ enum Refused {
     /// The device does not allow so much.
     #[error("the policy has {0} bytes, and this device allows {1}; see [policy] bytes_max")]
     Ceiling(u64, u64),
+    /// It has segments encrypted in a way not known here.
+    #[error("the policy has segments encrypted in a way this program does not know; update it")]
+    Encryption,
     /// Its rules.
     #[error("{0}")]
     Rules(String),
@@ -91,6 +95,7 @@ impl Refused {
             Self::Policy(error) => error.word(),
             Self::Other => "other",
             Self::Ceiling(..) => "ceiling",
+            Self::Encryption => "encryption",
             Self::Rules(_) => "rules",
         }
     }
@@ -114,6 +119,8 @@ impl<E: Into<Refused>> From<E> for Failed {
 pub struct Policies {
     config: PolicyConfig,
     accounts: Option<PathBuf>,
+    /// To whom segments are encrypted where the policy does not say.
+    encryption: Option<Recipient>,
     folders: Vec<Folder>,
     reading: crate::carrier::Limits,
     folder: PathBuf,
@@ -146,7 +153,7 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
         match of_policy(&policy, &config.policy, config.accounts.as_deref()) {
             Ok(in_force) => {
                 if let Some(device) = device {
-                    trust(device, &policy);
+                    trust(device, &policy, &in_force, config.encryption.as_ref());
                 }
                 return Ok(in_force);
             }
@@ -186,6 +193,7 @@ impl Policies {
         Self {
             config: config.policy.clone(),
             accounts: config.accounts.clone(),
+            encryption: config.encryption.clone(),
             folders: config.folders.clone(),
             reading: config.source.limits,
             folder: config.state_dir.clone(),
@@ -309,7 +317,7 @@ impl Policies {
             flagged_after: trial.after,
             ..PolicyReport::default()
         };
-        trust(&self.device, policy);
+        trust(&self.device, policy, &next, self.encryption.as_ref());
         self.switch.turn(InForce { roster_version: before.roster_version, ..next });
         tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");
         self.tell(report).map_err(Failed::Store)?;
@@ -354,6 +362,7 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
     let engine =
         Engine::compile_checked(packs, filters, accounts).map_err(|error| Refused::Rules(error.to_string()))?;
     let settings = policy.header.settings();
+    let recipient = settings.recipient.map(|key| Recipient::new(&key).ok_or(Refused::Encryption)).transpose()?;
     let ceiling = match settings.disclose {
         1 => Disclose::None,
         2 => Disclose::Masked,
@@ -366,12 +375,13 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
         roster_version: 0,
         ceiling: ceiling.min(config.disclose),
         report_unknown_accounts: settings.report_unknown_accounts,
-        recipient: settings.recipient,
+        recipient,
     })
 }
 
-/// Takes over whom a policy says to trust, and whom not, for the connections from now on.
-fn trust(device: &Device, policy: &Policy) {
+/// Takes over whom a policy says to trust, and whom not, for the connections from now on; and to whom to encrypt.
+fn trust(device: &Device, policy: &Policy, in_force: &InForce, own: Option<&Recipient>) {
+    device.encrypt_to(in_force.recipient.clone().or_else(|| own.cloned()));
     let held = device.held();
     let mut roots = held.roots.clone();
     for root in &policy.header.said.roots {

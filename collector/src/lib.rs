@@ -39,6 +39,7 @@ pub mod peer;
 pub mod pki;
 pub mod policies;
 pub mod publish;
+pub mod recipients;
 pub mod registry;
 pub mod secrets;
 pub mod sequencer;
