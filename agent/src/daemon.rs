@@ -13,22 +13,24 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use watchpost_policy::engine::{Engine, Scratch};
+use watchpost_policy::engine::Scratch;
+use watchpost_proto::EpochId;
 use watchpost_proto::v1::{EpochCause, GoodbyeCause, Lane};
-use watchpost_proto::{Digest, EpochId};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::{Device, DeviceError};
 use crate::durable::create_private_folder;
+use crate::in_force::{InForce, Switch};
 use crate::intake::{Intake, Round};
 use crate::pipeline::Pipeline;
+use crate::policies::Policies;
 use crate::seal::Sealer;
 use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{goodbye, policy_files, random, watcher};
+use crate::{goodbye, policies, random, watcher};
 
 use parting::Parting;
 pub use parting::say_uninstalled;
@@ -84,13 +86,11 @@ impl Daemon {
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = load_device(&config)?;
         config.find_collectors().map_err(DaemonError::State)?;
-        let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
-            .map_err(DaemonError::Policy)?;
-        let engine = Arc::new(engine);
+        let switch = Arc::new(Switch::new(in_force(&config, &device)?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
-        let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
-        goodbye::over(&store, &MadeUnder::new(&engine, clock.wall_ms()))?;
+        let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);
+        goodbye::over(&store, &MadeUnder::new(&switch.now(), clock.wall_ms()))?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             intake: Arc::new(Wake::default()),
@@ -102,9 +102,11 @@ impl Daemon {
         let (tell, source) = watch::channel(SourceState::default());
         let hints = watcher::watch(&config.folders, &shared.intake);
         let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
-        let intake = intake(&config, &store, &device, &engine, &clock)?;
+        let intake = intake(&config, &store, &device, &switch, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
-        let uplink = uplink(&config, &store, &device, &engine, &clock, &shared, source);
+        let policies = policies(&config, (&device, &store, &clock, &switch), &shared, &failed);
+        policies.tell_in_force()?;
+        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source).offering_to(policies);
         let connected = uplink.connected();
         let run = shared.clone();
         let intake = spawn("intake", &failed, {
@@ -116,9 +118,9 @@ impl Daemon {
             move || run_seal(sealer, &shared)
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
-        my_data::serve(&config, &engine, &store, &clock, &shared);
+        my_data::serve(&config, &switch, &store, &clock, &shared);
         let stopper = Stopper(failed, shared.clone());
-        let parting = Parting { store, device, clock, engine, shared, connected, intake };
+        let parting = Parting { store, device, clock, switch, shared, connected, intake };
         Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
     }
 
@@ -154,11 +156,10 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     config.find_collectors()?;
     let told = |error: DaemonError| error.to_string();
     let device = load_device(&config).map_err(|error| error.to_string())?;
-    let engine =
-        policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(|mistakes| mistakes.join("\n"))?;
+    let switch = Arc::new(Switch::new(in_force(&config, &device).map_err(told)?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let _lock = lock_state(&config).map_err(told)?;
-    let store = Arc::new(open_verified(&config, &device, &engine, &*clock).map_err(told)?);
+    let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock).map_err(told)?);
     let (_tell, source) = watch::channel(SourceState::default());
     let uplink = Uplink::new(
         config.uplink.clone(),
@@ -166,12 +167,17 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
         config.identity.clone(),
         store,
         clock,
-        Digest(engine.digest().0),
+        switch,
         Arc::new(Notify::new()),
         Box::new(|| ()),
         source,
     );
     uplink.heard(tokio::time::Instant::now() + patience).await.map_err(|ended| ended.to_string())
+}
+
+/// What is in force when a process starts.
+fn in_force(config: &Config, device: &Device) -> Result<InForce, DaemonError> {
+    policies::at_start(config, Some(device)).map_err(DaemonError::Policy)
 }
 
 const STOPPED: &str = "stopped";
@@ -197,7 +203,7 @@ fn load_device(config: &Config) -> Result<Arc<Device>, DeviceError> {
 pub fn open_verified(
     config: &Config,
     device: &Device,
-    engine: &Engine,
+    in_force: &InForce,
     clock: &dyn Clock,
 ) -> Result<Store, DaemonError> {
     let dir = &config.state_dir;
@@ -211,7 +217,7 @@ pub fn open_verified(
             Store::open(dir)?
         }
     };
-    begin(&store, dir, &MadeUnder::new(engine, clock.wall_ms()))?;
+    begin(&store, dir, &MadeUnder::new(in_force, clock.wall_ms()))?;
     if config.my_data.without_excerpts {
         store.go_without_excerpts()?;
     }
@@ -261,15 +267,15 @@ fn intake(
     config: &Config,
     store: &Arc<Store>,
     device: &Arc<Device>,
-    engine: &Arc<Engine>,
+    switch: &Arc<Switch>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Intake, StoreError> {
     let pipeline = Pipeline {
         store: store.clone(),
         device: device.clone(),
-        engine: engine.clone(),
+        in_force: switch.now(),
+        switch: switch.clone(),
         clock: clock.clone(),
-        ceiling: config.disclose,
         config: config.source.clone(),
         columns: config.folders.iter().map(|folder| (folder.path.clone(), folder.columns.clone())).collect(),
         urgent_bytes_max: config.outbox.urgent_bytes_max(),
@@ -280,23 +286,44 @@ fn intake(
     intake.checking_itself_in(config.state_dir.join("self-check"))
 }
 
+fn policies(
+    config: &Config,
+    parts: (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
+    shared: &Arc<Shared>,
+    failed: &mpsc::Sender<DaemonError>,
+) -> Arc<Policies> {
+    let (appended, failed) = (shared.clone(), Mutex::new(failed.clone()));
+    Arc::new(Policies::new(
+        config,
+        parts,
+        Box::new(move || {
+            appended.seal.wake();
+            // The self-check goes with every policy.
+            appended.intake.wake();
+        }),
+        Box::new(move |error| {
+            let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).send(error.into());
+        }),
+    ))
+}
+
 fn uplink(
     config: &Config,
     store: &Arc<Store>,
     device: &Arc<Device>,
-    engine: &Arc<Engine>,
+    switch: &Arc<Switch>,
     clock: &Arc<dyn Clock>,
     shared: &Arc<Shared>,
     source: watch::Receiver<SourceState>,
 ) -> Uplink {
-    let (policy, freed) = (Digest(engine.digest().0), shared.clone());
+    let freed = shared.clone();
     Uplink::new(
         config.uplink.clone(),
         device.clone(),
         config.identity.clone(),
         store.clone(),
         clock.clone(),
-        policy,
+        switch.clone(),
         shared.sealed.clone(),
         Box::new(move || {
             // A new epoch leaves records to be sealed again, and a receipt leaves room to read.

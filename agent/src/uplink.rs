@@ -4,6 +4,7 @@
 //! looks open before the collector has looked at the device's certificate. Every failure leads back to the loop.
 
 mod enrolment;
+mod offers;
 mod reconcile;
 mod renewal;
 mod report;
@@ -30,6 +31,8 @@ use watchpost_proto::{Digest, EpochId, InstanceId, identity, receipt};
 
 use crate::clock::Clock;
 use crate::device::{Device, DeviceFiles, Held};
+use crate::in_force::Switch;
+use crate::policies::Policies;
 use crate::random;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
@@ -96,7 +99,7 @@ pub struct Uplink {
     files: DeviceFiles,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    policy: Digest,
+    switch: Arc<Switch>,
     instance: InstanceId,
     /// Which of the addresses is tried.
     address: AtomicUsize,
@@ -106,6 +109,8 @@ pub struct Uplink {
     freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
     connected: Arc<AtomicBool>,
+    /// Takes policies that are offered; `None` where nobody does.
+    policies: Option<Arc<Policies>>,
 }
 
 /// How one connection ended.
@@ -153,7 +158,7 @@ impl Uplink {
         files: DeviceFiles,
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
-        policy: Digest,
+        switch: Arc<Switch>,
         sealed: Arc<Notify>,
         freed: Box<dyn Fn() + Send + Sync>,
         source: watch::Receiver<SourceState>,
@@ -167,7 +172,7 @@ impl Uplink {
             files,
             store,
             clock,
-            policy,
+            switch,
             instance,
             address,
             renew_after,
@@ -175,7 +180,14 @@ impl Uplink {
             freed,
             source,
             connected,
+            policies: None,
         }
+    }
+
+    /// Hands on policies that are offered.
+    #[must_use]
+    pub fn offering_to(self, policies: Arc<Policies>) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// Whether segments that are sealed now are sent now.
@@ -276,7 +288,7 @@ impl Uplink {
     }
 
     fn made(&self) -> MadeUnder {
-        MadeUnder { policy: self.policy, at_ms: self.clock.wall_ms() }
+        MadeUnder::new(&self.switch.now(), self.clock.wall_ms())
     }
 
     fn backlog(&self) -> Result<Backlog, StoreError> {
@@ -328,6 +340,7 @@ impl Uplink {
             silent: 0,
             useful: false,
             renew_now: false,
+            offer: Vec::new(),
         };
         Ok((session, welcome))
     }
@@ -393,7 +406,7 @@ impl Uplink {
                     .collect(),
                 clocks: Some(self.clock.clocks(server_ms)),
                 checkpoint: reconcile::last_checkpoint(tx)?,
-                policy: self.policy.to_vec(),
+                policy: self.switch.now().policy.to_vec(),
             })
         })
     }
@@ -416,6 +429,8 @@ struct Session<'a> {
     useful: bool,
     /// The collector asks for a renewal.
     renew_now: bool,
+    /// The policy on offer.
+    offer: Vec<u8>,
 }
 
 /// How far a lane has been sent on this connection.
@@ -440,6 +455,7 @@ impl Session<'_> {
         UplinkReport::connected(uplink.clock.wall_ms(), welcome.server_ms).keep(&uplink.store)?;
         uplink.learn_roots(welcome);
         self.renew_now = welcome.renew_now;
+        self.offer.clone_from(&welcome.policy_offer);
         self.signer = Some(trusted);
         self.epoch = agreed.epoch;
         self.lanes = agreed
@@ -455,6 +471,7 @@ impl Session<'_> {
 
     async fn serve(&mut self, until_drained: bool) -> Result<(), Ended> {
         self.renew_if_due().await?;
+        self.uplink.offered(&self.offer, &self.client);
         let mut heartbeat = tokio::time::interval(self.uplink.config.heartbeat);
         loop {
             self.fill().await?;
@@ -506,7 +523,12 @@ impl Session<'_> {
             collector_message::Kind::Refusal(refusal) => self.refused(refusal),
             collector_message::Kind::HeartbeatReply(reply) => self.keep_server_time(reply.server_ms),
             // A relay has it. Nothing may be deleted for that.
-            collector_message::Kind::Held(_) | collector_message::Kind::Offer(_) => Ok(()),
+            collector_message::Kind::Held(_) => Ok(()),
+            collector_message::Kind::Offer(offer) => {
+                self.offer = offer.policy;
+                self.uplink.offered(&self.offer, &self.client);
+                Ok(())
+            }
             collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
         }
     }
@@ -598,6 +620,8 @@ impl Session<'_> {
             return Err(Ended::Connection("the collector fell silent".into()));
         }
         let uplink = self.uplink;
+        // What could not be fetched is tried again.
+        uplink.offered(&self.offer, &self.client);
         let (backlog, oldest_ms, server_ms) =
             uplink.store.read(|tx| Ok((tx.backlog()?, tx.oldest_unreceipted_ms()?, last_server_time(tx)?)))?;
         let source = uplink.source.borrow().clone();
@@ -612,6 +636,7 @@ impl Session<'_> {
             record_waits_ms: u64::try_from(record_waits_ms).unwrap_or(0),
             export_waits_ms: millis(source.export_waits(&*uplink.clock)),
             resting: source.resting,
+            policy: uplink.switch.now().policy.to_vec(),
         }))
         .await
     }

@@ -15,7 +15,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
-use watchpost_proto::v1::{AgentMessage, CollectorMessage, RenewAnswer, RenewRequest, Renewed, renew_answer};
+use watchpost_proto::v1::{
+    AgentMessage, CollectorMessage, PolicyRequest, RenewAnswer, RenewRequest, Renewed, renew_answer,
+};
 
 use crate::acceptor::Link;
 use crate::clock::Clock;
@@ -23,6 +25,7 @@ use crate::enrolment::{self, Presented};
 use crate::liveness::Liveness;
 use crate::log_store::{Appender, LogName};
 use crate::peer::Peer;
+use crate::policies::handing::{Handing, Parts};
 use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
 use crate::serving::Serving;
@@ -48,6 +51,8 @@ pub struct Shared {
     pub log: LogName,
     /// The log's public key, 32 bytes.
     pub log_public: [u8; 32],
+    /// Policies on their way to devices.
+    pub handing: Handing,
     /// Becomes true when the collector stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -107,6 +112,16 @@ impl Uplink for Ingest {
             Some((Ok(message), session))
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    type PolicyStream = Parts;
+
+    async fn policy(&self, request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
+        let link = request.extensions().get::<Link>().cloned();
+        let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
+        let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let _open = link.open();
+        Ok(Response::new(self.0.handing.hand(&self.0, peer, request.get_ref()).await?))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {

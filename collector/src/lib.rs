@@ -37,6 +37,7 @@ pub mod my_data;
 pub mod notices;
 pub mod peer;
 pub mod pki;
+pub mod policies;
 pub mod publish;
 pub mod recipients;
 pub mod registry;

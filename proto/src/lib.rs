@@ -16,6 +16,7 @@ pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod pem;
+pub mod policy;
 pub mod receipt;
 pub mod record;
 pub mod refusal;

@@ -11,9 +11,11 @@ use watchpost_agent::clock::{Clock as _, SystemClock, corrected_ms};
 use watchpost_agent::config::Folder;
 use watchpost_agent::expectation::{Expectation, Fed};
 use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check};
+use watchpost_agent::policies::in_force_in;
 use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 use watchpost_agent::uplink::{UplinkReport, uplink_report};
+use watchpost_proto::policy::Header;
 
 use super::terminal::china_time;
 use super::{ConfigArg, print_json};
@@ -46,6 +48,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     // What the daemon goes by, too: where the outbox is full it reads nothing more.
     let resting = if backlog.urgent.bytes >= config.outbox.urgent_bytes_max() { "outbox_full" } else { "" };
     let uplink = store.read(uplink_report)?;
+    let policy = in_force_in(&config.state_dir);
     let mut out = io::stdout().lock();
     if args.json {
         let status = json!({
@@ -58,6 +61,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             "resting": resting,
             "self_check": check.as_ref().map(check_json),
             "uplink": uplink,
+            "policy": policy.as_ref().map(policy_json),
             "last_server_time_ms": server_ms,
         });
         print_json(&mut out, &status)?;
@@ -87,6 +91,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         backlog.bulk.records,
         backlog.bytes()
     )?;
+    writeln!(out, "{}", ruled_by(policy.as_ref()))?;
     if let Some(check) = &check {
         writeln!(out, "{}", checked(check))?;
     }
@@ -95,6 +100,18 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which policy is in force, in a line.
+fn ruled_by(policy: Option<&Header>) -> String {
+    let Some(policy) = policy else { return "policy   the packs of this device's configuration".into() };
+    let (said, digest) = (&policy.said, policy.digest.to_string());
+    let short = digest.get(..12).unwrap_or_default();
+    format!("policy   {} version {}, signed {} ({short})", said.group, said.version, time_of(said.made_at_ms))
+}
+
+fn policy_json(policy: &Header) -> serde_json::Value {
+    json!({ "group": policy.said.group, "version": policy.said.version, "digest": policy.digest.to_string() })
 }
 
 /// How the last self-check went, in a line.

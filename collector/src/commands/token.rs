@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use watchpost_proto::digest::sha256;
 use watchpost_proto::identity::{issuer_name, subject_name};
+use watchpost_proto::keys::KeyId;
 use watchpost_proto::token::{ADDRESSES_MAX, CREDENTIAL_BYTES, Token, credential_digest};
 
 use super::deed::DeedArgs;
@@ -16,6 +17,7 @@ use super::output::Output;
 use crate::admin::{Terms, What};
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::{Config, is_address};
+use crate::log_store::{self, LogReader};
 use crate::{credentials, derive, members};
 
 /// A token that anybody may use at once does not last longer than this.
@@ -131,7 +133,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         root_pin: sha256(&[issuing_root(&config, &roots)?]),
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
-        policy_pin: None,
+        policy_pin: policy_pin(&config, &args.group)?,
         roster_pin: None,
     };
     let id = credential_digest(&credential);
@@ -169,6 +171,16 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Who signs the next policy of a group, for devices that have seen none.
+fn policy_pin(config: &Config, group: &str) -> anyhow::Result<Option<KeyId>> {
+    if !config.log_db().exists() {
+        return Ok(None);
+    }
+    let log = LogReader::open(&config.log_db())?;
+    let latest = log_store::latest(log.connection(), group)?;
+    Ok(latest.map(|latest| latest.header.signers.pin()))
 }
 
 /// The root under which the collector's present certificate stands: a further one may be there already, and not in use yet.
@@ -233,7 +245,7 @@ pub(crate) fn is_word(text: &str) -> bool {
 }
 
 /// A duration in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a duration like 30m, 24h or 21d");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let factor = match unit {

@@ -90,7 +90,7 @@ impl Batch<'_> {
             }
             EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
-            EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
+            EntryKind::LogOpened | EntryKind::Authority | EntryKind::Policy | EntryKind::Unspecified => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
@@ -178,6 +178,7 @@ impl Batch<'_> {
             Some(summary::Kind::SelfCheck(check)) => {
                 told::self_check(&self.transaction, place.whence(), &summary.policy, check, bytes)?;
             }
+            Some(summary::Kind::PolicyReport(said)) => told::policy(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
                 told::acknowledged(&self.transaction, place.whence(), said)?;

@@ -13,18 +13,19 @@ use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::receipt;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Ready, Receipt, Segment,
-    SignedReceipt, agent_message, collector_message,
+    AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Offer, Ready, Receipt,
+    Segment, SignedReceipt, agent_message, collector_message,
 };
-use watchpost_proto::{InstanceId, segment::Head};
+use watchpost_proto::{Digest, InstanceId, segment::Head};
 
 use super::{Shared, welcome};
 use crate::acceptor::{Link, OpenStream};
 use crate::chain::{Answer, BY_COLLECTOR, Deed, Verdict};
 use crate::enrolment;
 use crate::liveness::Connection;
-use crate::log_store::{Appender, LaneState};
+use crate::log_store::{Appender, LaneState, RolloutFacts};
 use crate::peer::Peer;
+use crate::policies;
 use crate::registry::Effects;
 use crate::serving::Serving;
 use crate::sessions::Seat;
@@ -62,6 +63,10 @@ pub(super) struct Session {
     stopping: watch::Receiver<bool>,
     /// Changes when any device comes to stand otherwise.
     standing: watch::Receiver<()>,
+    /// How far policies have come, what the device says it has in force, and what it was offered last.
+    rollouts: watch::Receiver<Arc<Vec<RolloutFacts>>>,
+    has: Vec<u8>,
+    offered: Option<Digest>,
     deadline: Instant,
     /// The last word; nothing more is read once it is known.
     ending: Option<Code>,
@@ -76,6 +81,7 @@ enum Event {
     Displaced,
     Stopping,
     Standing,
+    Rollouts,
     Silence,
 }
 
@@ -86,6 +92,9 @@ impl Session {
         Self {
             stopping: shared.stopping.clone(),
             standing: shared.registry.changes(),
+            rollouts: shared.registry.rollouts(),
+            has: Vec::new(),
+            offered: None,
             serving,
             shared,
             peer: Arc::clone(peer),
@@ -131,6 +140,7 @@ impl Session {
                     self.ending = Some(Code::DeviceRevoked);
                 }
             }
+            Event::Rollouts => self.offer_anew(),
             Event::Silence => {
                 debug!(device = %self.peer.device, "stream silent");
                 self.closed = true;
@@ -158,6 +168,7 @@ impl Session {
             () = displaced => Event::Displaced,
             _ = self.stopping.changed() => Event::Stopping,
             _ = self.standing.changed() => Event::Standing,
+            Ok(()) = self.rollouts.changed() => Event::Rollouts,
             () = tokio::time::sleep_until(self.deadline) => Event::Silence,
         }
     }
@@ -210,7 +221,10 @@ impl Session {
             .iter()
             .map(|lane| lane.held.as_ref().map(|held| self.receipt(held)).transpose())
             .collect::<Result<Vec<_>, Code>>()?;
-        let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now);
+        self.has.clone_from(&hello.policy);
+        self.offered = self.offer();
+        let offer = self.offered.map(Digest::to_vec).unwrap_or_default();
+        let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now, offer);
         self.outbox.push_back(wrap(collector_message::Kind::Welcome(message)));
         self.stage = Stage::Welcomed { nonce, instance: greeted.instance, policy: hello.policy.clone() };
         self.deadline = Instant::now() + GREETING;
@@ -243,6 +257,21 @@ impl Session {
         Ok(renew_now)
     }
 
+    fn offer(&mut self) -> Option<Digest> {
+        let group = self.shared.registry.group(&self.peer.device);
+        policies::offer(&self.rollouts.borrow_and_update(), &group, &self.peer.device, &self.has)
+    }
+
+    /// Says what is on offer, where that has changed.
+    fn offer_anew(&mut self) {
+        let offer = self.offer();
+        if offer != self.offered && matches!(self.stage, Stage::Live(..)) {
+            self.offered = offer;
+            let policy = offer.map(Digest::to_vec).unwrap_or_default();
+            self.outbox.push_back(wrap(collector_message::Kind::Offer(Offer { policy, ..Offer::default() })));
+        }
+    }
+
     async fn quarantine_clone(&self) -> Result<(), Code> {
         let deed = Deed {
             device: self.peer.device,
@@ -261,6 +290,10 @@ impl Session {
     fn heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Code> {
         let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
         connection.beat(beat);
+        if !beat.policy.is_empty() && beat.policy != self.has {
+            self.has.clone_from(&beat.policy);
+            self.offer_anew();
+        }
         let reply = HeartbeatReply {
             server_ms: self.shared.clock.now_ms(),
             checkpoint: self.shared.sequencer.published().note.clone(),
