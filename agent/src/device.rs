@@ -56,7 +56,14 @@ pub struct Device {
     /// Keys the pseudonyms of customers and rooms.
     pub tenant_key: [u8; 32],
     held: RwLock<Arc<Held>>,
-    recipient: RwLock<Option<Recipient>>,
+    recipients: RwLock<Recipients>,
+}
+
+/// To whom segments are encrypted: what a policy says goes before what the device's files say.
+#[derive(Default)]
+struct Recipients {
+    policy: Option<Recipient>,
+    files: Option<Recipient>,
 }
 
 /// What a device holds for a time.
@@ -119,7 +126,7 @@ pub enum DeviceError {
 impl Device {
     /// A device of these parts.
     pub fn new(id: DeviceId, tenant: String, tenant_key: [u8; 32], held: Held) -> Self {
-        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)), recipient: RwLock::default() }
+        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)), recipients: RwLock::default() }
     }
 
     /// Loads a device from its files, and finishes a change of key that was interrupted.
@@ -145,12 +152,18 @@ impl Device {
 
     /// To whom segments are encrypted that are sealed now.
     pub fn recipient(&self) -> Option<Recipient> {
-        self.recipient.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let recipients = self.recipients.read().unwrap_or_else(PoisonError::into_inner);
+        recipients.policy.as_ref().or(recipients.files.as_ref()).cloned()
     }
 
-    /// Encrypts to another recipient from now on, or to none. What is sealed already stays as it is.
+    /// Encrypts from now on to whom the device's files say, unless a policy says it. What is sealed already stays as it is.
     pub fn encrypt_to(&self, recipient: Option<Recipient>) {
-        *self.recipient.write().unwrap_or_else(PoisonError::into_inner) = recipient;
+        self.recipients.write().unwrap_or_else(PoisonError::into_inner).files = recipient;
+    }
+
+    /// Encrypts from now on to whom a policy says, if it says so.
+    pub fn encrypt_by_policy(&self, recipient: Option<Recipient>) {
+        self.recipients.write().unwrap_or_else(PoisonError::into_inner).policy = recipient;
     }
 
     /// Takes over something else to hold, from now on.

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
-use watchpost_proto::encryption::Recipient;
 
 /// Rules, accounts and limits, from one switch to the next.
 #[derive(Debug)]
@@ -22,8 +21,6 @@ pub struct InForce {
     pub ceiling: Disclose,
     /// Own accounts that the roster does not know are told of as pseudonym and count.
     pub report_unknown_accounts: bool,
-    /// To whom segments are encrypted; `None` where the policy does not say.
-    pub recipient: Option<Recipient>,
 }
 
 impl InForce {
@@ -31,7 +28,7 @@ impl InForce {
     #[must_use]
     pub fn of_files(engine: Engine, ceiling: Disclose) -> Self {
         let policy = Digest(engine.digest().0);
-        Self { engine, policy, version: 0, roster_version: 0, ceiling, report_unknown_accounts: false, recipient: None }
+        Self { engine, policy, version: 0, roster_version: 0, ceiling, report_unknown_accounts: false }
     }
 }
 

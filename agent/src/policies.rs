@@ -362,7 +362,9 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
     let engine =
         Engine::compile_checked(packs, filters, accounts).map_err(|error| Refused::Rules(error.to_string()))?;
     let settings = policy.header.settings();
-    let recipient = settings.recipient.map(|key| Recipient::new(&key).ok_or(Refused::Encryption)).transpose()?;
+    if settings.recipient.as_ref().is_some_and(|key| Recipient::new(key).is_none()) {
+        return Err(Refused::Rules("it encrypts to a key this version cannot encrypt to; update the agent".into()));
+    }
     let ceiling = match settings.disclose {
         1 => Disclose::None,
         2 => Disclose::Masked,
@@ -375,13 +377,11 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
         roster_version: 0,
         ceiling: ceiling.min(config.disclose),
         report_unknown_accounts: settings.report_unknown_accounts,
-        recipient,
     })
 }
 
-/// Takes over whom a policy says to trust, and whom not, for the connections from now on; and to whom to encrypt.
-fn trust(device: &Device, policy: &Policy, in_force: &InForce, own: Option<&Recipient>) {
-    device.encrypt_to(in_force.recipient.clone().or_else(|| own.cloned()));
+/// Takes over whom a policy says to trust, and whom not, for the connections from now on; and to whom it says to encrypt.
+fn trust(device: &Device, policy: &Policy) {
     let held = device.held();
     let mut roots = held.roots.clone();
     for root in &policy.header.said.roots {
@@ -389,6 +389,7 @@ fn trust(device: &Device, policy: &Policy, in_force: &InForce, own: Option<&Reci
             roots.push(root.clone().into());
         }
     }
+    device.encrypt_by_policy(policy.header.settings().recipient.as_ref().and_then(Recipient::new));
     device.hold(device::Held { roots, denied: policy.header.collectors_denied(), ..device::Held::clone(&held) });
 }
 
