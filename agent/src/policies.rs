@@ -79,9 +79,6 @@ enum Refused {
     /// The device does not allow so much.
     #[error("the policy has {0} bytes, and this device allows {1}; see [policy] bytes_max")]
     Ceiling(u64, u64),
-    /// It has segments encrypted in a way not known here.
-    #[error("the policy has segments encrypted in a way this program does not know; update it")]
-    Encryption,
     /// Its rules.
     #[error("{0}")]
     Rules(String),
@@ -95,7 +92,6 @@ impl Refused {
             Self::Policy(error) => error.word(),
             Self::Other => "other",
             Self::Ceiling(..) => "ceiling",
-            Self::Encryption => "encryption",
             Self::Rules(_) => "rules",
         }
     }
@@ -119,8 +115,6 @@ impl<E: Into<Refused>> From<E> for Failed {
 pub struct Policies {
     config: PolicyConfig,
     accounts: Option<PathBuf>,
-    /// To whom segments are encrypted where the policy does not say.
-    encryption: Option<Recipient>,
     folders: Vec<Folder>,
     reading: crate::carrier::Limits,
     folder: PathBuf,
@@ -153,7 +147,7 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
         match of_policy(&policy, &config.policy, config.accounts.as_deref()) {
             Ok(in_force) => {
                 if let Some(device) = device {
-                    trust(device, &policy, &in_force, config.encryption.as_ref());
+                    trust(device, &policy);
                 }
                 return Ok(in_force);
             }
@@ -193,7 +187,6 @@ impl Policies {
         Self {
             config: config.policy.clone(),
             accounts: config.accounts.clone(),
-            encryption: config.encryption.clone(),
             folders: config.folders.clone(),
             reading: config.source.limits,
             folder: config.state_dir.clone(),
@@ -317,7 +310,7 @@ impl Policies {
             flagged_after: trial.after,
             ..PolicyReport::default()
         };
-        trust(&self.device, policy, &next, self.encryption.as_ref());
+        trust(&self.device, policy);
         self.switch.turn(InForce { roster_version: before.roster_version, ..next });
         tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");
         self.tell(report).map_err(Failed::Store)?;
