@@ -246,18 +246,25 @@ impl Engine {
         if message.unread_parties && self.accounts.is_some() {
             return Standing::Never;
         }
-        self.standing_among(corp, message.parties())
+        self.standing_among(corp, message.msgtime, message.parties())
     }
 
-    /// The standing of a message with these parties, all of which could be read.
-    pub(crate) fn standing_among<'a>(&self, corp: &Corp, parties: impl Iterator<Item = &'a str>) -> Standing {
+    /// The standing of a message of a moment with these parties, all of which could be read.
+    pub(crate) fn standing_among<'a>(
+        &self,
+        corp: &Corp,
+        at_ms: Option<i64>,
+        parties: impl Iterator<Item = &'a str>,
+    ) -> Standing {
         let Some(accounts) = &self.accounts else { return Standing::Evaluate };
         let mut standing = Standing::OutOfScope;
         for entry in parties.filter_map(|id| accounts.get(corp, id)) {
             if entry.never {
                 return Standing::Never;
             }
-            standing = Standing::Evaluate;
+            if entry.managed_at(at_ms).is_some() {
+                standing = Standing::Evaluate;
+            }
         }
         standing
     }
@@ -307,6 +314,12 @@ impl Engine {
         self.choose(message, scratch);
         scratch.rules.retain(|rule| self.looks_at(corp, *rule));
         if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) }
+    }
+
+    /// Whether an account is managed at a moment: by the accounts where there are any, else by the shape of its id.
+    #[must_use]
+    pub fn is_managed(&self, corp: &Corp, id: &str, at_ms: Option<i64>) -> bool {
+        parties::is_managed(self.accounts.as_ref(), corp, id, at_ms)
     }
 
     /// Which side an id stands on: an account of the roster is an employee, else the shape of the id decides.

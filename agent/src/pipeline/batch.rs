@@ -130,7 +130,7 @@ impl Taken {
 
 fn own_parties(engine: &Engine, corp: &Corp, message: &Message) -> Vec<(String, bool)> {
     let own = |id: &&str| match engine.accounts() {
-        Some(accounts) => accounts.get(corp, id).is_some(),
+        Some(_) => engine.is_managed(corp, id, message.msgtime),
         None => engine.side(corp, id) == Side::Employee,
     };
     let name = |id: &str| Account::new(corp, id).to_string();
