@@ -13,14 +13,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use watchpost_policy::engine::{Engine, Scratch};
+use watchpost_policy::engine::Scratch;
+use watchpost_proto::EpochId;
 use watchpost_proto::v1::{EpochCause, GoodbyeCause, Lane};
-use watchpost_proto::{Digest, EpochId};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::{Device, DeviceError};
 use crate::durable::create_private_folder;
+use crate::in_force::{InForce, Switch};
 use crate::intake::{Intake, Round};
 use crate::pipeline::Pipeline;
 use crate::seal::Sealer;
@@ -84,13 +85,11 @@ impl Daemon {
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = Arc::new(Device::load(&config.identity)?);
         config.find_collectors().map_err(DaemonError::State)?;
-        let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref())
-            .map_err(DaemonError::Policy)?;
-        let engine = Arc::new(engine);
+        let switch = Arc::new(Switch::new(of_files(&config)?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
-        let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
-        goodbye::over(&store, &MadeUnder::new(&engine, clock.wall_ms()))?;
+        let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);
+        goodbye::over(&store, &MadeUnder::new(&switch.now(), clock.wall_ms()))?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             intake: Arc::new(Wake::default()),
@@ -102,9 +101,9 @@ impl Daemon {
         let (tell, source) = watch::channel(SourceState::default());
         let hints = watcher::watch(&config.folders, &shared.intake);
         let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
-        let intake = intake(&config, &store, &device, &engine, &clock)?;
+        let intake = intake(&config, &store, &device, &switch, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
-        let uplink = uplink(&config, &store, &device, &engine, &clock, &shared, source);
+        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source);
         let connected = uplink.connected();
         let run = shared.clone();
         let intake = spawn("intake", &failed, {
@@ -116,9 +115,9 @@ impl Daemon {
             move || run_seal(sealer, &shared)
         })?;
         spawn("uplink", &failed, move || run_uplink(&uplink))?;
-        my_data::serve(&config, &engine, &store, &clock, &shared);
+        my_data::serve(&config, &switch, &store, &clock, &shared);
         let stopper = Stopper(failed, shared.clone());
-        let parting = Parting { store, device, clock, engine, shared, connected, intake };
+        let parting = Parting { store, device, clock, switch, shared, connected, intake };
         Ok((Self { ended, parting, _hints: hints, _lock: lock }, stopper))
     }
 
@@ -154,11 +153,10 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     config.find_collectors()?;
     let told = |error: DaemonError| error.to_string();
     let device = Arc::new(Device::load(&config.identity).map_err(|error| error.to_string())?);
-    let engine =
-        policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(|mistakes| mistakes.join("\n"))?;
+    let switch = Arc::new(Switch::new(of_files(&config).map_err(told)?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let _lock = lock_state(&config).map_err(told)?;
-    let store = Arc::new(open_verified(&config, &device, &engine, &*clock).map_err(told)?);
+    let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock).map_err(told)?);
     let (_tell, source) = watch::channel(SourceState::default());
     let uplink = Uplink::new(
         config.uplink.clone(),
@@ -166,12 +164,18 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
         config.identity.clone(),
         store,
         clock,
-        Digest(engine.digest().0),
+        switch,
         Arc::new(Notify::new()),
         Box::new(|| ()),
         source,
     );
     uplink.heard(tokio::time::Instant::now() + patience).await.map_err(|ended| ended.to_string())
+}
+
+/// What the device's own files say.
+fn of_files(config: &Config) -> Result<InForce, DaemonError> {
+    let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref());
+    Ok(InForce::of_files(engine.map_err(DaemonError::Policy)?, config.disclose))
 }
 
 const STOPPED: &str = "stopped";
@@ -190,7 +194,7 @@ impl Stopper {
 pub fn open_verified(
     config: &Config,
     device: &Device,
-    engine: &Engine,
+    in_force: &InForce,
     clock: &dyn Clock,
 ) -> Result<Store, DaemonError> {
     let dir = &config.state_dir;
@@ -204,7 +208,7 @@ pub fn open_verified(
             Store::open(dir)?
         }
     };
-    begin(&store, dir, &MadeUnder::new(engine, clock.wall_ms()))?;
+    begin(&store, dir, &MadeUnder::new(in_force, clock.wall_ms()))?;
     Ok(store)
 }
 
@@ -251,15 +255,15 @@ fn intake(
     config: &Config,
     store: &Arc<Store>,
     device: &Arc<Device>,
-    engine: &Arc<Engine>,
+    switch: &Arc<Switch>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Intake, StoreError> {
     let pipeline = Pipeline {
         store: store.clone(),
         device: device.clone(),
-        engine: engine.clone(),
+        in_force: switch.now(),
+        switch: switch.clone(),
         clock: clock.clone(),
-        ceiling: config.disclose,
         config: config.source.clone(),
         columns: config.folders.iter().map(|folder| (folder.path.clone(), folder.columns.clone())).collect(),
         urgent_bytes_max: config.outbox.urgent_bytes_max(),
@@ -274,19 +278,19 @@ fn uplink(
     config: &Config,
     store: &Arc<Store>,
     device: &Arc<Device>,
-    engine: &Arc<Engine>,
+    switch: &Arc<Switch>,
     clock: &Arc<dyn Clock>,
     shared: &Arc<Shared>,
     source: watch::Receiver<SourceState>,
 ) -> Uplink {
-    let (policy, freed) = (Digest(engine.digest().0), shared.clone());
+    let freed = shared.clone();
     Uplink::new(
         config.uplink.clone(),
         device.clone(),
         config.identity.clone(),
         store.clone(),
         clock.clone(),
-        policy,
+        switch.clone(),
         shared.sealed.clone(),
         Box::new(move || {
             // A new epoch leaves records to be sealed again, and a receipt leaves room to read.

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use watchpost_policy::engine::Engine;
 use watchpost_proto::v1::{self, GoodbyeCause, Lane, summary::Kind};
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::in_force::InForce;
 use crate::seal::Sealer;
 use crate::store::{Store, StoreError, Tx};
 use crate::summary::MadeUnder;
@@ -26,10 +26,10 @@ pub fn say(
     store: &Arc<Store>,
     device: &Arc<Device>,
     clock: &Arc<dyn Clock>,
-    engine: &Engine,
+    in_force: &InForce,
     cause: GoodbyeCause,
 ) -> Result<(), StoreError> {
-    let made = MadeUnder::new(engine, clock.wall_ms());
+    let made = MadeUnder::new(in_force, clock.wall_ms());
     store.transaction(|tx| append(tx, &made, cause))?;
     Sealer::new(store.clone(), device.clone(), clock.clone()).seal_all()
 }

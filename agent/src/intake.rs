@@ -120,6 +120,7 @@ impl Intake {
     }
 
     fn try_round(&mut self, stop: &AtomicBool, committed: &dyn Fn()) -> Result<Round, StoreError> {
+        self.pipeline.look_up();
         // First, so that a full disk regains what need not be kept.
         let told = self.forget_old()?;
         let found = self.look_around()?;

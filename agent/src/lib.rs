@@ -15,6 +15,7 @@ pub mod durable;
 pub mod enrolling;
 pub mod expectation;
 pub mod goodbye;
+pub mod in_force;
 pub mod intake;
 pub mod lines;
 pub mod my_data;

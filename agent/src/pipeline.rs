@@ -14,11 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use watchpost_policy::engine::{Engine, Scratch, Standing};
+use watchpost_policy::engine::{Scratch, Standing};
 use watchpost_policy::identity::TenantKey;
 use watchpost_policy::message::Corp;
 use watchpost_policy::parse::{Defect, parse_line};
-use watchpost_policy::rules::Disclose;
 use watchpost_policy::summary::{MessageFacts, SummaryContext, summarise};
 use watchpost_proto::v1::Lane;
 use watchpost_proto::v1::summary::Kind;
@@ -28,6 +27,7 @@ use crate::carrier::{Names, Reading};
 use crate::clock::{Clock, corrected_ms};
 use crate::config::SourceConfig;
 use crate::device::Device;
+use crate::in_force::{InForce, Switch};
 use crate::lines::{Line, Lines};
 use crate::seal::last_server_time;
 use crate::source::Stamp;
@@ -43,12 +43,12 @@ pub struct Pipeline {
     pub store: Arc<Store>,
     /// Whose pseudonyms and tenant summaries carry.
     pub device: Arc<Device>,
-    /// The policy in force.
-    pub engine: Arc<Engine>,
+    /// Where what is in force is looked up.
+    pub switch: Arc<Switch>,
+    /// What the transaction under way goes by.
+    pub in_force: Arc<InForce>,
     /// Says when summaries are made, and where the horizon is.
     pub clock: Arc<dyn Clock>,
-    /// The most that any rule may disclose on this device.
-    pub ceiling: Disclose,
     /// Batch and line sizes, horizon.
     pub config: SourceConfig,
     /// What columns of tables are called beside the usual names, by folder.
@@ -122,6 +122,11 @@ impl Pipeline {
         }
     }
 
+    /// Goes by what is in force now, from the next transaction on.
+    pub(crate) fn look_up(&mut self) {
+        self.in_force = self.switch.now();
+    }
+
     fn reading(&self, row: &FileRow) -> Reading {
         let names = self.columns.get(&row.key.folder).cloned().unwrap_or_default();
         Reading { limits: self.config.limits, names }
@@ -129,7 +134,8 @@ impl Pipeline {
 
     /// source → messages → hits → findings → summary, for some megabytes of lines, or as far as they could be read.
     fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp, now_ms: i64) -> (Batch, Option<Aside>) {
-        let mut batch = Batch::new(MadeUnder::new(&self.engine, self.clock.wall_ms()), now_ms);
+        self.look_up();
+        let mut batch = Batch::new(MadeUnder::new(&self.in_force, self.clock.wall_ms()), now_ms);
         let failed = self.fill(&mut batch, lines, corp).err().map(|error| Aside::of(&error));
         (batch, failed)
     }
@@ -163,12 +169,12 @@ impl Pipeline {
         batch.line(&parsed.defects);
         let Some(message) = parsed.message else { return };
         batch.message(&message);
-        if self.engine.standing(corp, &message) != Standing::Evaluate {
+        if self.in_force.engine.standing(corp, &message) != Standing::Evaluate {
             batch.out_of_scope += 1;
             return;
         }
         let key = TenantKey(self.device.tenant_key);
-        let evaluated = self.engine.look(corp, &message, &key, &mut self.scratch);
+        let evaluated = self.in_force.engine.look(corp, &message, &key, &mut self.scratch);
         let context = self.context(corp, &key);
         let summaries = evaluated.findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
         let added = (!evaluated.contributions.is_empty()).then(|| Added {
@@ -176,7 +182,7 @@ impl Pipeline {
             contributions: evaluated.contributions,
         });
         let (now_ms, horizon_days) = (batch.now_ms, self.config.horizon_days);
-        let mut taken = Taken::new(&self.engine, &key, corp, &message, summaries, now_ms, horizon_days);
+        let mut taken = Taken::new(&self.in_force.engine, &key, corp, &message, summaries, now_ms, horizon_days);
         taken.added = added;
         batch.take(taken);
     }
@@ -220,7 +226,7 @@ impl Pipeline {
     fn under_windows<T>(&self, corp: &Corp, batch: &Batch, act: impl FnOnce(&WindowsUnder<'_>) -> T) -> T {
         let key = TenantKey(self.device.tenant_key);
         act(&WindowsUnder {
-            engine: &self.engine,
+            engine: &self.in_force.engine,
             context: self.context(corp, &key),
             made: batch.made,
             now_ms: batch.now_ms,
@@ -229,8 +235,8 @@ impl Pipeline {
     }
 
     fn context<'a>(&'a self, corp: &'a Corp, key: &'a TenantKey) -> SummaryContext<'a> {
-        let (tenant, accounts) = (&self.device.tenant, self.engine.accounts());
-        SummaryContext { tenant, corp, key, ceiling: self.ceiling, accounts }
+        let (tenant, in_force) = (&self.device.tenant, &self.in_force);
+        SummaryContext { tenant, corp, key, ceiling: in_force.ceiling, accounts: in_force.engine.accounts() }
     }
 
     fn set_aside(&self, row: &mut FileRow, mut now: FileRow, aside: Aside) -> Result<Outcome, StoreError> {

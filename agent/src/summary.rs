@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use watchpost_policy::engine::Engine;
 use watchpost_policy::matcher::Channel;
 use watchpost_policy::message::{EVENT_TYPES, known_type};
 use watchpost_policy::rules::{Disclose, Level, Status};
@@ -13,22 +12,25 @@ use watchpost_proto::{Digest, digest};
 
 use crate::device::Device;
 use crate::expectation::{Expectation, Fed};
+use crate::in_force::InForce;
 use crate::random;
 use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow};
 
 /// What every summary names: when and under what it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct MadeUnder {
-    /// Digest of the policy in force.
+    /// What the policy in force is called by.
     pub policy: Digest,
+    /// The version of the roster in force; 0 where there is none.
+    pub roster_version: u64,
     /// The device's wall clock, milliseconds.
     pub at_ms: i64,
 }
 
 impl MadeUnder {
-    /// The present moment under an engine's policy.
-    pub fn new(engine: &Engine, at_ms: i64) -> Self {
-        Self { policy: Digest(engine.digest().0), at_ms }
+    /// The present moment under what is in force.
+    pub fn new(in_force: &InForce, at_ms: i64) -> Self {
+        Self { policy: in_force.policy, roster_version: in_force.roster_version, at_ms }
     }
 
     /// Salts and encodes a summary of this kind.
@@ -36,7 +38,7 @@ impl MadeUnder {
         let summary = v1::Summary {
             made_at_ms: self.at_ms,
             policy: self.policy.to_vec(),
-            roster_version: 0,
+            roster_version: self.roster_version,
             retro: false,
             kind: Some(kind),
         };

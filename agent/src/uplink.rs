@@ -30,6 +30,7 @@ use watchpost_proto::{Digest, EpochId, InstanceId, identity, receipt};
 
 use crate::clock::Clock;
 use crate::device::{Device, DeviceFiles, Held};
+use crate::in_force::Switch;
 use crate::random;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
@@ -96,7 +97,7 @@ pub struct Uplink {
     files: DeviceFiles,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    policy: Digest,
+    switch: Arc<Switch>,
     instance: InstanceId,
     /// Which of the addresses is tried.
     address: AtomicUsize,
@@ -153,7 +154,7 @@ impl Uplink {
         files: DeviceFiles,
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
-        policy: Digest,
+        switch: Arc<Switch>,
         sealed: Arc<Notify>,
         freed: Box<dyn Fn() + Send + Sync>,
         source: watch::Receiver<SourceState>,
@@ -167,7 +168,7 @@ impl Uplink {
             files,
             store,
             clock,
-            policy,
+            switch,
             instance,
             address,
             renew_after,
@@ -276,7 +277,7 @@ impl Uplink {
     }
 
     fn made(&self) -> MadeUnder {
-        MadeUnder { policy: self.policy, at_ms: self.clock.wall_ms() }
+        MadeUnder::new(&self.switch.now(), self.clock.wall_ms())
     }
 
     fn backlog(&self) -> Result<Backlog, StoreError> {
@@ -393,7 +394,7 @@ impl Uplink {
                     .collect(),
                 clocks: Some(self.clock.clocks(server_ms)),
                 checkpoint: reconcile::last_checkpoint(tx)?,
-                policy: self.policy.to_vec(),
+                policy: self.switch.now().policy.to_vec(),
             })
         })
     }
@@ -612,6 +613,7 @@ impl Session<'_> {
             record_waits_ms: u64::try_from(record_waits_ms).unwrap_or(0),
             export_waits_ms: millis(source.export_waits(&*uplink.clock)),
             resting: source.resting,
+            policy: uplink.switch.now().policy.to_vec(),
         }))
         .await
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{CORP, NOW_MS, hit, line, pipeline, store, urgent};
+use support::{CORP, NOW_MS, hit, line, pipeline, store, switch, urgent};
 use watchpost_agent::aside::Aside;
 use watchpost_agent::carrier::{Limits, Names, Reading, open, open_stream};
 use watchpost_agent::pipeline::Pipeline;
@@ -431,7 +431,7 @@ fn nobody_of_the_never_list_is_evaluated() {
         let rows = "corp,userid,name,labels,never\nwwEXAMPLE0001,li.na,,,\nwwEXAMPLE0001,counsel,,,true\n";
         let packs = watchpost_policy::packs::builtin().unwrap();
         let accounts = watchpost_policy::accounts::Accounts::parse(rows.as_bytes()).unwrap();
-        pipeline.engine = Arc::new(watchpost_policy::engine::Engine::compile(packs, Some(accounts)).unwrap());
+        pipeline.switch = switch(watchpost_policy::engine::Engine::compile(packs, Some(accounts)).unwrap());
         let mut export = Export::of(export);
         export.take(&mut pipeline, false);
         assert_eq!(export.row.counts.messages, evaluated, "{name}: {:?}", export.row.counts);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use support::{CORP, NOW_MS, TestClock, hit, pipeline, store, urgent};
+use support::{CORP, NOW_MS, TestClock, hit, pipeline, store, switch, urgent};
 use watchpost_agent::config::{Folder, NoticeConfig};
 use watchpost_agent::intake::Intake;
 use watchpost_agent::my_data::socket::{Question, Reply, Server};
@@ -20,7 +20,6 @@ use watchpost_agent::policy_files::load_checked_engine;
 use watchpost_agent::store::Store;
 use watchpost_policy::message::Corp;
 use watchpost_policy::my_data::MyData;
-use watchpost_policy::rules::Disclose;
 use watchpost_proto::v1::summary::Kind;
 
 const LI: &str = "wwEXAMPLE0001/li.na";
@@ -57,11 +56,10 @@ impl Host {
             .collect();
         let server = Server {
             config: MyDataConfig { socket: None, users },
-            engine: Arc::new(load_checked_engine(&[], None).unwrap()),
+            switch: switch(load_checked_engine(&[], None).unwrap()),
             store: store.clone(),
             clock: Arc::new(TestClock::default()),
             folders,
-            ceiling: Disclose::Context,
             who: vec!["合规部".into()],
             notice: Notice::load(&notice).unwrap(),
             appended: Box::new(move || _ = count.fetch_add(1, Ordering::Relaxed)),

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use support::{CORP, NOW_MS, pipeline, store};
+use support::{CORP, NOW_MS, pipeline, store, switch};
+use watchpost_agent::in_force::Switch;
 use watchpost_agent::pipeline::Outcome;
 use watchpost_agent::source::Stamp;
 use watchpost_agent::store::{FileKey, FileRow, Store};
@@ -51,9 +52,9 @@ rules:
       window: { reply: 7m, closing: b }, detection: { a: { words: [转账, 盖章] }, b: { words: [盖章] }, condition: a } }
 ";
 
-fn engine_of(rules: &str) -> Arc<Engine> {
+fn engine_of(rules: &str) -> Arc<Switch> {
     let pack = Pack::parse("demo.yaml", rules.as_bytes(), &BTreeMap::new()).unwrap();
-    Arc::new(Engine::compile(vec![pack], None).unwrap())
+    switch(Engine::compile(vec![pack], None).unwrap())
 }
 
 /// One message: its number, minute, whether an employee says it, to whom, and what.
@@ -102,7 +103,7 @@ fn last() -> Said {
 /// An agent in a folder, whose process may end after any commit.
 struct Agent {
     dir: tempfile::TempDir,
-    engine: Arc<Engine>,
+    engine: Arc<Switch>,
     exports: u32,
 }
 
@@ -122,7 +123,7 @@ impl Agent {
         loop {
             let store = Arc::new(Store::open(self.dir.path()).unwrap());
             let mut pipeline = pipeline(&store);
-            pipeline.engine = self.engine.clone();
+            pipeline.switch = self.engine.clone();
             pipeline.config.batch_bytes = 500;
             let known = store.read(|tx| tx.file(&key)).unwrap();
             let mut row = known.unwrap_or_else(|| FileRow::new(key.clone(), CORP));
@@ -222,7 +223,7 @@ proptest! {
         agent.read("/a", &[last()], 99);
         agent.read("/b", &[Said { id: 998, ..last() }], 99);
         let all: Vec<Said> = said.into_iter().chain([last(), Said { id: 998, ..last() }]).collect();
-        let (told, scanned) = (agent.holds(), scanned(&agent.engine, &all));
+        let (told, scanned) = (agent.holds(), scanned(&agent.engine.now().engine, &all));
         let only = |these: &BTreeMap<Vec<u8>, Finding>, those: &BTreeMap<Vec<u8>, Finding>| -> Vec<Finding> {
             these.iter().filter(|(id, finding)| those.get(*id) != Some(*finding)).map(|(_, finding)| finding.clone()).collect()
         };

@@ -15,7 +15,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
-use watchpost_proto::v1::{AgentMessage, CollectorMessage, RenewAnswer, RenewRequest, Renewed, renew_answer};
+use watchpost_proto::v1::{
+    AgentMessage, CollectorMessage, PolicyPart, PolicyRequest, RenewAnswer, RenewRequest, Renewed, renew_answer,
+};
 
 use crate::acceptor::Link;
 use crate::clock::Clock;
@@ -107,6 +109,12 @@ impl Uplink for Ingest {
             Some((Ok(message), session))
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    type PolicyStream = Pin<Box<dyn Stream<Item = Result<PolicyPart, Status>> + Send>>;
+
+    async fn policy(&self, _request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
+        Err(Status::not_found("there is no such policy"))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {

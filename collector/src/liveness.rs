@@ -67,6 +67,15 @@ pub struct LiveDevice {
     pub export_waits_ms: u64,
 }
 
+impl LiveDevice {
+    fn says_policy(&mut self, policy: &[u8], now_ms: i64) {
+        let policy = hex::encode(policy.get(..32).unwrap_or_default());
+        if self.policy != policy {
+            (self.policy, self.policy_since_ms) = (policy, now_ms);
+        }
+    }
+}
+
 /// The liveness of all devices, kept by the server.
 #[derive(Debug, Default)]
 pub struct Liveness(Mutex<Known>);
@@ -101,10 +110,7 @@ impl Liveness {
         let mut known = self.lock();
         *known.open.entry(device).or_default() += 1;
         known.change(&device, |live, now_ms| {
-            let policy = hex::encode(policy.get(..32).unwrap_or_default());
-            if live.policy != policy {
-                (live.policy, live.policy_since_ms) = (policy, now_ms);
-            }
+            live.says_policy(policy, now_ms);
             live.connected = true;
         });
         Connection { liveness: Arc::clone(self), device }
@@ -142,7 +148,10 @@ impl Connection {
 
     /// A heartbeat has come from the device.
     pub fn beat(&self, beat: &Heartbeat) {
-        self.liveness.lock().change(&self.device, |live, _| {
+        self.liveness.lock().change(&self.device, |live, now_ms| {
+            if !beat.policy.is_empty() {
+                live.says_policy(&beat.policy, now_ms);
+            }
             live.backlog_records = beat.backlog_records;
             live.backlog_bytes = beat.backlog_bytes;
             live.resting = beat.resting.chars().filter(char::is_ascii_graphic).take(RESTING_MAX).collect();

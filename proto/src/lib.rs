@@ -15,6 +15,7 @@ pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod pem;
+pub mod policy;
 pub mod receipt;
 pub mod record;
 pub mod refusal;

@@ -27,8 +27,8 @@ use watchpost_proto::note::{Checkpoint, LogSigner, origin};
 use watchpost_proto::segment::read_statement;
 use watchpost_proto::v1::uplink_server::{Uplink, UplinkServer};
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, Held, Lane, LaneHead, LaneWelcome, LogKey, Receipt, RenewAnswer, RenewRequest,
-    Segment, SignedReceipt, Welcome, agent_message, collector_message,
+    AgentMessage, CollectorMessage, Held, Lane, LaneHead, LaneWelcome, LogKey, PolicyPart, PolicyRequest, Receipt,
+    RenewAnswer, RenewRequest, Segment, SignedReceipt, Welcome, agent_message, collector_message,
 };
 use watchpost_proto::{Digest, LogId, digest, receipt};
 use watchpost_tests::corpus::{Corpus, Settings};
@@ -104,6 +104,12 @@ impl Uplink for Rogue {
             }
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    type PolicyStream = ReceiverStream<Result<PolicyPart, Status>>;
+
+    async fn policy(&self, _: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
+        Err(Status::unimplemented("not this one's business"))
     }
 
     async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {

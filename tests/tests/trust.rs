@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use watchpost_agent::clock::{Clock, SystemClock};
 use watchpost_agent::device::{Device, DeviceFiles};
+use watchpost_agent::in_force::{InForce, Switch};
 use watchpost_agent::seal::Sealer;
 use watchpost_agent::store::Store;
 use watchpost_agent::uplink::{Ended, SourceState, Uplink, UplinkConfig, Who, enrol, uplink_report};
@@ -33,10 +34,12 @@ use watchpost_collector::enrolment::desk::{self, Act, NewToken};
 use watchpost_collector::enrolment::{self, Presented};
 use watchpost_collector::pki::{Purpose, Root};
 use watchpost_collector::server::{self, Running};
+use watchpost_policy::engine::Engine;
+use watchpost_policy::rules::Disclose;
 use watchpost_proto::keys::{KeyId, SigningKey as _};
 use watchpost_proto::token::{Token, credential_digest};
 use watchpost_proto::v1::{DeviceVerb, EntryKind, EpochCause, KeyCause, KeyEvent, Lane, Summary, TokenTerms};
-use watchpost_proto::{DeviceId, Digest, EpochId, Message as _, digest, record};
+use watchpost_proto::{DeviceId, EpochId, Message as _, digest, record};
 
 const TENANT: &str = "sim";
 const HOUR: i64 = 3_600_000;
@@ -287,6 +290,8 @@ impl World {
             root_pin: digest::sha256(&[&der]),
             credential,
             expires_ms,
+            policy_pin: None,
+            roster_pin: None,
         }
     }
 
@@ -533,7 +538,9 @@ async fn sync(
     let freed = Box::new(move || sealer.lock().unwrap().seal_all().unwrap());
     let sealed = Arc::new(Notify::new());
     let told = store.clone();
-    let uplink = Uplink::new(config, device, machine.files(), store, clock, Digest([0; 32]), sealed, freed, source);
+    let nothing = Engine::compile(Vec::new(), None).unwrap();
+    let switch = Arc::new(Switch::new(InForce::of_files(nothing, Disclose::None)));
+    let uplink = Uplink::new(config, device, machine.files(), store, clock, switch, sealed, freed, source);
     let mut forks = 0;
     loop {
         // While a clock is wrong, failing is soon enough.

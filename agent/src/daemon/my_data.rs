@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use watchpost_policy::engine::Engine;
-
 use super::Shared;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::in_force::Switch;
 #[cfg(unix)]
 use crate::my_data::{
     Notice,
@@ -18,7 +17,7 @@ use crate::store::Store;
 #[cfg(unix)]
 pub(super) fn serve(
     config: &Config,
-    engine: &Arc<Engine>,
+    switch: &Arc<Switch>,
     store: &Arc<Store>,
     clock: &Arc<dyn Clock>,
     shared: &Arc<Shared>,
@@ -31,11 +30,10 @@ pub(super) fn serve(
     let (appended, folders) = (shared.clone(), config.folders.clone());
     let server = Arc::new(Server {
         config: config.my_data.clone(),
-        engine: engine.clone(),
+        switch: switch.clone(),
         store: store.clone(),
         clock: clock.clone(),
         folders,
-        ceiling: config.disclose,
         who: config.notice.who.clone(),
         notice,
         appended: Box::new(move || appended.seal.wake()),
@@ -56,4 +54,4 @@ pub(super) fn serve(
 }
 
 #[cfg(not(unix))]
-pub(super) fn serve(_: &Config, _: &Arc<Engine>, _: &Arc<Store>, _: &Arc<dyn Clock>, _: &Arc<Shared>) {}
+pub(super) fn serve(_: &Config, _: &Arc<Switch>, _: &Arc<Store>, _: &Arc<dyn Clock>, _: &Arc<Shared>) {}

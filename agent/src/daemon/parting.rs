@@ -6,25 +6,24 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use watchpost_policy::engine::Engine;
-use watchpost_proto::Digest;
 use watchpost_proto::v1::GoodbyeCause;
 
-use super::{DaemonError, STOP_GRACE, Shared, lock_state, open_verified};
+use super::{DaemonError, STOP_GRACE, Shared, lock_state, of_files, open_verified};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::Device;
+use crate::goodbye;
+use crate::in_force::Switch;
 use crate::seal::Sealer;
 use crate::store::Store;
 use crate::uplink::{SourceState, Uplink};
-use crate::{goodbye, policy_files};
 
 /// What a daemon needs to say goodbye.
 pub(super) struct Parting {
     pub(super) store: Arc<Store>,
     pub(super) device: Arc<Device>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) engine: Arc<Engine>,
+    pub(super) switch: Arc<Switch>,
     pub(super) shared: Arc<Shared>,
     pub(super) connected: Arc<AtomicBool>,
     pub(super) intake: JoinHandle<()>,
@@ -39,7 +38,7 @@ impl Parting {
         while !self.intake.is_finished() && Instant::now() < finish {
             std::thread::sleep(Duration::from_millis(10));
         }
-        if let Err(error) = goodbye::say(&self.store, &self.device, &self.clock, &self.engine, cause) {
+        if let Err(error) = goodbye::say(&self.store, &self.device, &self.clock, &self.switch.now(), cause) {
             tracing::warn!(%error, "no goodbye is said");
             return;
         }
@@ -57,10 +56,10 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
     config.find_collectors().map_err(DaemonError::State)?;
     let _lock = lock_state(&config)?;
     let device = Arc::new(Device::load(&config.identity)?);
-    let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref()).map_err(DaemonError::Policy)?;
-    let (engine, clock) = (Arc::new(engine), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
-    let store = Arc::new(open_verified(&config, &device, &engine, &*clock)?);
-    goodbye::say(&store, &device, &clock, &engine, GoodbyeCause::Uninstalled)?;
+    let switch = Arc::new(Switch::new(of_files(&config)?));
+    let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
+    let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);
+    goodbye::say(&store, &device, &clock, &switch.now(), GoodbyeCause::Uninstalled)?;
     let (sealing, keeping, ticking) = (device.clone(), store.clone(), clock.clone());
     let uplink = Uplink::new(
         config.uplink.clone(),
@@ -68,7 +67,7 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
         config.identity.clone(),
         store,
         clock,
-        Digest(engine.digest().0),
+        switch,
         Arc::new(Notify::new()),
         Box::new(move || {
             // What cannot be sealed now is not sent now.

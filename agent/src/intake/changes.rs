@@ -135,7 +135,7 @@ impl Intake {
         }
         let known: Vec<Option<FileRow>> =
             self.pipeline.store.read(|tx| chunk.iter().map(|listed| tx.file(&listed.key)).collect())?;
-        let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
+        let made = MadeUnder::new(&self.pipeline.in_force, self.clock().wall_ms());
         let device = &self.pipeline.device;
         let changed: Vec<Option<FileRow>> =
             chunk.iter().zip(&known).map(|(listed, row)| changed_row(listed, row.as_ref())).collect();
@@ -173,7 +173,7 @@ impl Intake {
         if unseen == self.unseen {
             return Ok(false);
         }
-        let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
+        let made = MadeUnder::new(&self.pipeline.in_force, self.clock().wall_ms());
         let (now_ms, mut after, mut any_lost) = (self.clock().wall_ms(), 0, false);
         loop {
             let page = self.pipeline.store.read(|tx| tx.files_there(after, CHUNK))?;

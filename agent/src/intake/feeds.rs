@@ -38,7 +38,7 @@ impl Intake {
         }
         let now_ms = self.pipeline.now_ms()?;
         let (mut next, mut records) = (Feeds::new(), Vec::new());
-        let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
+        let made = MadeUnder::new(&self.pipeline.in_force, self.clock().wall_ms());
         for folder in &self.folders {
             let Some(expectation) = folder.expect else { continue };
             let mut feed = known.get(&name(folder)).cloned().filter(|feed| feed.is_of(folder, expectation));

@@ -160,7 +160,7 @@ impl Intake {
 
     /// Another policy, or another version of what carries it out, is to be checked anew.
     fn checked(&self) -> String {
-        format!("{} {}", env!("CARGO_PKG_VERSION"), self.pipeline.engine.digest())
+        format!("{} {}", env!("CARGO_PKG_VERSION"), self.pipeline.in_force.policy)
     }
 
     fn make(&mut self, check: &mut SelfCheck, unreadable: BTreeMap<String, String>) -> Result<bool, StoreError> {
@@ -241,7 +241,7 @@ impl Intake {
 
     fn teller(&self) -> Teller {
         Teller {
-            made: MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms()),
+            made: MadeUnder::new(&self.pipeline.in_force, self.clock().wall_ms()),
             folders_total: self.folders.len(),
         }
     }

@@ -64,7 +64,7 @@ impl Intake {
     }
 
     fn report_some(&mut self) -> Result<Told, StoreError> {
-        let made = MadeUnder::new(&self.pipeline.engine, self.clock().wall_ms());
+        let made = MadeUnder::new(&self.pipeline.in_force, self.clock().wall_ms());
         let device = &self.pipeline.device;
         self.pipeline.store.transaction(|tx| {
             if tx.backlog()?.bulk.bytes >= self.bulk_bytes_max {
@@ -119,7 +119,7 @@ impl Intake {
         }
         let state_dir = store.path().parent().map(Path::to_owned).unwrap_or_default();
         let posture = posture(&state_dir, store.read(|tx| tx.backlog())?.records());
-        let record = MadeUnder::new(&self.pipeline.engine, now_ms).record(posture)?;
+        let record = MadeUnder::new(&self.pipeline.in_force, now_ms).record(posture)?;
         store.transaction(|tx| {
             tx.put_seen(POSTURE_DAY, &today)?;
             tx.append(Lane::Bulk, &record)

@@ -12,14 +12,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use watchpost_policy::engine::Engine;
 use watchpost_policy::my_data::MyData;
-use watchpost_policy::rules::Disclose;
 
 use super::{MyDataConfig, Notice, Sources, account_of, acknowledge, page};
 use crate::clock::Clock;
 use crate::config::Folder;
 use crate::goodbye::ask;
+use crate::in_force::Switch;
 use crate::store::{Store, StoreError};
 use crate::summary::MadeUnder;
 
@@ -55,16 +54,14 @@ pub enum Reply {
 pub struct Server {
     /// Who may ask for which accounts.
     pub config: MyDataConfig,
-    /// The policy in force.
-    pub engine: Arc<Engine>,
+    /// Rules and accounts in force.
+    pub switch: Arc<Switch>,
     /// Ledger, outbox and tallies.
     pub store: Arc<Store>,
     /// Says when a page is made.
     pub clock: Arc<dyn Clock>,
     /// What is watched.
     pub folders: Vec<Folder>,
-    /// The most that any rule may disclose here.
-    pub ceiling: Disclose,
     /// Who can see what is sent.
     pub who: Vec<String>,
     /// The notice in force.
@@ -170,21 +167,22 @@ impl Server {
     }
 
     fn try_reply(&self, account: &str, question: &Question) -> Result<Reply, StoreError> {
+        let in_force = self.switch.now();
         if let Some((version, digest)) = &question.acknowledge {
             let shown = self.notice.as_ref();
             let Some(notice) = shown.filter(|it| it.version == *version && it.digest.to_string() == *digest) else {
                 return Ok(refused("告知书已更新，请重新阅读", "the notice is another one now; read it again"));
             };
-            let made = MadeUnder::new(&self.engine, self.clock.wall_ms());
+            let made = MadeUnder::new(&in_force, self.clock.wall_ms());
             if acknowledge(&self.store, &made, account, notice)? {
                 (self.appended)();
             }
         }
         let sources = Sources {
-            engine: &self.engine,
+            engine: &in_force.engine,
             store: &self.store,
             folders: &self.folders,
-            ceiling: self.ceiling,
+            ceiling: in_force.ceiling,
             who: &self.who,
             notice: self.notice.as_ref(),
         };

@@ -11,11 +11,12 @@ use std::time::Duration;
 use watchpost_agent::clock::Clock;
 use watchpost_agent::config::SourceConfig;
 use watchpost_agent::device::{Device, Held};
+use watchpost_agent::in_force::{InForce, Switch};
 use watchpost_agent::pipeline::Pipeline;
 use watchpost_agent::policy_files::load_checked_engine;
 use watchpost_agent::seal::Sealer;
 use watchpost_agent::store::Store;
-use watchpost_policy::engine::Scratch;
+use watchpost_policy::engine::{Engine, Scratch};
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::keys::SoftwareKey;
 use watchpost_proto::v1::{EpochCause, Lane, summary::Kind};
@@ -50,13 +51,19 @@ pub(crate) fn store(dir: &std::path::Path) -> Arc<Store> {
     Arc::new(store)
 }
 
+/// What is in force with this engine.
+pub(crate) fn switch(engine: Engine) -> Arc<Switch> {
+    Arc::new(Switch::new(InForce::of_files(engine, Disclose::Context)))
+}
+
 pub(crate) fn pipeline(store: &Arc<Store>) -> Pipeline {
+    let switch = switch(load_checked_engine(&[], None).unwrap());
     Pipeline {
         store: store.clone(),
         device: device(),
-        engine: Arc::new(load_checked_engine(&[], None).unwrap()),
+        in_force: switch.now(),
+        switch,
         clock: Arc::new(TestClock::default()),
-        ceiling: Disclose::Context,
         config: SourceConfig::default(),
         columns: HashMap::new(),
         urgent_bytes_max: u64::MAX,

@@ -208,7 +208,11 @@ impl<'a> Walk<'a> {
             EntryKind::Segment | EntryKind::Fork => self.segment(&entry)?,
             EntryKind::DeviceAction => self.action(&entry)?,
             // What they say is in the indexes, which are compared at the end.
-            EntryKind::Token | EntryKind::Enrolment | EntryKind::Expected | EntryKind::Authority => {}
+            EntryKind::Token
+            | EntryKind::Enrolment
+            | EntryKind::Expected
+            | EntryKind::Authority
+            | EntryKind::Policy => {}
             EntryKind::Acknowledgements => {
                 AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
             }

@@ -1,0 +1,54 @@
+//! What exports are looked at with. It changes between two transactions while the agent runs, and never within one.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use watchpost_policy::engine::Engine;
+use watchpost_policy::rules::Disclose;
+use watchpost_proto::Digest;
+
+/// Rules, accounts and limits, from one switch to the next.
+#[derive(Debug)]
+pub struct InForce {
+    /// Packs and accounts, compiled.
+    pub engine: Engine,
+    /// What every record names as its policy: the digest of a signed policy's header, or that of the packs where there is none.
+    pub policy: Digest,
+    /// The version of the signed policy; 0 where there is none.
+    pub version: u64,
+    /// The version of the roster; 0 where there is none.
+    pub roster_version: u64,
+    /// The most that any rule may disclose: as far as the device and the policy both allow.
+    pub ceiling: Disclose,
+}
+
+impl InForce {
+    /// What the device's own files say.
+    #[must_use]
+    pub fn of_files(engine: Engine, ceiling: Disclose) -> Self {
+        let policy = Digest(engine.digest().0);
+        Self { engine, policy, version: 0, roster_version: 0, ceiling }
+    }
+}
+
+/// Where everybody looks up what is in force.
+#[derive(Debug)]
+pub struct Switch(RwLock<Arc<InForce>>);
+
+impl Switch {
+    /// Begins with this.
+    #[must_use]
+    pub fn new(first: InForce) -> Self {
+        Self(RwLock::new(Arc::new(first)))
+    }
+
+    /// What is in force now. Whoever needs several parts of it to fit asks once.
+    #[must_use]
+    pub fn now(&self) -> Arc<InForce> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts something else in force, for whatever begins from now on.
+    pub fn turn(&self, next: InForce) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
