@@ -35,6 +35,7 @@ pub mod members;
 pub mod my_data;
 pub mod notices;
 pub mod peer;
+pub mod people;
 pub mod pki;
 pub mod publish;
 pub mod registry;

@@ -10,6 +10,7 @@ pub mod check;
 mod erase;
 mod members;
 mod read;
+mod rosters;
 mod schema;
 
 use std::path::Path;
@@ -29,6 +30,8 @@ pub(crate) use members::{
 };
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
+pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
+pub(crate) use rosters::{blank_person, names_person};
 
 use crate::durable_file::{self, Access};
 

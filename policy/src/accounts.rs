@@ -172,7 +172,7 @@ impl Reader {
         }
         let [corp, userid, name, labels, never] =
             cells.map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim());
-        if userid.chars().any(|c| c.is_whitespace() || is_zero_width(c)) || userid.contains(RECEIVER_SEPARATORS) {
+        if !is_plain(userid) {
             return self
                 .wrong(line, "`userid` holds a space, a separator or a character nobody sees; write one plain id");
         }
@@ -190,6 +190,12 @@ impl Reader {
             self.wrong(line, format!("the account {corp}/{userid} stands twice (case does not count); remove one"));
         }
     }
+}
+
+/// Whether an id has no space, no separator and no character that nobody sees: another one would never be met in a message.
+#[must_use]
+pub fn is_plain(id: &str) -> bool {
+    !id.chars().any(|c| c.is_whitespace() || c.is_control() || is_zero_width(c)) && !id.contains(RECEIVER_SEPARATORS)
 }
 
 fn flag(cell: &str) -> Option<bool> {

@@ -15,7 +15,7 @@ use crate::v1::{RosterAnswer, RosterDetails, RosterHeader, RosterLeaf, RosterRec
 
 mod check;
 
-pub use check::{absent, check_all, check_never, check_some, follow, read_header};
+pub use check::{absent, check_all, check_never, check_roster, check_some, follow, read_header};
 
 /// The format of a header.
 pub const FORMAT: u32 = 1;

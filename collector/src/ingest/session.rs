@@ -13,8 +13,8 @@ use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::receipt;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Ready, Receipt, Segment,
-    SignedReceipt, agent_message, collector_message,
+    AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Offer, Ready, Receipt,
+    Segment, SignedReceipt, agent_message, collector_message,
 };
 use watchpost_proto::{InstanceId, segment::Head};
 
@@ -25,6 +25,7 @@ use crate::enrolment;
 use crate::liveness::Connection;
 use crate::log_store::{Appender, LaneState};
 use crate::peer::Peer;
+use crate::people::shelf::Shelved;
 use crate::registry::Effects;
 use crate::serving::Serving;
 use crate::sessions::Seat;
@@ -62,6 +63,8 @@ pub(super) struct Session {
     stopping: watch::Receiver<bool>,
     /// Changes when any device comes to stand otherwise.
     standing: watch::Receiver<()>,
+    /// Changes when another roster is handed on.
+    shelf: watch::Receiver<Option<Arc<Shelved>>>,
     deadline: Instant,
     /// The last word; nothing more is read once it is known.
     ending: Option<Code>,
@@ -76,6 +79,7 @@ enum Event {
     Displaced,
     Stopping,
     Standing,
+    Shelf,
     Silence,
 }
 
@@ -86,6 +90,7 @@ impl Session {
         Self {
             stopping: shared.stopping.clone(),
             standing: shared.registry.changes(),
+            shelf: shared.shelf.clone(),
             serving,
             shared,
             peer: Arc::clone(peer),
@@ -131,6 +136,7 @@ impl Session {
                     self.ending = Some(Code::DeviceRevoked);
                 }
             }
+            Event::Shelf => self.offer(),
             Event::Silence => {
                 debug!(device = %self.peer.device, "stream silent");
                 self.closed = true;
@@ -158,7 +164,16 @@ impl Session {
             () = displaced => Event::Displaced,
             _ = self.stopping.changed() => Event::Stopping,
             _ = self.standing.changed() => Event::Standing,
+            Ok(()) = self.shelf.changed() => Event::Shelf,
             () = tokio::time::sleep_until(self.deadline) => Event::Silence,
+        }
+    }
+
+    /// Says what the device should have in force now. Before Welcome nothing is said: that says it itself.
+    fn offer(&mut self) {
+        if !matches!(self.stage, Stage::Greeting) {
+            let offer = Offer { policy: Vec::new(), roster: self.shared.roster_offer() };
+            self.outbox.push_back(wrap(collector_message::Kind::Offer(offer)));
         }
     }
 

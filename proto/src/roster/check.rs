@@ -1,15 +1,17 @@
 //! What a device believes of a roster, and a collector takes into its log.
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
 
 use super::{
     CHAIN_MAX, FORMAT, HEADER_BYTES_MAX, Head, LEAF_BYTES, NEVER_MAX, ONLY_MAX, ROW_BYTES_MAX, ROWS_MAX, ReadHeader,
-    RosterError, account_key, account_name, leaf_of, never_digest,
+    RosterError, account_key, account_name, details_digest, leaf_of, never_digest,
 };
 use crate::digest::Digest;
 use crate::document::{Kind, Signers};
 use crate::merkle::{Frontier, leaf_hash, verify_inclusion};
-use crate::v1::{RosterAnswer, RosterHeader, RosterLeaf, RosterRow, SignedRosterHeader};
+use crate::v1::{Roster, RosterAnswer, RosterHeader, RosterLeaf, RosterRow, SignedRosterHeader};
 
 /// Reads a header. That enough of its own keys have signed it is checked; whether it may follow another, [`follow`] says.
 ///
@@ -89,7 +91,10 @@ pub fn follow(
 ///
 /// # Errors
 /// [`RosterError`]: a row was changed, added or left out, or is none.
-pub fn check_all(header: &ReadHeader, rows: &[Vec<u8>]) -> Result<Vec<RosterRow>, RosterError> {
+pub fn check_all<'r>(
+    header: &ReadHeader,
+    rows: impl ExactSizeIterator<Item = &'r [u8]>,
+) -> Result<Vec<RosterRow>, RosterError> {
     if rows.len() as u64 != header.header.rows {
         return Err(RosterError::Rows);
     }
@@ -168,6 +173,24 @@ pub fn check_never(header: &ReadHeader, never: &[String]) -> Result<(), RosterEr
         && never.is_sorted_by(|one, next| one < next)
         && never_digest(never.iter().map(String::as_str)).0[..] == header.header.never[..];
     if is_whole { Ok(()) } else { Err(RosterError::Never) }
+}
+
+/// Checks a roster with its rows and what devices do not get, as it is kept by whoever hands it on.
+///
+/// # Errors
+/// [`RosterError`].
+pub fn check_roster(roster: &Roster, tenant: &str) -> Result<ReadHeader, RosterError> {
+    let signed = roster.header.as_ref().ok_or(RosterError::Malformed("no header"))?;
+    let header = read_header(signed, tenant)?;
+    let rows = check_all(&header, roster.records.iter().map(|record| &record.row[..]))?;
+    for (row, record) in rows.iter().zip(&roster.records) {
+        if !record.details.is_empty() && details_digest(&record.details).0[..] != row.details[..] {
+            return Err(RosterError::Rows);
+        }
+    }
+    let never = rows.iter().filter(|row| row.never).map(|row| account_name(&row.corp, &row.userid));
+    check_never(&header, &never.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())?;
+    Ok(header)
 }
 
 fn is_in(header: &ReadHeader, leaf: &[u8; LEAF_BYTES], at: &RosterLeaf) -> bool {
