@@ -14,6 +14,7 @@ pub mod log;
 pub mod my_data;
 pub mod notice;
 pub mod output;
+pub mod people;
 pub mod queue;
 pub mod serve;
 pub mod token;

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use watchpost_proto::digest::sha256;
 use watchpost_proto::identity::{issuer_name, subject_name};
+use watchpost_proto::keys::KeyId;
 use watchpost_proto::token::{ADDRESSES_MAX, CREDENTIAL_BYTES, Token, credential_digest};
 
 use super::deed::DeedArgs;
@@ -16,6 +17,7 @@ use super::output::Output;
 use crate::admin::{Terms, What};
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::{Config, is_address};
+use crate::log_store::{self, LogReader};
 use crate::{credentials, derive, members};
 
 /// A token that anybody may use at once does not last longer than this.
@@ -132,7 +134,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
         policy_pin: None,
-        roster_pin: None,
+        roster_pin: roster_pin(&config)?,
     };
     let id = credential_digest(&credential);
     let what = What::CreateToken {
@@ -169,6 +171,16 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A key that may sign the next roster, where there is a roster: devices believe it and whatever keys it hands over to.
+fn roster_pin(config: &Config) -> anyhow::Result<Option<KeyId>> {
+    if !config.log_db().exists() {
+        return Ok(None);
+    }
+    let log = LogReader::open(&config.log_db())?;
+    let latest = log_store::latest_roster(log.connection())?;
+    Ok(latest.and_then(|latest| latest.next.keys().first().copied()))
 }
 
 /// The root under which the collector's present certificate stands: a further one may be there already, and not in use yet.

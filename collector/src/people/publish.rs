@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use watchpost_proto::document::Signers;
 use watchpost_proto::roster::{self, Head, ReadHeader, follow};
 use watchpost_proto::v1::{EntryKind, Roster, RosterEntry};
 use watchpost_proto::{Digest, Message as _};
@@ -85,9 +84,4 @@ pub fn publish(appender: &mut Appender<'_>, brought: &Brought, act: &Act<'_>) ->
         at_ms: act.at_ms,
     };
     Ok(Some(appender.append(EntryKind::Roster, &entry.encode_to_vec())?))
-}
-
-/// Who may sign the next where nobody says otherwise.
-pub fn next_signers(latest: Option<&log_store::LatestRoster>, first: Signers) -> Signers {
-    latest.map_or(first, |latest| latest.next.clone())
 }
