@@ -10,11 +10,14 @@ use std::time::Duration;
 use watchpost_policy::engine::SELF_CHECK_CORP;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
+use watchpost_proto::Digest;
+use watchpost_proto::keys::KeyId;
 
 use crate::carrier::{Limits, Names};
 use crate::device::DeviceFiles;
 use crate::expectation::Expectation;
 use crate::my_data::{MyDataConfig, SOCKET, account_of};
+use crate::policies::PolicyConfig;
 use crate::uplink::UplinkConfig;
 
 use read::Reader;
@@ -141,10 +144,8 @@ pub struct Config {
     pub folders: Vec<Folder>,
     /// The roster file; without it every message is evaluated.
     pub accounts: Option<PathBuf>,
-    /// Packs and filters: files, `builtin` or `builtin:ID`; empty means the built-in packs.
-    pub packs: Vec<PathBuf>,
-    /// The most that any rule may disclose on this device.
-    pub disclose: Disclose,
+    /// Packs in force until there is a signed policy, and what such a one is allowed.
+    pub policy: PolicyConfig,
     /// How exports are taken.
     pub source: SourceConfig,
     /// How much may wait.
@@ -239,7 +240,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let enrolment = read_enrolment(reader, &root);
     let folders = read_folders(reader, &root);
     let accounts = read_accounts(reader, &root);
-    let (packs, disclose) = read_policy(reader, &root);
+    let policy = read_policy(reader, &root);
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
     let (notice, my_data) = (read_notice(reader, &root), read_my_data(reader, &root));
@@ -250,8 +251,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
         enrolment,
         folders,
         accounts,
-        packs,
-        disclose,
+        policy,
         source,
         outbox,
         uplink,
@@ -353,11 +353,23 @@ fn read_accounts<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<
     reader.path(&table, "file")
 }
 
-fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> (Vec<PathBuf>, Disclose) {
-    let Some(table) = reader.optional_table(root, "policy") else { return (Vec::new(), Disclose::Context) };
-    reader.known(&table, &["packs", "disclose"]);
-    let disclose = reader.choice(&table, "disclose", &Disclose::ALL.map(|degree| (degree.as_str(), degree)));
-    (reader.policy_files(&table, "packs"), disclose.unwrap_or(Disclose::Context))
+fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> PolicyConfig {
+    let mut policy = PolicyConfig::default();
+    let Some(table) = reader.optional_table(root, "policy") else { return policy };
+    reader.known(&table, &["packs", "disclose", "key", "bytes_max"]);
+    policy.packs = reader.policy_files(&table, "packs");
+    if let Some(disclose) = reader.choice(&table, "disclose", &Disclose::ALL.map(|it| (it.as_str(), it))) {
+        policy.disclose = disclose;
+    }
+    policy.key = reader.parsed(&table, "key", |id| {
+        Digest::from_hex(id)
+            .map(KeyId)
+            .ok_or("is not the id of a key: 64 hexadecimal characters, as policy key prints them")
+    });
+    if let Some(bytes) = reader.size(&table, "bytes_max", 64 * 1024) {
+        policy.bytes_max = bytes;
+    }
+    policy
 }
 
 fn read_source<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> SourceConfig {
@@ -509,7 +521,7 @@ corp = "wwEXAMPLE0001"
     #[test]
     fn built_in_packs_are_no_paths() {
         let text = SOUND.to_owned() + "[policy]\npacks = [\"builtin\", \"builtin:message-flow\", \"own.yaml\"]\n";
-        let packs = Config::parse(&text, Path::new("/etc/watchpost")).unwrap().packs;
+        let packs = Config::parse(&text, Path::new("/etc/watchpost")).unwrap().policy.packs;
         assert_eq!(packs, ["builtin", "builtin:message-flow", "/etc/watchpost/own.yaml"].map(PathBuf::from));
     }
 

@@ -24,12 +24,13 @@ use crate::durable::create_private_folder;
 use crate::in_force::{InForce, Switch};
 use crate::intake::{Intake, Round};
 use crate::pipeline::Pipeline;
+use crate::policies::Policies;
 use crate::seal::Sealer;
 use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{goodbye, policy_files, random, watcher};
+use crate::{goodbye, policies, random, watcher};
 
 use parting::Parting;
 pub use parting::say_uninstalled;
@@ -85,7 +86,7 @@ impl Daemon {
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
         let device = Arc::new(Device::load(&config.identity)?);
         config.find_collectors().map_err(DaemonError::State)?;
-        let switch = Arc::new(Switch::new(of_files(&config)?));
+        let switch = Arc::new(Switch::new(in_force(&config, &device)?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let lock = lock_state(&config)?;
         let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);
@@ -103,7 +104,9 @@ impl Daemon {
         let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
         let intake = intake(&config, &store, &device, &switch, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
-        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source);
+        let policies = policies(&config, (&device, &store, &clock, &switch), &shared, &failed);
+        policies.tell_in_force()?;
+        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source).offering_to(policies);
         let connected = uplink.connected();
         let run = shared.clone();
         let intake = spawn("intake", &failed, {
@@ -153,7 +156,7 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     config.find_collectors()?;
     let told = |error: DaemonError| error.to_string();
     let device = Arc::new(Device::load(&config.identity).map_err(|error| error.to_string())?);
-    let switch = Arc::new(Switch::new(of_files(&config).map_err(told)?));
+    let switch = Arc::new(Switch::new(in_force(&config, &device).map_err(told)?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let _lock = lock_state(&config).map_err(told)?;
     let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock).map_err(told)?);
@@ -172,10 +175,9 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     uplink.heard(tokio::time::Instant::now() + patience).await.map_err(|ended| ended.to_string())
 }
 
-/// What the device's own files say.
-fn of_files(config: &Config) -> Result<InForce, DaemonError> {
-    let engine = policy_files::load_checked_engine(&config.packs, config.accounts.as_deref());
-    Ok(InForce::of_files(engine.map_err(DaemonError::Policy)?, config.disclose))
+/// What is in force when a process starts.
+fn in_force(config: &Config, device: &Device) -> Result<InForce, DaemonError> {
+    policies::at_start(config, Some(device)).map_err(DaemonError::Policy)
 }
 
 const STOPPED: &str = "stopped";
@@ -272,6 +274,27 @@ fn intake(
     };
     let intake = Intake::new(pipeline, config.folders.clone(), config.outbox.bulk_bytes_max())?;
     intake.checking_itself_in(config.state_dir.join("self-check"))
+}
+
+fn policies(
+    config: &Config,
+    parts: (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
+    shared: &Arc<Shared>,
+    failed: &mpsc::Sender<DaemonError>,
+) -> Arc<Policies> {
+    let (appended, failed) = (shared.clone(), Mutex::new(failed.clone()));
+    Arc::new(Policies::new(
+        config,
+        parts,
+        Box::new(move || {
+            appended.seal.wake();
+            // The self-check goes with every policy.
+            appended.intake.wake();
+        }),
+        Box::new(move |error| {
+            let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).send(error.into());
+        }),
+    ))
 }
 
 fn uplink(

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use watchpost_proto::DeviceId;
 use watchpost_proto::identity::{Identity, IdentityError, Role, is_development_root, read_certificate};
-use watchpost_proto::keys::{KeyError, SigningKey, SoftwareKey};
+use watchpost_proto::keys::{KeyError, KeyId, SigningKey, SoftwareKey};
 use watchpost_proto::pem::pem;
 
 use crate::durable;
@@ -41,6 +41,9 @@ pub struct Membership {
     pub group: String,
     /// The site.
     pub site: String,
+    /// Id of the key that signs the first policy, hexadecimal; empty where the token did not say it.
+    #[serde(default)]
+    pub policy_key: String,
 }
 
 /// A device as loaded.
@@ -63,6 +66,8 @@ pub struct Held {
     pub chain: Vec<CertificateDer<'static>>,
     /// The only roots trusted.
     pub roots: Vec<CertificateDer<'static>>,
+    /// Collectors that are not talked to, whatever their certificates say.
+    pub denied: Vec<KeyId>,
 }
 
 /// Why a device cannot be loaded. Every sentence says what to do.
@@ -128,7 +133,7 @@ impl Device {
         let (identity, id) = read_identity(&files.certificate, &chain[0])?;
         let key = fitting_key(files, &identity)?;
         let tenant_key = read_tenant_key(&files.tenant_key)?;
-        Ok(Self::new(id, identity.tenant, tenant_key, Held { key: Arc::new(key), chain, roots }))
+        Ok(Self::new(id, identity.tenant, tenant_key, Held { key: Arc::new(key), chain, roots, denied: Vec::new() }))
     }
 
     /// What it holds now. Whoever needs key and certificate to fit asks once.

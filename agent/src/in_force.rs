@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
+use watchpost_proto::v1::RecipientKey;
 
 /// Rules, accounts and limits, from one switch to the next.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub struct InForce {
     pub roster_version: u64,
     /// The most that any rule may disclose: as far as the device and the policy both allow.
     pub ceiling: Disclose,
+    /// Own accounts that the roster does not know are told of as pseudonym and count.
+    pub report_unknown_accounts: bool,
+    /// To whom segments are encrypted; `None` where the policy does not say.
+    pub recipient: Option<RecipientKey>,
 }
 
 impl InForce {
@@ -26,7 +31,7 @@ impl InForce {
     #[must_use]
     pub fn of_files(engine: Engine, ceiling: Disclose) -> Self {
         let policy = Digest(engine.digest().0);
-        Self { engine, policy, version: 0, roster_version: 0, ceiling }
+        Self { engine, policy, version: 0, roster_version: 0, ceiling, report_unknown_accounts: false, recipient: None }
     }
 }
 

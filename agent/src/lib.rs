@@ -20,6 +20,7 @@ pub mod intake;
 pub mod lines;
 pub mod my_data;
 pub mod pipeline;
+pub mod policies;
 pub mod policy_files;
 pub mod posture;
 pub mod random;

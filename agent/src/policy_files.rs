@@ -155,7 +155,7 @@ fn is_below(name: &str) -> bool {
     parts.all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
 }
 
-fn told(mistakes: &[Mistake]) -> Vec<String> {
+pub(crate) fn told(mistakes: &[Mistake]) -> Vec<String> {
     mistakes.iter().map(Mistake::to_string).collect()
 }
 

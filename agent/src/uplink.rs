@@ -4,6 +4,7 @@
 //! looks open before the collector has looked at the device's certificate. Every failure leads back to the loop.
 
 mod enrolment;
+mod offers;
 mod reconcile;
 mod renewal;
 mod report;
@@ -31,6 +32,7 @@ use watchpost_proto::{Digest, EpochId, InstanceId, identity, receipt};
 use crate::clock::Clock;
 use crate::device::{Device, DeviceFiles, Held};
 use crate::in_force::Switch;
+use crate::policies::Policies;
 use crate::random;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
@@ -107,6 +109,8 @@ pub struct Uplink {
     freed: Box<dyn Fn() + Send + Sync>,
     source: watch::Receiver<SourceState>,
     connected: Arc<AtomicBool>,
+    /// Takes policies that are offered; `None` where nobody does.
+    policies: Option<Arc<Policies>>,
 }
 
 /// How one connection ended.
@@ -176,7 +180,14 @@ impl Uplink {
             freed,
             source,
             connected,
+            policies: None,
         }
+    }
+
+    /// Hands on policies that are offered.
+    #[must_use]
+    pub fn offering_to(self, policies: Arc<Policies>) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// Whether segments that are sealed now are sent now.
@@ -329,6 +340,7 @@ impl Uplink {
             silent: 0,
             useful: false,
             renew_now: false,
+            offer: Vec::new(),
         };
         Ok((session, welcome))
     }
@@ -417,6 +429,8 @@ struct Session<'a> {
     useful: bool,
     /// The collector asks for a renewal.
     renew_now: bool,
+    /// The policy on offer.
+    offer: Vec<u8>,
 }
 
 /// How far a lane has been sent on this connection.
@@ -441,6 +455,7 @@ impl Session<'_> {
         UplinkReport::connected(uplink.clock.wall_ms(), welcome.server_ms).keep(&uplink.store)?;
         uplink.learn_roots(welcome);
         self.renew_now = welcome.renew_now;
+        self.offer.clone_from(&welcome.policy_offer);
         self.signer = Some(trusted);
         self.epoch = agreed.epoch;
         self.lanes = agreed
@@ -456,6 +471,7 @@ impl Session<'_> {
 
     async fn serve(&mut self, until_drained: bool) -> Result<(), Ended> {
         self.renew_if_due().await?;
+        self.uplink.offered(&self.offer, &self.client);
         let mut heartbeat = tokio::time::interval(self.uplink.config.heartbeat);
         loop {
             self.fill().await?;
@@ -507,7 +523,12 @@ impl Session<'_> {
             collector_message::Kind::Refusal(refusal) => self.refused(refusal),
             collector_message::Kind::HeartbeatReply(reply) => self.keep_server_time(reply.server_ms),
             // A relay has it. Nothing may be deleted for that.
-            collector_message::Kind::Held(_) | collector_message::Kind::Offer(_) => Ok(()),
+            collector_message::Kind::Held(_) => Ok(()),
+            collector_message::Kind::Offer(offer) => {
+                self.offer = offer.policy;
+                self.uplink.offered(&self.offer, &self.client);
+                Ok(())
+            }
             collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
         }
     }
@@ -599,6 +620,8 @@ impl Session<'_> {
             return Err(Ended::Connection("the collector fell silent".into()));
         }
         let uplink = self.uplink;
+        // What could not be fetched is tried again.
+        uplink.offered(&self.offer, &self.client);
         let (backlog, oldest_ms, server_ms) =
             uplink.store.read(|tx| Ok((tx.backlog()?, tx.oldest_unreceipted_ms()?, last_server_time(tx)?)))?;
         let source = uplink.source.borrow().clone();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::{CORP, TestClock, hit, pipeline, store, urgent};
+use support::{CORP, TestClock, hit, pipeline, store, switch, urgent};
 use watchpost_agent::clock::Clock;
 use watchpost_agent::config::Folder;
 use watchpost_agent::intake::{Intake, last_check};
@@ -87,7 +87,7 @@ fn intake(dir: &tempfile::TempDir, store: &Arc<Store>, clock: &Arc<TwoClocks>, p
     pipeline.clock = clock.clone();
     pipeline.config.settle = Duration::ZERO;
     pipeline.config.disk_free_min = 0;
-    pipeline.engine = Arc::new(load_checked_engine(packs, None).unwrap());
+    pipeline.switch = switch(load_checked_engine(packs, None).unwrap());
     let folders = ["a", "b"].map(|name| Folder::new(dir.path().join(name), Corp::new(CORP))).to_vec();
     let intake = Intake::new(pipeline, folders, u64::MAX).unwrap();
     intake.checking_itself_in(dir.path().join("state/self-check")).unwrap()

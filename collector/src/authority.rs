@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::credentials::extra_names;
 use crate::durable_file::{self, Access};
 use crate::enrolment::Issuer;
+use crate::key_file;
 use crate::pki::{CollectorCa, DeviceCa};
 
 /// What enrolment needs.
@@ -33,15 +34,14 @@ pub fn load(config: &Config) -> anyhow::Result<Option<Enrolling>> {
     let Some(folder) = &config.enrolment.authority else { return Ok(None) };
     let certificate = text(folder, "devices.crt")?;
     // An installation that was interrupted has left the certificate in place and its key beside.
-    let ca = DeviceCa::from_pem(&certificate, &text(folder, "devices.key")?)
-        .or_else(|error| match text(&folder.join("next"), "devices.key") {
-            Ok(key) => DeviceCa::from_pem(&certificate, &key),
+    let passphrase = &config.keys.passphrase;
+    let ca = DeviceCa::from_pem(&certificate, &key_file::read(&folder.join("devices.key"), passphrase)?.pem())
+        .or_else(|error| match key_file::read(&folder.join("next/devices.key"), passphrase) {
+            Ok(key) => DeviceCa::from_pem(&certificate, &key.pem()),
             Err(_) => Err(error),
         })
         .with_context(|| format!("{} does not hold the authority for devices", folder.display()))?;
-    let mut tenant_key = [0; 32];
-    hex::decode_to_slice(text(folder, "tenant.key")?.trim(), &mut tenant_key)
-        .with_context(|| format!("{} does not hold 64 hexadecimal characters", folder.join("tenant.key").display()))?;
+    let tenant_key = key_file::read_tenant(&folder.join("tenant.key"), passphrase)?;
     let issuer = Issuer { ca, tenant: config.tenant.clone(), life: config.enrolment.certificate_life };
     Ok(Some(Enrolling { issuer: Arc::new(issuer), tenant_key }))
 }
@@ -54,7 +54,8 @@ pub fn renew_collector(folder: &Path, leaf: &[u8], config: &Config, now: OffsetD
     if !folder.join("collectors.key").exists() {
         return Ok(false);
     }
-    let ca = CollectorCa::from_pem(&text(folder, "collectors.crt")?, &text(folder, "collectors.key")?)?;
+    let key = key_file::read(&folder.join("collectors.key"), &config.keys.passphrase)?;
+    let ca = CollectorCa::from_pem(&text(folder, "collectors.crt")?, &key.pem())?;
     let identity = identity::read_certificate(leaf)?;
     let Role::Collector(id) = identity.role else { anyhow::bail!("this is not a collector's certificate") };
     let chain = ca.issue(identity.key.spki(), &config.tenant, &id, &extra_names(leaf), now)?;

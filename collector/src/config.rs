@@ -14,6 +14,9 @@
 //! addresses = ["collector.example:7443"]  # where tokens send devices; without it, to `listen`
 //! certificate_days = 30
 //! root = "pki/root.crt"
+//! [keys]                            # how private keys are kept; all of it may be left out
+//! passphrase_file = "/run/secrets/watchpost"  # opens encrypted keys
+//! encryption = "encryption"         # folder of the keys that open encrypted segments
 //! [log]                             # what others are shown of the log; all of it may be left out
 //! publish = "www/log"               # static files: tiles and checkpoint
 //! http = "127.0.0.1:7480"           # the same over plain HTTP, on loopback alone
@@ -32,6 +35,7 @@ use time::Duration;
 use watchpost_proto::identity;
 use watchpost_proto::witness::WitnessKey;
 
+use crate::key_file::Passphrase;
 use crate::pki::DEVICE_LIFE;
 
 /// The configuration after every check; all paths are usable as they are.
@@ -53,8 +57,19 @@ pub struct Config {
     pub links: PathBuf,
     /// How devices enrol.
     pub enrolment: EnrolmentConfig,
+    /// How private keys are kept.
+    pub keys: KeysConfig,
     /// What others are shown of the log.
     pub log: LogConfig,
+}
+
+/// How private keys are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysConfig {
+    /// Opens encrypted keys.
+    pub passphrase: Passphrase,
+    /// Folder of the keys that open encrypted segments; it need not exist.
+    pub encryption: PathBuf,
 }
 
 /// How devices enrol.
@@ -127,7 +142,16 @@ struct Raw {
     #[serde(default)]
     enrolment: RawEnrolment,
     #[serde(default)]
+    keys: RawKeys,
+    #[serde(default)]
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeys {
+    passphrase_file: Option<PathBuf>,
+    encryption: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -192,6 +216,11 @@ impl Config {
         self.data_dir.join("log.db")
     }
 
+    /// The key of the log.
+    pub fn log_key(&self) -> PathBuf {
+        self.data_dir.join("log.key")
+    }
+
     /// What is derived from the log; may be deleted while nothing runs.
     pub fn derived_db(&self) -> PathBuf {
         self.data_dir.join("derived.db")
@@ -217,8 +246,13 @@ impl Raw {
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = folder.join(self.identity.root);
         let log = self.log.check(folder).map_err(value)?;
+        let keys = KeysConfig {
+            passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
+            encryption: folder.join(self.keys.encryption.unwrap_or_else(|| "encryption".into())),
+        };
         Ok(Config {
             log,
+            keys,
             listen,
             tenant: self.tenant,
             data_dir: folder.join(self.data_dir),
@@ -302,6 +336,14 @@ mod tests {
         assert_eq!(config.key, Path::new("/etc/a.key"));
         assert_eq!(config.log_db(), Path::new("/srv/w/data/log.db"));
         assert_eq!(parse(&format!("\u{feff}{SOUND}")).unwrap(), config);
+    }
+
+    #[test]
+    fn where_keys_and_their_passphrase_lie_is_relative_to_the_file() {
+        assert_eq!(parse(SOUND).unwrap().keys.encryption, Path::new("/srv/w/encryption"));
+        let keys = parse(&format!("{SOUND}[keys]\npassphrase_file = \"p\"\nencryption = \"/e\"\n")).unwrap().keys;
+        let expected = KeysConfig { passphrase: Passphrase::new(Some("/srv/w/p".into())), encryption: "/e".into() };
+        assert_eq!(keys, expected);
     }
 
     #[test]

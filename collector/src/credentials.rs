@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider as _;
 use watchpost_proto::identity::{self, ENROL_NAME, Role, UPLINK_NAME};
@@ -21,6 +21,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::key_file;
 
 /// Who the collector is, and whom it believes.
 #[derive(Debug)]
@@ -52,8 +53,9 @@ impl Credentials {
         let links = if config.links.exists() { certificates(&config.links)? } else { Vec::new() };
         let tenant = config.tenant.clone();
         check_leaf(&chain, &trusted, &tenant, clock).with_context(|| config.certificate.display().to_string())?;
-        let der = private_key(&config.key)?;
-        let key = SoftwareKey::from_pkcs8(der.secret_der()).with_context(|| config.key.display().to_string())?;
+        let own = key_file::read(&config.key, &config.keys.passphrase)?;
+        let key = own.signing().with_context(|| config.key.display().to_string())?;
+        let der = PrivatePkcs8KeyDer::from(own.der()).clone_key().into();
         // Whoever trusts only an earlier root needs the links; others pass over them.
         let shown: Vec<_> = chain.iter().chain(&links).cloned().collect();
         let certified = CertifiedKey::from_der(shown.clone(), der, &provider())
@@ -149,12 +151,6 @@ pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'st
         .with_context(|| format!("{} is not PEM", path.display()))?;
     ensure!(!found.is_empty(), "{} holds no certificate", path.display());
     Ok(found)
-}
-
-/// A private key in PEM.
-pub(crate) fn private_key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let text = fs::read(path).with_context(|| path.display().to_string())?;
-    PrivateKeyDer::from_pem_slice(&text).with_context(|| format!("{} holds no private key in PEM", path.display()))
 }
 
 /// What agents will check, checked at once, so that a mistake is seen here and not on a thousand devices.

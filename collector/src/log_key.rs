@@ -1,32 +1,30 @@
 //! The Ed25519 key of the log: made once, kept beside it, introduced by the collector's own key.
 
-use std::path::Path;
-
 use anyhow::{Context as _, ensure};
 use watchpost_proto::Message as _;
 use watchpost_proto::keys::KeyError;
 use watchpost_proto::note::{self, Checkpoint, LogSigner};
-use watchpost_proto::pem::pem;
 use watchpost_proto::receipt;
 use watchpost_proto::v1::{LogKey, LogOpened};
 
 use crate::config::Config;
-use crate::credentials::{Credentials, private_key};
-use crate::durable_file::{self, Access};
+use crate::credentials::Credentials;
+use crate::key_file::{self, PrivateKey};
 use crate::log_store::{LogName, LogReader, StoreError};
+use crate::secrets;
 
-/// Reads the log's key at `path`, or makes it.
+/// Reads the log's key in the data folder, or makes it.
 ///
 /// # Errors
 /// A file that is no key, or cannot be written.
-pub fn load_or_make(path: &Path) -> anyhow::Result<LogSigner> {
+pub fn load_or_make(config: &Config) -> anyhow::Result<LogSigner> {
+    let path = config.log_key();
     if path.exists() {
-        let der = private_key(path)?;
-        return LogSigner::from_pkcs8(der.secret_der())
-            .with_context(|| format!("{} is not an Ed25519 key", path.display()));
+        let key = key_file::read(&path, &config.keys.passphrase)?;
+        return LogSigner::from_pkcs8(key.der()).with_context(|| format!("{} is not an Ed25519 key", path.display()));
     }
     let (signer, der) = LogSigner::generate()?;
-    durable_file::write(path, pem("PRIVATE KEY", [&der]).as_bytes(), Access::Secret)?;
+    secrets::write_new(config, &path, &PrivateKey::from_pkcs8(&der))?;
     Ok(signer)
 }
 
@@ -85,9 +83,9 @@ pub struct Signed {
 /// # Errors
 /// No key, or not the one of this log.
 pub fn signed_head(config: &Config, log: &LogReader) -> anyhow::Result<Signed> {
-    let path = config.data_dir.join("log.key");
+    let path = config.log_key();
     ensure!(path.exists(), "{} does not exist", path.display());
-    let signer = load_or_make(&path)?;
+    let signer = load_or_make(config)?;
     let opened = opened_with(log)?;
     ensure!(opened.ed25519 == signer.public(), "{} is not the key of this log", path.display());
     let checkpoint = log.checkpoint()?;
@@ -117,10 +115,12 @@ mod tests {
     #[test]
     fn the_key_is_made_once_and_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.key");
-        let made = load_or_make(&path).unwrap();
-        assert_eq!(load_or_make(&path).unwrap().public(), made.public());
-        std::fs::write(&path, "no key").unwrap();
-        assert!(load_or_make(&path).unwrap_err().to_string().contains("log.key"));
+        let text = "listen = \"127.0.0.1:0\"\ntenant = \"acme\"\ndata_dir = \".\"\n\
+                    [identity]\ncertificate = \"a.crt\"\nkey = \"a.key\"\nroot = \"root.crt\"\n";
+        let config = Config::parse(text, &folder.path().join("collector.toml")).unwrap();
+        let made = load_or_make(&config).unwrap();
+        assert_eq!(load_or_make(&config).unwrap().public(), made.public());
+        std::fs::write(config.log_key(), "no key").unwrap();
+        assert!(load_or_make(&config).unwrap_err().to_string().contains("log.key"));
     }
 }

@@ -31,7 +31,7 @@ use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper};
 use crate::sessions::Sessions;
-use crate::{acceptor, board, log_key};
+use crate::{acceptor, board, log_key, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -67,7 +67,7 @@ pub struct OpenLog {
 /// # Errors
 /// What is wrong with it.
 pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> anyhow::Result<OpenLog> {
-    let signer = log_key::load_or_make(&config.data_dir.join("log.key"))?;
+    let signer = log_key::load_or_make(config)?;
     let store = LogStore::open(&config.log_db(), &config.tenant, |name| {
         log_key::first_entry(name, &signer, credentials, clock.now_ms())
             .map_err(|error| StoreError::Unfit(format!("its key cannot be introduced: {error}")))
@@ -103,6 +103,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 /// As [`start`].
 pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let lock = lock(&config.data_dir).await?;
+    secrets::check(config)?;
     // First of all: one that has ended would keep the collector from starting.
     serving::renew_own(config, &clock)?;
     let credentials = Credentials::load(config, &clock)?;

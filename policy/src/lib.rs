@@ -13,6 +13,7 @@
 //! All offsets count Unicode scalar values of the original text. Message text goes no further than this crate's callers on the device.
 
 pub mod accounts;
+pub mod bundle;
 pub mod calendar;
 pub mod engine;
 pub mod excerpt;

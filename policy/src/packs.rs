@@ -49,8 +49,14 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// As [`builtin`].
 pub fn by_id(id: &str) -> Option<Result<Pack, Vec<Mistake>>> {
-    let (name, bytes) = BUILTIN.iter().chain(&OPTIONAL).find(|(name, _)| name.strip_suffix(".yaml") == Some(id))?;
+    let (name, bytes) = source(id)?;
     Some(Pack::parse(name, bytes, &builtin_files()))
+}
+
+/// Name and bytes of the file of a pack that ships.
+#[must_use]
+pub fn source(id: &str) -> Option<(&'static str, &'static [u8])> {
+    BUILTIN.iter().chain(&OPTIONAL).copied().find(|(name, _)| name.strip_suffix(".yaml") == Some(id))
 }
 
 /// The files the built-in packs name, as [`Pack::parse`] takes them.

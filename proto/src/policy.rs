@@ -314,21 +314,20 @@ impl Highest {
 }
 
 impl Anchor {
-    /// Follows headers in which keys change, as far as they lead on; those that are known already are passed over.
+    /// Follows headers in which keys change, as far as they lead on. Those that are known already, or are signed by keys from before
+    /// the one that is pinned, lead nowhere and are passed over.
     ///
     /// # Errors
-    /// One that is not signed by the keys before it.
+    /// One that is no header.
     pub fn follow(&mut self, leading: &[SignedPolicyHeader]) -> Result<(), PolicyError> {
         let mut known = self.highest.map_or(0, |highest| highest.version);
         for signed in leading.iter().take(LEADING_MAX) {
             let header = Header::read(signed.header.clone(), signed.signatures.clone())?;
             self.check_place(&header)?;
-            if header.said.version <= known {
-                continue;
+            if header.said.version > known && header.check_signed_by(&self.signers).is_ok() {
+                known = header.said.version;
+                self.signers = header.signers;
             }
-            header.check_signed_by(&self.signers)?;
-            known = header.said.version;
-            self.signers = header.signers;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::config::Config;
 use watchpost_agent::my_data::{self, Notice, Sources, account_of};
-use watchpost_agent::policy_files;
+use watchpost_agent::policies;
 use watchpost_agent::store::Store;
 use watchpost_policy::my_data::{Lang, MyData, html, text};
 
@@ -98,14 +98,13 @@ fn look(whose: &Whose) -> anyhow::Result<MyData> {
     let account = account_of(account).with_context(|| format!("{account:?} is no account; write corp/userid"))?;
     let unread = || "the agent does not run here, or serves nobody ([my_data] in agent.toml, --config), and its state folder is not yours to read 设备端未运行或未开放查询";
     let store = Store::open_read_only(&config.state_dir).with_context(unread)?;
-    let engine = policy_files::load_engine(&config.packs, config.accounts.as_deref());
-    let engine = engine.map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
+    let in_force = policies::at_start(&config, None).map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
     let notice = Notice::load(&config.notice).map_err(|error| anyhow!(error))?;
     let sources = Sources {
-        engine: &engine,
+        engine: &in_force.engine,
         store: &store,
         folders: &config.folders,
-        ceiling: config.disclose,
+        ceiling: in_force.ceiling,
         who: &config.notice.who,
         notice: notice.as_ref(),
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use watchpost_proto::v1::GoodbyeCause;
 
-use super::{DaemonError, STOP_GRACE, Shared, lock_state, of_files, open_verified};
+use super::{DaemonError, STOP_GRACE, Shared, in_force, lock_state, open_verified};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::Device;
@@ -56,7 +56,7 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
     config.find_collectors().map_err(DaemonError::State)?;
     let _lock = lock_state(&config)?;
     let device = Arc::new(Device::load(&config.identity)?);
-    let switch = Arc::new(Switch::new(of_files(&config)?));
+    let switch = Arc::new(Switch::new(in_force(&config, &device)?));
     let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
     let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);
     goodbye::say(&store, &device, &clock, &switch.now(), GoodbyeCause::Uninstalled)?;

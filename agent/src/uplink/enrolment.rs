@@ -97,7 +97,12 @@ fn keep(token: &Token, files: &DeviceFiles, key: &dyn SigningKey, enrolled: Enro
     // Only what the token pins is believed for its sake alone; further roots are learnt where an earlier one vouches for them.
     let root = enrolled.roots.iter().find(|root| watchpost_proto::digest::sha256(&[root]) == token.root_pin);
     let root = root.filter(|_| fits).ok_or_else(unfit)?.clone();
-    let membership = Membership { collectors: token.addresses.clone(), group: enrolled.group, site: enrolled.site };
+    let membership = Membership {
+        collectors: token.addresses.clone(),
+        group: enrolled.group,
+        site: enrolled.site,
+        policy_key: token.policy_pin.map(|key| key.0.to_string()).unwrap_or_default(),
+    };
     let kept = files
         .keep_roots(&[root])
         .and_then(|()| files.keep_tenant_key(&tenant_key))

@@ -89,8 +89,8 @@ impl Uplink {
         }
         self.files.keep_chain(chain).map_err(|error| unkept(&error))?;
         let ders = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let roots = self.device.held().roots.clone();
-        self.device.hold(Held { key: std::sync::Arc::new(key), chain: ders, roots });
+        let held = self.device.held();
+        self.device.hold(Held { key: std::sync::Arc::new(key), chain: ders, ..Held::clone(&held) });
         tracing::info!("the certificate was renewed");
         Ok(())
     }

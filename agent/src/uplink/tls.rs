@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use watchpost_proto::Digest;
 use watchpost_proto::digest::sha256;
 use watchpost_proto::identity::{ALPN, ENROL_NAME, Role, UPLINK_NAME, issuer_name, read_certificate, validity_ms};
-use watchpost_proto::keys::{PublicKey, SigningKey};
+use watchpost_proto::keys::{KeyId, PublicKey, SigningKey};
 
 use super::reconcile::Trouble;
 use super::trouble::Way;
@@ -45,7 +45,7 @@ pub(super) struct Dialler {
 impl Dialler {
     /// For the uplink: both sides show certificates.
     pub(super) fn uplink(held: &Held, times: Times) -> Result<Self, Error> {
-        let verifier = Arc::new(Verifier(PinnedRoots::new(&held.roots, times)?));
+        let verifier = Arc::new(Verifier(PinnedRoots::new(&held.roots, &held.denied, times)?));
         let key = CertifiedKey::new(held.chain.clone(), Arc::new(DeviceKey(held.key.clone())));
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -94,11 +94,15 @@ pub(super) fn verify_signer(device: &Device, chain: &[Vec<u8>], now_ms: i64) -> 
     if identity.tenant != device.tenant || !matches!(identity.role, Role::Collector(_)) {
         return Err(Trouble::Signer);
     }
+    let held = device.held();
+    if held.denied.contains(&identity.key.id()) {
+        return Err(Trouble::Signer);
+    }
     // The handshake has just checked the dates with tolerance; a signer is checked inside its own.
     let begun = chain.iter().filter_map(|der| validity_ms(der)).map(|it| it.0).max().unwrap_or(0);
     let at = now_ms.max(begun).min(identity.not_after_ms);
     let times = Times { now_ms: at, server_ms: 0 };
-    let verifier = PinnedRoots::new(&device.held().roots, times).map_err(|_| Trouble::Signer)?;
+    let verifier = PinnedRoots::new(&held.roots, &held.denied, times).map_err(|_| Trouble::Signer)?;
     let name = ServerName::try_from(UPLINK_NAME).map_err(|_| Trouble::Signer)?;
     verifier.verify_at(leaf, intermediates, &name, at).map_err(|_| Trouble::Signer)?;
     Ok(identity.key)
@@ -202,7 +206,7 @@ impl Judge for PinnedByToken {
         let pinned = intermediates.iter().find(|der| sha256(&[der]) == self.root_pin);
         let root = pinned.ok_or_else(|| not_the_collector(leaf))?.clone().into_owned();
         let times = Times { now_ms: self.at_ms, server_ms: 0 };
-        PinnedRoots::new(&[root], times)?.judge(leaf, intermediates, name)
+        PinnedRoots::new(&[root], &[], times)?.judge(leaf, intermediates, name)
     }
 }
 
@@ -211,11 +215,13 @@ impl Judge for PinnedByToken {
 #[derive(Debug)]
 struct PinnedRoots {
     inner: Arc<WebPkiServerVerifier>,
+    /// Collectors that the policy has called off.
+    denied: Vec<KeyId>,
     times: Times,
 }
 
 impl PinnedRoots {
-    fn new(trusted: &[CertificateDer<'static>], times: Times) -> Result<Self, Error> {
+    fn new(trusted: &[CertificateDer<'static>], denied: &[KeyId], times: Times) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         for root in trusted {
             roots.add(root.clone())?;
@@ -223,7 +229,7 @@ impl PinnedRoots {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { inner, times })
+        Ok(Self { inner, denied: denied.to_vec(), times })
     }
 
     fn verify_at(
@@ -245,6 +251,9 @@ impl Judge for PinnedRoots {
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
     ) -> Result<ServerCertVerified, Error> {
+        if read_certificate(leaf).is_ok_and(|it| self.denied.contains(&it.key.id())) {
+            return Err(Error::InvalidCertificate(CertificateError::Revoked));
+        }
         let earliest =
             std::iter::once(leaf).chain(intermediates).filter_map(|der| validity_ms(der)).map(|it| it.0).max();
         let earliest = earliest.unwrap_or(0);

@@ -41,7 +41,12 @@ impl Clock for TestClock {
 }
 
 pub(crate) fn device() -> Arc<Device> {
-    let held = Held { key: Arc::new(SoftwareKey::generate().unwrap().0), chain: Vec::new(), roots: Vec::new() };
+    let held = Held {
+        key: Arc::new(SoftwareKey::generate().unwrap().0),
+        chain: Vec::new(),
+        roots: Vec::new(),
+        denied: Vec::new(),
+    };
     Arc::new(Device::new(DeviceId([1; 16]), "default".into(), [7; 32], held))
 }
 

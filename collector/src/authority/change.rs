@@ -8,17 +8,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 use uuid::Uuid;
-use watchpost_proto::keys::SoftwareKey;
+use watchpost_proto::keys::SigningKey as _;
 use watchpost_proto::{DeviceId, identity};
+use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::credentials::{extra_names, private_key};
+use crate::credentials::extra_names;
 use crate::durable_file::{self, Access};
+use crate::key_file::{self, PrivateKey};
 use crate::pki::{CollectorCa, DeviceCa, IntermediateRequest, Purpose, Role, Root};
+use crate::secrets;
 use crate::trust::Trust;
 
 /// Makes keys for new intermediates and writes their requests to `out`. Keys that wait already are kept.
@@ -34,7 +37,7 @@ pub fn request(config: &Config, out: &Path, now: OffsetDateTime) -> anyhow::Resu
         let (key, request) = (next.join(format!("{}.key", role.name())), next.join(format!("{}.csr", role.name())));
         if !request.exists() {
             let made = IntermediateRequest::create(role, &config.tenant, now)?;
-            durable_file::write(&key, made.key.as_bytes(), Access::Secret)?;
+            secrets::write(config, &key, &pem_key(&made.key)?)?;
             durable_file::write(&request, made.request.as_bytes(), Access::Public)?;
         }
         let target = out.join(format!("{}.csr", role.name()));
@@ -100,10 +103,10 @@ pub fn install(config: &Config, from: &Path, names: &[String], now: OffsetDateTi
     let new = New::read(from)?;
     let (roots, links) = (merged(&config.root, new.root.as_deref())?, merged(&config.links, new.link.as_deref())?);
     let trust = Trust::new(&certificates(&roots)?, &config.tenant)?;
-    let devices = new.intermediate(Role::Devices, pki, &trust, now)?;
-    let collectors = new.intermediate(Role::Collectors, pki, &trust, now)?;
-    if let Some((certificate, key)) = &collectors {
-        check_followed(config, certificate, key, &links, now)?;
+    let devices = new.intermediate(Role::Devices, config, &trust, now)?;
+    let collectors = new.intermediate(Role::Collectors, config, &trust, now)?;
+    if let Some(new) = &collectors {
+        check_followed(config, &new.collector_ca()?, &links, now)?;
     }
     let mut done = Installed::default();
     for (what, path, text, given) in
@@ -114,15 +117,14 @@ pub fn install(config: &Config, from: &Path, names: &[String], now: OffsetDateTi
             done.note(what, given);
         }
     }
-    if let Some((certificate, key)) = devices {
-        DeviceCa::from_pem(&certificate, &key)?;
-        put(pki, Role::Devices, &certificate, &key)?;
-        done.note("devices", &certificate);
+    if let Some(new) = devices {
+        put(pki, Role::Devices, &new)?;
+        done.note("devices", &new.certificate);
     }
-    if let Some((certificate, key)) = collectors {
-        let ca = CollectorCa::from_pem(&certificate, &key)?;
-        put(pki, Role::Collectors, &certificate, &key)?;
-        done.note("collectors", &certificate);
+    if let Some(new) = collectors {
+        let ca = new.collector_ca()?;
+        put(pki, Role::Collectors, &new)?;
+        done.note("collectors", &new.certificate);
         let leaf = new_leaf(config, &ca, names, now)?;
         done.note("collector", &leaf);
     }
@@ -131,15 +133,8 @@ pub fn install(config: &Config, from: &Path, names: &[String], now: OffsetDateTi
 }
 
 /// Devices pin the roots there have been: what the new authority issues must lead to each of them, by links where needed.
-fn check_followed(
-    config: &Config,
-    certificate: &str,
-    key: &str,
-    links: &str,
-    now: OffsetDateTime,
-) -> anyhow::Result<()> {
+fn check_followed(config: &Config, ca: &CollectorCa, links: &str, now: OffsetDateTime) -> anyhow::Result<()> {
     let Ok(before) = fs::read_to_string(&config.root) else { return Ok(()) };
-    let ca = CollectorCa::from_pem(certificate, key)?;
     let tried = ca.issue_with_key(&config.tenant, &DeviceId([0; 16]), &[], now)?;
     let mut chain = certificates(&tried.chain)?;
     chain.extend(certificates(links).unwrap_or_default());
@@ -190,10 +185,11 @@ impl New {
     fn intermediate(
         &self,
         role: Role,
-        pki: &Path,
+        config: &Config,
         trust: &Trust,
         now: OffsetDateTime,
-    ) -> anyhow::Result<Option<(String, String)>> {
+    ) -> anyhow::Result<Option<Intermediate>> {
+        let pki = folder(config)?;
         let certificate = match role {
             Role::Devices => &self.devices,
             Role::Collectors => &self.collectors,
@@ -201,12 +197,15 @@ impl New {
         let Some(certificate) = certificate else { return Ok(None) };
         let file = format!("{}.key", role.name());
         for path in [pki.join("next").join(&file), pki.join(&file)] {
-            let Ok(key) = fs::read_to_string(&path) else { continue };
+            if !path.exists() {
+                continue;
+            }
+            let key = key_file::read(&path, &config.keys.passphrase)?;
             let leaf = match role {
-                Role::Devices => DeviceCa::from_pem(certificate, &key)
+                Role::Devices => DeviceCa::from_pem(certificate, &key.pem())
                     .ok()
                     .map(|ca| ca.issue_with_key(trust.tenant(), &DeviceId([0; 16]), time::Duration::hours(1), now)),
-                Role::Collectors => CollectorCa::from_pem(certificate, &key)
+                Role::Collectors => CollectorCa::from_pem(certificate, &key.pem())
                     .ok()
                     .map(|ca| ca.issue_with_key(trust.tenant(), &DeviceId([0; 16]), &[], now)),
             };
@@ -219,9 +218,22 @@ impl New {
                 Role::Collectors => trust.check_collector(&chain, at_ms),
             };
             checked.map_err(|reason| anyhow::anyhow!("{}.crt is not under a trusted root: {reason}", role.name()))?;
-            return Ok(Some((certificate.clone(), key)));
+            return Ok(Some(Intermediate { certificate: certificate.clone(), key, path }));
         }
         bail!("{}.crt fits neither a key in {} nor the present one", role.name(), pki.join("next").display())
+    }
+}
+
+/// Certificate and key of a new intermediate, and where the key lies.
+struct Intermediate {
+    certificate: String,
+    key: PrivateKey,
+    path: PathBuf,
+}
+
+impl Intermediate {
+    fn collector_ca(&self) -> anyhow::Result<CollectorCa> {
+        Ok(CollectorCa::from_pem(&self.certificate, &self.key.pem())?)
     }
 }
 
@@ -252,11 +264,18 @@ fn certificates(text: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
+fn pem_key(text: &str) -> anyhow::Result<PrivateKey> {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).context("not a key")?;
+    Ok(PrivateKey::from_pkcs8(der.secret_pkcs8_der()))
+}
+
 /// The certificate goes first: with it in place and the key not yet, what waits in `next/` is still there to repeat with.
-fn put(pki: &Path, role: Role, certificate: &str, key: &str) -> anyhow::Result<()> {
+fn put(pki: &Path, role: Role, new: &Intermediate) -> anyhow::Result<()> {
     let name = |ending: &str| format!("{}.{ending}", role.name());
-    durable_file::write(&pki.join(name("crt")), certificate.as_bytes(), Access::Public)?;
-    durable_file::write(&pki.join(name("key")), key.as_bytes(), Access::Secret)?;
+    durable_file::write(&pki.join(name("crt")), new.certificate.as_bytes(), Access::Public)?;
+    // The file as it is: an encrypted key stays encrypted.
+    let key = Zeroizing::new(fs::read(&new.path).with_context(|| new.path.display().to_string())?);
+    durable_file::write(&pki.join(name("key")), &key, Access::Secret)?;
     for ending in ["key", "csr"] {
         let waiting = pki.join("next").join(name(ending));
         if waiting.exists() {
@@ -272,18 +291,17 @@ fn new_leaf(config: &Config, ca: &CollectorCa, names: &[String], now: OffsetDate
     let Some(leaf) = present.as_ref().and_then(|chain| chain.first()) else {
         let id = DeviceId(Uuid::new_v4().into_bytes());
         let made = ca.issue_with_key(&config.tenant, &id, names, now)?;
-        durable_file::write(&config.key, made.key.as_bytes(), Access::Secret)?;
+        secrets::write(config, &config.key, &pem_key(&made.key)?)?;
         durable_file::write(&config.certificate, made.chain.as_bytes(), Access::Public)?;
         return Ok(made.chain);
     };
     let identity::Role::Collector(id) = identity::read_certificate(leaf)?.role else {
         bail!("{} is not a collector's certificate", config.certificate.display())
     };
-    let key = SoftwareKey::from_pkcs8(private_key(&config.key)?.secret_der())?;
+    let key = key_file::read(&config.key, &config.keys.passphrase)?.signing()?;
     let mut all = extra_names(leaf);
     all.extend(names.iter().filter(|name| !extra_names(leaf).contains(name)).cloned());
-    let spki = watchpost_proto::keys::SigningKey::public(&key).spki().to_vec();
-    let chain = ca.issue(&spki, &config.tenant, &id, &all, now)?;
+    let chain = ca.issue(key.public().spki(), &config.tenant, &id, &all, now)?;
     durable_file::write(&config.certificate, chain.as_bytes(), Access::Public)?;
     Ok(chain)
 }

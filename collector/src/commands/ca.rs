@@ -16,6 +16,7 @@ use crate::authority::change::{self, Installed};
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::Config;
 use crate::credentials::chain_from_pem;
+use crate::key_file::{self, Passphrase};
 use crate::pki::Root;
 
 /// A certificate that ends sooner is pointed out.
@@ -151,7 +152,8 @@ fn load_root(folder: &Path) -> anyhow::Result<(Root, String)> {
     let name = subject_name(&der[0]).unwrap_or_default();
     let tenant = name.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let tenant = tenant.context("root.crt is not a root made by init or ca new-root")?.to_owned();
-    Ok((Root::from_pem(&certificate, &text("root.key")?, &tenant)?, tenant))
+    let key = key_file::read(&folder.join("root.key"), &Passphrase::default())?;
+    Ok((Root::from_pem(&certificate, &key.pem(), &tenant)?, tenant))
 }
 
 fn show(config: &Config, json: bool) -> anyhow::Result<()> {

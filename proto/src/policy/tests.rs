@@ -137,7 +137,12 @@ fn new_keys_are_followed_from_one_policy_to_the_next() {
     let mut misled = at(&anchor, &first);
     misled.signers = signers(&[&one], 1);
     let forged = policy(header(2, Some(&first), &signers(&[&three], 1)), &[&three]);
-    assert_eq!(misled.follow(&[forged.header.signed()]), Err(PolicyError::Unsigned));
+    misled.follow(&[forged.header.signed()]).unwrap();
+    assert_eq!(misled.signers, signers(&[&one], 1));
+    // Whoever enrols later is pinned to a later key, and is shown the whole way all the same.
+    let mut late = Anchor { signers: signers(&[&two], 1), highest: None, ..anchor.clone() };
+    late.follow(&[first.header.signed(), second.header.signed()]).unwrap();
+    assert_eq!(late.accept(&third.header), Ok(()));
 }
 
 proptest! {

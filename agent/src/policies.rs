@@ -1,0 +1,388 @@
+//! Signed policies on a device: taken from whoever brings them, checked, tried, kept, put in force, told of.
+//!
+//! ```text
+//! offer ─► fetch ─► signatures, order ─► ceilings ─► compile ─► trial ─► kept on disk ─► in force ─► report
+//!                        └──────────────┴──────────────┴─ refused: the last good one stays, report ─┘
+//! ```
+//!
+//! Whoever brings a policy need not be trusted: its key is pinned by the enrolment token, or by `[policy] key`.
+
+mod held;
+mod trial;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use watchpost_policy::bundle;
+use watchpost_policy::engine::Engine;
+use watchpost_policy::rules::Disclose;
+use watchpost_proto::Digest;
+use watchpost_proto::document::Signers;
+use watchpost_proto::keys::KeyId;
+use watchpost_proto::policy::{Anchor, Highest, Policy, PolicyError};
+use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, PolicyRole, SignedPolicyHeader, summary::Kind};
+
+use crate::clock::Clock;
+use crate::config::{Config, Folder};
+use crate::device::{self, Device};
+use crate::in_force::{InForce, Switch};
+use crate::policy_files;
+use crate::store::{Store, StoreError};
+use crate::summary::MadeUnder;
+
+use held::Held;
+pub use trial::Trial;
+
+/// Where the store keeps what was told last of a policy.
+const TOLD: &str = "policy_report";
+/// Roots kept at most.
+const ROOTS_MAX: usize = 8;
+/// Characters of a sentence that is told.
+const DETAIL_CHARS_MAX: usize = 500;
+
+/// What a device allows a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyConfig {
+    /// Packs and filters in force until there is a signed policy: files, `builtin` or `builtin:ID`; empty means the built-in packs.
+    pub packs: Vec<PathBuf>,
+    /// The most that any rule may disclose on this device.
+    pub disclose: Disclose,
+    /// The key that signs the first policy, where no enrolment token has said it.
+    pub key: Option<KeyId>,
+    /// Bytes of all files of a policy.
+    pub bytes_max: u64,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self { packs: Vec::new(), disclose: Disclose::Context, key: None, bytes_max: 8 * 1024 * 1024 }
+    }
+}
+
+/// Why a policy is not in force here.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// Nobody has said whose policies to believe.
+    #[error(
+        "no policy key is pinned here; enrol with a token made after the first policy was published, or set [policy] key"
+    )]
+    NoKey,
+    /// Its header or signatures.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Another policy came than was offered.
+    #[error("another policy came than was offered")]
+    Other,
+    /// The device does not allow so much.
+    #[error("the policy has {0} bytes, and this device allows {1}; see [policy] bytes_max")]
+    Ceiling(u64, u64),
+    /// Its rules.
+    #[error("{0}")]
+    Rules(String),
+}
+
+impl Refused {
+    /// The documented word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::Policy(error) => error.word(),
+            Self::Other => "other",
+            Self::Ceiling(..) => "ceiling",
+            Self::Rules(_) => "rules",
+        }
+    }
+}
+
+/// What came of putting a policy in force.
+enum Failed {
+    Refused(Refused),
+    /// The folder cannot be written now.
+    Kept(std::io::Error),
+    Store(StoreError),
+}
+
+impl<E: Into<Refused>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// What the device goes by while no policy has come.
+pub struct Policies {
+    config: PolicyConfig,
+    accounts: Option<PathBuf>,
+    folders: Vec<Folder>,
+    reading: crate::carrier::Limits,
+    folder: PathBuf,
+    device: Arc<Device>,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    switch: Arc<Switch>,
+    state: Mutex<State>,
+    /// Called when something was appended to the outbox.
+    appended: Box<dyn Fn() + Send + Sync>,
+    /// Called when the database has failed.
+    failed: Box<dyn Fn(StoreError) + Send + Sync>,
+}
+
+struct State {
+    /// Whose policies are believed; `None` where nobody has said.
+    anchor: Option<Anchor>,
+    /// Being fetched or tried.
+    under_way: Option<Digest>,
+    /// Refused last: not asked for again by this process.
+    refused: Option<Digest>,
+}
+
+/// What is in force when the agent starts: the policy held, or the last good one before it, or what the device's files say.
+///
+/// # Errors
+/// Mistakes in the device's own files, a sentence each.
+pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec<String>> {
+    for policy in held::all(&config.state_dir) {
+        match of_policy(&policy, &config.policy, config.accounts.as_deref()) {
+            Ok(in_force) => {
+                if let Some(device) = device {
+                    trust(device, &policy);
+                }
+                return Ok(in_force);
+            }
+            Err(error) => {
+                tracing::error!(version = policy.header.said.version, %error, "the policy held cannot be put in force")
+            }
+        }
+    }
+    let engine = policy_files::load_checked_engine(&config.policy.packs, config.accounts.as_deref())?;
+    Ok(InForce::of_files(engine, config.policy.disclose))
+}
+
+impl Policies {
+    /// Begins where the state folder stands.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        (device, store, clock, switch): (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
+        appended: Box<dyn Fn() + Send + Sync>,
+        failed: Box<dyn Fn(StoreError) + Send + Sync>,
+    ) -> Self {
+        let membership = config.identity.membership();
+        let held = Held::read(&config.state_dir);
+        let pinned = config.policy.key.or_else(|| KeyId::from_slice(&hex::decode(&membership.policy_key).ok()?));
+        let highest = held.as_ref().map(|held| Highest::of(&held.highest.header));
+        let signers = held.map(|held| held.highest.header.signers).or_else(|| pinned.map(Signers::pinned));
+        let (tenant, group) = (device.tenant.clone(), membership.group);
+        let anchor = signers.map(|signers| Anchor { tenant, group, signers, highest });
+        Self {
+            config: config.policy.clone(),
+            accounts: config.accounts.clone(),
+            folders: config.folders.clone(),
+            reading: config.source.limits,
+            folder: config.state_dir.clone(),
+            device: device.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            switch: switch.clone(),
+            state: Mutex::new(State { anchor, under_way: None, refused: None }),
+            appended,
+            failed,
+        }
+    }
+
+    /// Tells that the policy in force is, where that has not been told: the process may have ended in between.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn tell_in_force(&self) -> Result<(), StoreError> {
+        let in_force = self.switch.now();
+        let told = self.store.read(|tx| tx.seen(TOLD))?;
+        if in_force.version == 0 || told.is_some_and(|told| told == in_force.policy.to_vec()) {
+            return Ok(());
+        }
+        let report = PolicyReport {
+            policy: in_force.policy.to_vec(),
+            version: in_force.version,
+            applied: true,
+            rules: rules(&in_force.engine),
+            ..PolicyReport::default()
+        };
+        self.tell(report)
+    }
+
+    /// What to ask for, where this is offered and it is not here yet. Whoever asks ends with [`Policies::take`] or
+    /// [`Policies::give_up`].
+    pub fn request(&self, offered: &[u8]) -> Option<PolicyRequest> {
+        let offered = Digest::from_slice(offered)?;
+        let mut state = self.state();
+        let idle = state.under_way.is_none() && state.refused != Some(offered);
+        if !idle || self.switch.now().policy == offered {
+            return None;
+        }
+        state.under_way = Some(offered);
+        let highest = state.anchor.as_ref().and_then(|anchor| anchor.highest);
+        Some(PolicyRequest { policy: offered.to_vec(), known_version: highest.map_or(0, |highest| highest.version) })
+    }
+
+    /// It could not be fetched.
+    pub fn give_up(&self) {
+        self.state().under_way = None;
+    }
+
+    /// Puts a policy in force, or refuses it; either is told. Takes as long as its rules take to compile.
+    pub fn take(&self, offered: &[u8], leading: &[SignedPolicyHeader], file: &[u8]) {
+        let anchor = self.state().anchor.clone();
+        let read = Policy::read(file);
+        let taken = self.try_take(anchor, offered, leading, &read);
+        let mut state = self.state();
+        state.under_way = None;
+        match taken {
+            Ok(anchor) => (state.anchor, state.refused) = (Some(anchor), None),
+            Err(Failed::Refused(refused)) => {
+                state.refused = Digest::from_slice(offered);
+                drop(state);
+                tracing::error!(reason = refused.word(), %refused, "the policy offered is refused; the one before stays");
+                let said = read.as_ref().ok().map(|policy| &policy.header.said);
+                let told = self.tell(PolicyReport {
+                    policy: offered.to_vec(),
+                    version: said.map_or(0, |said| said.version),
+                    group: said.map(|said| said.group.clone()).unwrap_or_default(),
+                    reason: refused.word().to_owned(),
+                    detail: refused.to_string().chars().take(DETAIL_CHARS_MAX).collect(),
+                    ..PolicyReport::default()
+                });
+                self.settle(told);
+            }
+            Err(Failed::Kept(error)) => {
+                tracing::error!(%error, "the policy offered cannot be kept now; it is asked for again")
+            }
+            Err(Failed::Store(error)) => {
+                drop(state);
+                self.settle(Err(error));
+            }
+        }
+    }
+
+    fn try_take(
+        &self,
+        anchor: Option<Anchor>,
+        offered: &[u8],
+        leading: &[SignedPolicyHeader],
+        read: &Result<Policy, PolicyError>,
+    ) -> Result<Anchor, Failed> {
+        let policy = read.as_ref().map_err(Clone::clone)?;
+        if policy.header.digest.0[..] != *offered {
+            return Err(Refused::Other.into());
+        }
+        let mut anchor = anchor.ok_or(Refused::NoKey)?;
+        anchor.follow(leading)?;
+        anchor.accept(&policy.header)?;
+        let began = Instant::now();
+        let next = of_policy(policy, &self.config, self.accounts.as_deref())?;
+        let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let before = self.switch.now();
+        let trial = trial::run(&self.folders, self.reading, &before.engine, &next.engine);
+        let is_way_back = anchor.highest.is_some_and(|highest| highest.version > policy.header.said.version);
+        Held::keep(&self.folder, policy, is_way_back).map_err(Failed::Kept)?;
+        if !is_way_back {
+            anchor.highest = Some(Highest::of(&policy.header));
+            anchor.signers = policy.header.signers.clone();
+        }
+        let report = PolicyReport {
+            policy: policy.header.digest.to_vec(),
+            version: policy.header.said.version,
+            group: policy.header.said.group.clone(),
+            applied: true,
+            compile_ms,
+            rules: rules(&next.engine),
+            tried: trial.tried,
+            flagged_before: trial.before,
+            flagged_after: trial.after,
+            ..PolicyReport::default()
+        };
+        trust(&self.device, policy);
+        self.switch.turn(InForce { roster_version: before.roster_version, ..next });
+        tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");
+        self.tell(report).map_err(Failed::Store)?;
+        Ok(anchor)
+    }
+
+    fn tell(&self, report: PolicyReport) -> Result<(), StoreError> {
+        let made = MadeUnder::new(&self.switch.now(), self.clock.wall_ms());
+        let policy = report.policy.clone();
+        let record = made.record(Kind::PolicyReport(report))?;
+        self.store.transaction(|tx| {
+            tx.append(Lane::Urgent, &record)?;
+            tx.put_seen(TOLD, &policy)
+        })?;
+        (self.appended)();
+        Ok(())
+    }
+
+    /// A full disk passes, and the next start tells what is in force; any other failure of the database does not.
+    fn settle(&self, told: Result<(), StoreError>) {
+        match told {
+            Err(StoreError::Full) => tracing::error!("the disk is full; what became of the policy is told later"),
+            Err(error) => (self.failed)(error),
+            Ok(()) => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a policy comes to on this device.
+fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&std::path::Path>) -> Result<InForce, Refused> {
+    let bytes = policy.contents().len() as u64;
+    if bytes > config.bytes_max {
+        return Err(Refused::Ceiling(bytes, config.bytes_max));
+    }
+    let rules = |mistakes: Vec<String>| Refused::Rules(mistakes.join("\n"));
+    let files = policy.files().map(|(file, bytes)| (role(file.role()), file.name.as_str(), bytes));
+    let (packs, filters) = bundle::read(files).map_err(|mistakes| rules(policy_files::told(&mistakes)))?;
+    let accounts = accounts.map(policy_files::load_accounts).transpose().map_err(rules)?;
+    let engine =
+        Engine::compile_checked(packs, filters, accounts).map_err(|error| Refused::Rules(error.to_string()))?;
+    let settings = policy.header.settings();
+    let ceiling = match settings.disclose {
+        1 => Disclose::None,
+        2 => Disclose::Masked,
+        _ => Disclose::Context,
+    };
+    Ok(InForce {
+        engine,
+        policy: policy.header.digest,
+        version: policy.header.said.version,
+        roster_version: 0,
+        ceiling: ceiling.min(config.disclose),
+        report_unknown_accounts: settings.report_unknown_accounts,
+        recipient: settings.recipient,
+    })
+}
+
+fn role(role: PolicyRole) -> bundle::Role {
+    match role {
+        PolicyRole::Pack => bundle::Role::Pack,
+        PolicyRole::Filter => bundle::Role::Filter,
+        PolicyRole::Named | PolicyRole::Unspecified => bundle::Role::Named,
+    }
+}
+
+/// Takes over whom a policy says to trust, and whom not, for the connections from now on.
+fn trust(device: &Device, policy: &Policy) {
+    let held = device.held();
+    let mut roots = held.roots.clone();
+    for root in &policy.header.said.roots {
+        if !roots.iter().any(|known| known[..] == root[..]) && roots.len() < ROOTS_MAX {
+            roots.push(root.clone().into());
+        }
+    }
+    device.hold(device::Held { roots, denied: policy.header.collectors_denied(), ..device::Held::clone(&held) });
+}
+
+fn rules(engine: &Engine) -> u32 {
+    let rules = engine.packs().iter().map(|pack| pack.rules.len()).sum::<usize>();
+    u32::try_from(rules).unwrap_or(u32::MAX)
+}

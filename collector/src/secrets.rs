@@ -1,0 +1,63 @@
+//! The private keys of a collector, all together: that nobody else can read them, and that all of them are kept in the
+//! same guise, plain or encrypted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::key_file::{self, KeyFileError, PrivateKey, check_private, check_private_folder};
+
+/// Names of the keys in the authority's folder.
+const AUTHORITY: [&str; 5] = ["devices.key", "collectors.key", "tenant.key", "next/devices.key", "next/collectors.key"];
+
+/// Every private key that is there, the collector's own first.
+pub fn files(config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![config.key.clone(), config.log_key()];
+    if let Some(folder) = &config.enrolment.authority {
+        files.extend(AUTHORITY.map(|name| folder.join(name)));
+    }
+    files.extend(encryption_files(config));
+    files.retain(|path| path.exists());
+    files
+}
+
+/// The keys that open encrypted segments, in the order of their names.
+pub fn encryption_files(config: &Config) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(&config.keys.encryption) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "key"));
+    files.sort();
+    files
+}
+
+/// Whether others on this machine can read a secret of this collector's: looked at before anything is served.
+///
+/// # Errors
+/// [`KeyFileError::Exposed`] or [`KeyFileError::FolderExposed`], which say what to run.
+pub fn check(config: &Config) -> Result<(), KeyFileError> {
+    check_private_folder(&config.data_dir)?;
+    files(config).iter().try_for_each(|path| check_private(path))
+}
+
+/// Writes a key in the guise of those that are there.
+///
+/// # Errors
+/// [`KeyFileError`]; nothing was written.
+pub fn write(config: &Config, path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
+    match files(config).first() {
+        Some(like) if key_file::is_encrypted(like)? => {
+            // One that opens the others, or this one would be the only one under it.
+            key_file::read(like, &config.keys.passphrase)?;
+            key_file::rewrite(path, key, Some(&config.keys.passphrase.choose()?))
+        }
+        _ => key_file::rewrite(path, key, None),
+    }
+}
+
+/// The same, but a file that is there already is never overwritten.
+///
+/// # Errors
+/// [`KeyFileError`]; nothing was written.
+pub fn write_new(config: &Config, path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
+    if path.exists() { Err(KeyFileError::Exists(path.to_owned())) } else { write(config, path, key) }
+}
