@@ -11,6 +11,7 @@ mod ledger;
 mod memory;
 mod outbox;
 mod tallies;
+mod unknown;
 mod windows;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use ledger::{Disclosure, LedgerRow};
 pub use memory::{Remembered, Seen};
 pub use outbox::{Backlog, LaneState, OutboxFault, Outgoing, SegmentRow, lane_name, verify_chains};
 pub use tallies::{TallyDelta, TallyRow};
+pub use unknown::UnknownRow;
 pub use windows::{FolderId, RuleId, WindowGroup};
 
 /// File name of the database inside the state folder.
@@ -37,11 +39,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 4] = [
+const SCHEMAS: [&[&str]; 5] = [
     &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
     &[windows::SCHEMA],
     &[files::SCHEMA_DONE],
     &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
+    &[unknown::SCHEMA],
 ];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;

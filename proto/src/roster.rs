@@ -23,10 +23,10 @@ pub const FORMAT: u32 = 1;
 pub const ROWS_MAX: usize = 1_000_000;
 /// Accounts on its never list.
 pub const NEVER_MAX: usize = 100_000;
-/// Longest encoded header, row and details in bytes.
-pub const HEADER_BYTES_MAX: usize = 8 * 1024;
-/// See [`HEADER_BYTES_MAX`].
-pub const ROW_BYTES_MAX: usize = 8 * 1024;
+/// Longest encoded header in bytes.
+pub const HEADER_BYTES_MAX: usize = 4 * 1024;
+/// Longest encoded row in bytes, and longest details. As many rows as a device may ask for by name fit into one message.
+pub const ROW_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of one part on the wire; a row more may be in it.
 pub const PART_BYTES_MAX: usize = 256 * 1024;
 /// Headers that lead from one roster to a later one.

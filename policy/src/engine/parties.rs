@@ -1,5 +1,7 @@
 //! Who takes part in a message.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use crate::accounts::Accounts;
 use crate::explain::ScopePart;
@@ -18,7 +20,7 @@ pub(super) struct Parties<'a> {
 
 impl<'a> Parties<'a> {
     pub(super) fn of(engine: &'a Engine, corp: &Corp, message: &Message) -> Self {
-        let accounts = engine.accounts.as_ref();
+        let accounts = engine.accounts.as_deref();
         let labels = |id: &str| accounts.and_then(|accounts| accounts.get(corp, id)?.managed_at(message.msgtime));
         let from = side(accounts, corp, &message.from);
         let mut to: Vec<Side> = message.to.iter().map(|id| side(accounts, corp, id)).collect();
@@ -88,5 +90,14 @@ pub(crate) fn is_own(accounts: Option<&Accounts>, corp: &Corp, id: &str) -> bool
     match accounts {
         Some(accounts) => accounts.get(corp, id).is_some(),
         None => Side::of_id(id) == Side::Employee && userid_shaped(id),
+    }
+}
+
+impl Engine {
+    /// Parties that look like the company's own and are on no list of accounts, each once; nobody where there is no list.
+    pub fn unknown_own<'m>(&self, corp: &Corp, message: &'m Message) -> BTreeSet<&'m str> {
+        let Some(accounts) = &self.accounts else { return BTreeSet::new() };
+        let is_unknown = |id: &&str| is_own(None, corp, id) && accounts.get(corp, id).is_none();
+        message.parties().filter(is_unknown).collect()
     }
 }
