@@ -37,6 +37,8 @@ pub use trial::Trial;
 
 /// Where the store keeps what was told last of a policy.
 const TOLD: &str = "policy_report";
+/// The group of devices that nobody has put into another.
+const GROUP: &str = "default";
 /// Roots kept at most.
 const ROOTS_MAX: usize = 8;
 /// Characters of a sentence that is told.
@@ -173,7 +175,9 @@ impl Policies {
         let pinned = config.policy.key.or_else(|| KeyId::from_slice(&hex::decode(&membership.policy_key).ok()?));
         let highest = held.as_ref().map(|held| Highest::of(&held.highest.header));
         let signers = held.map(|held| held.highest.header.signers).or_else(|| pinned.map(Signers::pinned));
-        let (tenant, group) = (device.tenant.clone(), membership.group);
+        // A certificate that came another way than by enrolment says nothing of a group.
+        let group = if membership.group.is_empty() { GROUP.into() } else { membership.group };
+        let tenant = device.tenant.clone();
         let anchor = signers.map(|signers| Anchor { tenant, group, signers, highest });
         Self {
             config: config.policy.clone(),

@@ -13,11 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
-use watchpost_proto::v1::{DeviceVerb, ExpectedDevice, TokenTerms};
+use watchpost_proto::policy::Policy;
+use watchpost_proto::v1::{DeviceVerb, ExpectedDevice, PolicyVerb, Rollout, TokenTerms};
 use watchpost_proto::{DeviceId, Digest};
 
 use crate::chain::{self, Deed};
@@ -32,6 +35,7 @@ use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::notices;
 use crate::people::publish::{Brought, handed_over, publish};
 use crate::people::shelf::Shelf;
+use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
@@ -46,8 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_FOR_ERASURE: Duration = Duration::from_secs(1800);
 /// How long where it has to check and keep a million rows.
 const PATIENCE_FOR_ROSTER: Duration = Duration::from_secs(300);
-/// Longest request read, in bytes: a list of some hundred thousand assets.
-const REQUEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Longest request read, in bytes: a list of some hundred thousand assets, or the largest policy in base64.
+const REQUEST_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
 /// What can be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,11 +122,41 @@ pub enum What {
         /// Digest of its header, hexadecimal.
         roster: String,
     },
+    /// Publish a policy.
+    PublishPolicy {
+        /// Its file, base64.
+        policy: String,
+        /// Devices of each ring and those before it, in hundredths of a percent.
+        rings: Vec<u32>,
+        /// How long a ring has to stand, milliseconds.
+        soak_ms: u64,
+        /// Where it is halted, devices that have it go back to its fallback.
+        fall_back: bool,
+    },
+    /// Halt, resume or advance the policy of a group.
+    ChangePolicy {
+        /// The group.
+        group: String,
+        /// Which of them.
+        change: PolicyChange,
+    },
     /// Erase records, or forbid or allow that.
     Keep {
         /// What, and which.
         deed: erasure::Deed,
     },
+}
+
+/// What becomes of a policy on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyChange {
+    /// It is offered to nobody who has not got it.
+    Halt,
+    /// It goes on.
+    Resume,
+    /// To the next ring now.
+    Advance,
 }
 
 /// Who gets a certificate for a token at once.
@@ -229,6 +263,20 @@ impl Request {
             What::Authority { certificates } => Ok(vec![desk::note_authority(appender, certificates, &act)?]),
             What::ImportAcknowledgements { rows } => notices::import(appender, rows, &act),
             What::Admit { codes } => desk::decide(appender, codes, true, &act),
+            What::PublishPolicy { policy, rings, soak_ms, fall_back } => {
+                let file = BASE64.decode(policy).map_err(|_| DeskError::Told("the policy is not base64".into()))?;
+                let policy = Policy::read(&file).map_err(|error| DeskError::Told(error.to_string()))?;
+                let rollout = Rollout { rings: rings.clone(), soak_ms: *soak_ms, fall_back: *fall_back };
+                policies::publish(appender, effects, &policy, &rollout, &act)
+            }
+            What::ChangePolicy { group, change } => {
+                let verb = match change {
+                    PolicyChange::Halt => PolicyVerb::Halt,
+                    PolicyChange::Resume => PolicyVerb::Resume,
+                    PolicyChange::Advance => PolicyVerb::Advance,
+                };
+                policies::change(appender, effects, group, verb, &act)
+            }
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
             What::PublishRoster { .. } => {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
@@ -377,8 +425,8 @@ pub struct Desk {
 /// Takes requests until the collector stops.
 ///
 /// What has to read the whole log goes beside the others, one at a time: a revocation does not wait for it.
-pub async fn take_requests(desk: Desk, mut stopping: watch::Receiver<bool>) {
-    let (folder, desk) = (requests_folder(&desk.config), Arc::new(desk));
+pub async fn take_requests(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
+    let folder = requests_folder(&desk.config);
     let mut long: Option<JoinHandle<()>> = None;
     loop {
         for path in pending(&folder) {

@@ -145,6 +145,7 @@ pub fn ask(
             };
             step(appender, asked, EnrolmentVerb::Enrolled, Some(&device), (&group, &site))?;
             introduce(appender, &device, &asked.key, &chain, KeyCause::Enrolled, asked.at_ms, effects)?;
+            effects.groups.push((device, group.clone()));
             Ok(Ok(Member { device, chain, group, site }))
         }
     }

@@ -17,8 +17,8 @@ use tracing::info;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, PolicyPart, PolicyRequest, RenewAnswer, RenewRequest, Renewed, RosterPart,
-    RosterRequest, renew_answer,
+    AgentMessage, CollectorMessage, PolicyRequest, RenewAnswer, RenewRequest, Renewed, RosterPart, RosterRequest,
+    renew_answer,
 };
 
 use crate::acceptor::Link;
@@ -28,6 +28,7 @@ use crate::liveness::Liveness;
 use crate::log_store::{Appender, LogName};
 use crate::peer::Peer;
 use crate::people::shelf::Shelved;
+use crate::policies::handing::{Handing, Parts};
 use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
 use crate::serving::Serving;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub log: LogName,
     /// The log's public key, 32 bytes.
     pub log_public: [u8; 32],
+    /// Policies on their way to devices.
+    pub handing: Handing,
     /// Becomes true when the collector stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -121,8 +124,8 @@ impl Uplink for Ingest {
         Ok(Response::new(Box::pin(answers)))
     }
 
+    type PolicyStream = Parts;
     type RosterStream = Pin<Box<dyn Stream<Item = Result<RosterPart, Status>> + Send>>;
-    type PolicyStream = Pin<Box<dyn Stream<Item = Result<PolicyPart, Status>> + Send>>;
 
     async fn roster(&self, request: Request<RosterRequest>) -> Result<Response<Self::RosterStream>, Status> {
         let link = request.extensions().get::<Link>().cloned();
@@ -138,8 +141,12 @@ impl Uplink for Ingest {
         Ok(Response::new(Box::pin(futures_util::stream::iter(parts))))
     }
 
-    async fn policy(&self, _request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
-        Err(Status::not_found("there is no such policy"))
+    async fn policy(&self, request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
+        let link = request.extensions().get::<Link>().cloned();
+        let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
+        let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let _open = link.open();
+        Ok(Response::new(self.0.handing.hand(&self.0, peer, request.get_ref()).await?))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {

@@ -38,6 +38,7 @@ pub mod notices;
 pub mod peer;
 pub mod people;
 pub mod pki;
+pub mod policies;
 pub mod publish;
 pub mod registry;
 pub mod secrets;

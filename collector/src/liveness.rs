@@ -116,6 +116,11 @@ impl Liveness {
         Connection { liveness: Arc::clone(self), device }
     }
 
+    /// The devices that have a stream now.
+    pub fn connected(&self) -> Vec<DeviceId> {
+        self.lock().open.keys().copied().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@ mod append;
 pub mod check;
 mod erase;
 mod members;
+mod policies;
 mod read;
 mod rosters;
 mod schema;
@@ -25,9 +26,11 @@ pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
-    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, key_event,
-    token_facts, waiting,
+    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
+    key_event, token_facts, waiting,
 };
+pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
+pub(crate) use policies::{latest, leading, policy, published, rollouts};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};

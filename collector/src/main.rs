@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, people, serve,
-    token, verify,
+    alert, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, people, policy,
+    serve, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -25,6 +25,7 @@ enum Command {
     Ca(ca::CaArgs),
     Token(token::TokenArgs),
     Device(device::DeviceArgs),
+    Policy(policy::PolicyArgs),
     Health(health::HealthArgs),
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
@@ -60,6 +61,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ca(args) => ca::run(args),
         Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),

@@ -2,19 +2,24 @@
 //! indexes at start and changed only after a commit.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
 
-use crate::log_store::{self, DeviceFacts, LogStore, StoreError};
+use crate::log_store::{self, DeviceFacts, LogStore, RolloutFacts, StoreError};
+
+/// The group of devices that nobody has put into another.
+const GROUP: &str = "default";
 
 /// Devices and keys, shared by all streams.
 #[derive(Debug, Default)]
 pub struct Registry {
     devices: RwLock<HashMap<DeviceId, DeviceFacts>>,
     keys: RwLock<HashMap<(DeviceId, KeyId), PublicKey>>,
+    groups: RwLock<HashMap<DeviceId, String>>,
+    rollouts: watch::Sender<Arc<Vec<RolloutFacts>>>,
     changes: watch::Sender<()>,
 }
 
@@ -25,6 +30,10 @@ pub struct Effects {
     pub devices: Vec<(DeviceId, DeviceFacts)>,
     /// Keys seen for the first time.
     pub keys: Vec<(DeviceId, PublicKey)>,
+    /// Devices and the groups they have enrolled into.
+    pub groups: Vec<(DeviceId, String)>,
+    /// How far policies have come, all of them, where any has come further.
+    pub rollouts: Option<Vec<RolloutFacts>>,
 }
 
 impl Registry {
@@ -33,14 +42,24 @@ impl Registry {
     /// # Errors
     /// [`StoreError`].
     pub fn load(store: &LogStore) -> Result<Self, StoreError> {
-        let (mut devices, mut keys) = (HashMap::new(), HashMap::new());
+        let (mut devices, mut keys, mut groups) = (HashMap::new(), HashMap::new(), HashMap::new());
         log_store::devices(store.connection(), |device, quarantined, revoked| {
             devices.insert(device, DeviceFacts { quarantined, revoked });
         })?;
         log_store::keys(store.connection(), |device, id, key, _| {
             keys.insert((device, id), key);
         })?;
-        Ok(Self { devices: RwLock::new(devices), keys: RwLock::new(keys), changes: watch::Sender::default() })
+        log_store::groups(store.connection(), |device, group| {
+            groups.insert(device, group);
+        })?;
+        let rollouts = log_store::rollouts(store.connection())?;
+        Ok(Self {
+            devices: RwLock::new(devices),
+            keys: RwLock::new(keys),
+            groups: RwLock::new(groups),
+            rollouts: watch::Sender::new(Arc::new(rollouts)),
+            changes: watch::Sender::default(),
+        })
     }
 
     /// How a device stands; a device never heard of stands well.
@@ -51,6 +70,16 @@ impl Registry {
     /// A device's key, if the log introduced it.
     pub fn key(&self, device: &DeviceId, id: &KeyId) -> Option<PublicKey> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&(*device, *id)).cloned()
+    }
+
+    /// The group a device has enrolled into; the default one where its certificate came another way.
+    pub fn group(&self, device: &DeviceId) -> String {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).get(device).cloned().unwrap_or_else(|| GROUP.into())
+    }
+
+    /// How far the policy of each group has come; changes when any comes further.
+    pub fn rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutFacts>>> {
+        self.rollouts.subscribe()
     }
 
     /// Changes when any device comes to stand otherwise, so that its stream can end at once.
@@ -67,6 +96,12 @@ impl Registry {
         if !effects.keys.is_empty() {
             let keys = effects.keys.into_iter().map(|(device, key)| ((device, key.id()), key));
             self.keys.write().unwrap_or_else(PoisonError::into_inner).extend(keys);
+        }
+        if !effects.groups.is_empty() {
+            self.groups.write().unwrap_or_else(PoisonError::into_inner).extend(effects.groups);
+        }
+        if let Some(rollouts) = effects.rollouts {
+            self.rollouts.send_replace(Arc::new(rollouts));
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
 use crate::people::shelf::Shelf;
+use crate::policies::handing::Handing;
+use crate::policies::rollout;
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper};
@@ -130,7 +132,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let shared = Shared {
         tenant: config.tenant.clone(),
         sequencer: sequencer.clone(),
-        registry,
+        registry: Arc::clone(&registry),
         sessions: Arc::clone(&sessions),
         liveness: Arc::clone(&liveness),
         serving: keeper.serving(),
@@ -138,12 +140,15 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         clock: clock.clone(),
         log,
         log_public,
+        handing: Handing::default(),
         stopping: stopping.clone(),
     };
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let desk = Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, shelf, clock: clock.clone() };
-    tokio::spawn(take_requests(desk, stopping.clone()));
+    let desk =
+        Arc::new(Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, shelf, clock: clock.clone() });
+    tokio::spawn(take_requests(Arc::clone(&desk), stopping.clone()));
+    tokio::spawn(rollout::watch_over(desk, registry, Arc::clone(&liveness), stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));

@@ -97,6 +97,26 @@ impl Signers {
         self.needed
     }
 
+    /// What they are pinned by: the id of the one key, or a digest of them all.
+    pub fn pin(&self) -> KeyId {
+        match (self.keys.first(), self.keys.len()) {
+            (Some(key), 1) => *key,
+            _ => {
+                let needed = (self.needed as u64).to_be_bytes();
+                let ids = self.keys.iter().map(|id| &id.0.0[..]);
+                let parts: Vec<&[u8]> = std::iter::once(&needed[..]).chain(ids).collect();
+                KeyId(hash("watchpost/document-keys", &parts))
+            }
+        }
+    }
+
+    /// Whether a header that names `own` for the next, and was signed by `signed`, counts for whoever believes these keys. Who is
+    /// pinned to several keys knows them by their digest alone, and believes the header that names them.
+    pub fn accept(&self, own: &Self, signed: &BTreeSet<KeyId>) -> bool {
+        let is_pinned = *self == Self::pinned(own.pin()) && own.suffice(signed);
+        is_pinned || self.suffice(signed)
+    }
+
     /// Whether enough of these keys are among those that signed.
     pub fn suffice(&self, signed: &BTreeSet<KeyId>) -> bool {
         self.keys.intersection(signed).count() >= self.needed
@@ -135,6 +155,22 @@ mod tests {
         assert!(!both.suffice(&sign(&[&one, &one])));
         assert!(!both.suffice(&sign(&[&one, &other])));
         assert!(Signers::pinned(two.public().id()).suffice(&sign(&[&other, &two])));
+    }
+
+    #[test]
+    fn several_keys_are_pinned_by_their_digest() {
+        let (one, two, three) = (key(), key(), key());
+        let ids = [&one, &two, &three].map(|key| key.public().id());
+        let two_of_three = Signers::new(ids.into(), 2).unwrap();
+        let pinned = Signers::pinned(two_of_three.pin());
+        let signed = |keys: &[KeyId]| keys.iter().copied().collect::<BTreeSet<_>>();
+        assert!(pinned.accept(&two_of_three, &signed(&ids[1..])));
+        assert!(!pinned.accept(&two_of_three, &signed(&ids[..1])));
+        assert!(!pinned.accept(&Signers::new(ids.into(), 1).unwrap(), &signed(&ids)));
+        let alone = Signers::pinned(ids[0]);
+        assert_eq!(alone.pin(), ids[0]);
+        assert!(alone.accept(&two_of_three, &signed(&ids[..1])));
+        assert!(!alone.accept(&two_of_three, &signed(&ids[1..])));
     }
 
     #[test]

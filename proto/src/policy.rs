@@ -144,7 +144,7 @@ impl Header {
     /// [`PolicyError::Unsigned`] or [`PolicyError::OwnKeys`].
     pub fn check_signed_by(&self, signers: &Signers) -> Result<(), PolicyError> {
         let signed = Kind::Policy.signers(&self.bytes, &self.signatures);
-        if !signers.suffice(&signed) {
+        if !signers.accept(&self.signers, &signed) {
             return Err(PolicyError::Unsigned);
         }
         if self.signers.suffice(&signed) { Ok(()) } else { Err(PolicyError::OwnKeys) }

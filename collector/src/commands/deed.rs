@@ -30,7 +30,7 @@ pub struct DeedArgs {
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
-    what: &'a What,
+    what: &'a serde_json::Value,
     entries: &'a [u64],
 }
 
@@ -54,10 +54,19 @@ impl DeedArgs {
     /// # Errors
     /// As [`DeedArgs::have_done`], or stdout.
     pub fn run(&self, what: What) -> anyhow::Result<()> {
-        let entries = self.have_done(&Config::load(&self.config)?, what.clone())?;
+        let told = serde_json::to_value(&what)?;
+        self.run_quietly(what, &told)
+    }
+
+    /// The same for what is too long to be said again: `told` stands for it.
+    ///
+    /// # Errors
+    /// As [`DeedArgs::have_done`], or stdout.
+    pub fn run_quietly(&self, what: What, told: &serde_json::Value) -> anyhow::Result<()> {
+        let entries = self.have_done(&Config::load(&self.config)?, what)?;
         let mut out = Output::new();
         if self.json {
-            out.json(&Told { what: &what, entries: &entries })?;
+            out.json(&Told { what: told, entries: &entries })?;
         } else if entries.is_empty() {
             out.row(&["nothing to do: it stands so already"])?;
         } else {

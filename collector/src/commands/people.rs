@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::json;
 use watchpost_proto::document::{SIGNERS_MAX, Signers};
 use watchpost_proto::keys::{KeyId, SigningKey as _, SoftwareKey};
-use watchpost_proto::pem::pem;
 use watchpost_proto::roster::{self, Head, Making, account_name};
 use watchpost_proto::v1::Roster;
 use watchpost_proto::{Digest, Message as _};
@@ -19,6 +18,7 @@ use crate::admin::What;
 use crate::clock::{day_in_china, now_ms};
 use crate::config::Config;
 use crate::durable_file::{self, Access};
+use crate::key_file::{self, Passphrase};
 use crate::log_store::{self, LogReader};
 use crate::people::difference::{Difference, Named};
 use crate::people::persons::{self, Person, Persons};
@@ -43,6 +43,9 @@ enum PeopleCommand {
         /// Where to write it; the file must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Encrypt it under a passphrase, which is asked for.
+        #[arg(long)]
+        passphrase: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -141,7 +144,7 @@ struct ListArgs {
 /// A list with mistakes, or what kept it from being done.
 pub fn run(args: PeopleArgs) -> anyhow::Result<()> {
     match args.command {
-        PeopleCommand::Key { out, json } => make_key(&out, json),
+        PeopleCommand::Key { out, passphrase, json } => make_key(&out, passphrase, json),
         PeopleCommand::Import { list, dry_run, deed } => {
             let config = Config::load(&deed.config)?;
             let before = latest(&config)?;
@@ -168,10 +171,13 @@ fn latest(config: &Config) -> anyhow::Result<Option<Brought>> {
     Ok(Some(Brought::check(roster, &config.tenant)?))
 }
 
-fn make_key(out: &Path, json: bool) -> anyhow::Result<()> {
-    ensure!(!out.exists(), "{} exists already; a key is never overwritten", out.display());
+fn make_key(out: &Path, passphrase: bool, json: bool) -> anyhow::Result<()> {
     let (key, der) = SoftwareKey::generate()?;
-    durable_file::write(out, pem("PRIVATE KEY", [&der]).as_bytes(), Access::Secret)?;
+    key_file::write_new(
+        out,
+        &der,
+        passphrase.then(|| Passphrase::new(None).choose()).transpose()?.as_ref().map(|it| it.as_str()),
+    )?;
     let id = key.public().id().0.to_string();
     let mut said = Output::new();
     if json {
@@ -183,11 +189,7 @@ fn make_key(out: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn read_key(path: &Path) -> anyhow::Result<SoftwareKey> {
-    use rustls::pki_types::PrivatePkcs8KeyDer;
-    use rustls::pki_types::pem::PemObject as _;
-    let der = PrivatePkcs8KeyDer::from_pem_file(path)
-        .map_err(|error| anyhow::anyhow!("{}: {error}; name the file that people key made", path.display()))?;
-    SoftwareKey::from_pkcs8(der.secret_pkcs8_der()).with_context(|| path.display().to_string())
+    Ok(key_file::read(path, &Passphrase::new(None))?.signing()?)
 }
 
 /// Makes a roster of a list, to follow the one before.

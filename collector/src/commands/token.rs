@@ -133,7 +133,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         root_pin: sha256(&[issuing_root(&config, &roots)?]),
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
-        policy_pin: None,
+        policy_pin: policy_pin(&config, &args.group)?,
         roster_pin: roster_pin(&config)?,
     };
     let id = credential_digest(&credential);
@@ -173,14 +173,24 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A key that may sign the next roster, where there is a roster: devices believe it and whatever keys it hands over to.
+/// Who signs the next roster, for devices that have seen none.
 fn roster_pin(config: &Config) -> anyhow::Result<Option<KeyId>> {
     if !config.log_db().exists() {
         return Ok(None);
     }
     let log = LogReader::open(&config.log_db())?;
     let latest = log_store::latest_roster(log.connection())?;
-    Ok(latest.and_then(|latest| latest.next.keys().first().copied()))
+    Ok(latest.map(|latest| latest.next.pin()))
+}
+
+/// Who signs the next policy of a group, for devices that have seen none.
+fn policy_pin(config: &Config, group: &str) -> anyhow::Result<Option<KeyId>> {
+    if !config.log_db().exists() {
+        return Ok(None);
+    }
+    let log = LogReader::open(&config.log_db())?;
+    let latest = log_store::latest(log.connection(), group)?;
+    Ok(latest.map(|latest| latest.header.signers.pin()))
 }
 
 /// The root under which the collector's present certificate stands: a further one may be there already, and not in use yet.
@@ -245,7 +255,7 @@ pub(crate) fn is_word(text: &str) -> bool {
 }
 
 /// A duration in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a duration like 30m, 24h or 21d");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let factor = match unit {

@@ -180,6 +180,7 @@ impl Batch<'_> {
             Some(summary::Kind::SelfCheck(check)) => {
                 told::self_check(&self.transaction, place.whence(), &summary.policy, check, bytes)?;
             }
+            Some(summary::Kind::PolicyReport(said)) => told::policy(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
                 told::acknowledged(&self.transaction, place.whence(), said)?;

@@ -8,7 +8,7 @@ use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -109,6 +109,21 @@ const TABLES: &str = "
         summary BLOB NOT NULL,
         passed_ms INTEGER NOT NULL,
         passed_policy BLOB NOT NULL
+    ) STRICT;
+    -- What became of the policy a device was offered last.
+    CREATE TABLE policy_report (
+        device INTEGER PRIMARY KEY,
+        policy BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        applied INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        compile_ms INTEGER NOT NULL,
+        rules INTEGER NOT NULL,
+        tried INTEGER NOT NULL,
+        flagged_before INTEGER NOT NULL,
+        flagged_after INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL
     ) STRICT;
     -- The last word of a device that has not been heard of since.
     CREATE TABLE goodbye (

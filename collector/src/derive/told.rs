@@ -2,10 +2,14 @@
 
 use rusqlite::Connection;
 use watchpost_proto::Message as _;
-use watchpost_proto::v1::{AcknowledgementsEntry, Goodbye, GoodbyeCause, NoticeAcknowledgement, SelfCheck};
+use watchpost_proto::v1::{
+    AcknowledgementsEntry, Goodbye, GoodbyeCause, NoticeAcknowledgement, PolicyReport, SelfCheck,
+};
 
 /// Longest account that is kept, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 512;
+/// Messages a policy was tried on that are believed.
+const COUNT_MAX: i64 = 1 << 32;
 /// Acknowledgements of one device that are kept.
 const ACKNOWLEDGEMENTS_MAX: usize = 100_000;
 
@@ -26,6 +30,33 @@ pub(super) fn self_check(
     .execute((device, number(check.number), received_ms, policy, check.failed, &check.reason, bytes))?;
     // Whoever checks itself is there: a database that was lost or restored does not know that it said goodbye.
     db.prepare_cached("DELETE FROM goodbye WHERE device = ?1 AND received_ms < ?2")?.execute((device, received_ms))?;
+    Ok(())
+}
+
+/// The latest counts.
+pub(super) fn policy(db: &Connection, (device, received_ms): (i64, i64), said: &PolicyReport) -> rusqlite::Result<()> {
+    if said.policy.len() != 32 {
+        return Ok(());
+    }
+    // So that nobody's counts overflow the sums of all.
+    let count = |value: u64| number(value).min(COUNT_MAX);
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO policy_report VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute((
+        device,
+        &said.policy,
+        number(said.version),
+        said.applied,
+        &said.reason,
+        &said.detail,
+        number(said.compile_ms),
+        said.rules,
+        count(said.tried),
+        count(said.flagged_before.min(said.tried)),
+        count(said.flagged_after.min(said.tried)),
+        received_ms,
+    ))?;
     Ok(())
 }
 

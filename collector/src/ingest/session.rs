@@ -16,16 +16,17 @@ use watchpost_proto::v1::{
     AgentMessage, CollectorMessage, DeviceVerb, Heads, Heartbeat, HeartbeatReply, Hello, Lane, Offer, Ready, Receipt,
     Segment, SignedReceipt, agent_message, collector_message,
 };
-use watchpost_proto::{InstanceId, segment::Head};
+use watchpost_proto::{Digest, InstanceId, segment::Head};
 
 use super::{Shared, welcome};
 use crate::acceptor::{Link, OpenStream};
 use crate::chain::{Answer, BY_COLLECTOR, Deed, Verdict};
 use crate::enrolment;
 use crate::liveness::Connection;
-use crate::log_store::{Appender, LaneState};
+use crate::log_store::{Appender, LaneState, RolloutFacts};
 use crate::peer::Peer;
 use crate::people::shelf::Shelved;
+use crate::policies;
 use crate::registry::Effects;
 use crate::serving::Serving;
 use crate::sessions::Seat;
@@ -65,6 +66,11 @@ pub(super) struct Session {
     standing: watch::Receiver<()>,
     /// Changes when another roster is handed on.
     shelf: watch::Receiver<Option<Arc<Shelved>>>,
+    /// How far policies have come, what the device says it has in force, and what it was offered last.
+    rollouts: watch::Receiver<Arc<Vec<RolloutFacts>>>,
+    has: Vec<u8>,
+    offered: Option<Digest>,
+    roster_offered: Vec<u8>,
     deadline: Instant,
     /// The last word; nothing more is read once it is known.
     ending: Option<Code>,
@@ -80,6 +86,7 @@ enum Event {
     Stopping,
     Standing,
     Shelf,
+    Rollouts,
     Silence,
 }
 
@@ -91,6 +98,10 @@ impl Session {
             stopping: shared.stopping.clone(),
             standing: shared.registry.changes(),
             shelf: shared.shelf.clone(),
+            rollouts: shared.registry.rollouts(),
+            has: Vec::new(),
+            offered: None,
+            roster_offered: Vec::new(),
             serving,
             shared,
             peer: Arc::clone(peer),
@@ -136,7 +147,7 @@ impl Session {
                     self.ending = Some(Code::DeviceRevoked);
                 }
             }
-            Event::Shelf => self.offer(),
+            Event::Shelf | Event::Rollouts => self.offer_anew(),
             Event::Silence => {
                 debug!(device = %self.peer.device, "stream silent");
                 self.closed = true;
@@ -165,15 +176,8 @@ impl Session {
             _ = self.stopping.changed() => Event::Stopping,
             _ = self.standing.changed() => Event::Standing,
             Ok(()) = self.shelf.changed() => Event::Shelf,
+            Ok(()) = self.rollouts.changed() => Event::Rollouts,
             () = tokio::time::sleep_until(self.deadline) => Event::Silence,
-        }
-    }
-
-    /// Says what the device should have in force now. Before Welcome nothing is said: that says it itself.
-    fn offer(&mut self) {
-        if !matches!(self.stage, Stage::Greeting) {
-            let offer = Offer { policy: Vec::new(), roster: self.shared.roster_offer() };
-            self.outbox.push_back(wrap(collector_message::Kind::Offer(offer)));
         }
     }
 
@@ -225,7 +229,11 @@ impl Session {
             .iter()
             .map(|lane| lane.held.as_ref().map(|held| self.receipt(held)).transpose())
             .collect::<Result<Vec<_>, Code>>()?;
-        let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now);
+        self.has.clone_from(&hello.policy);
+        self.offered = self.offer();
+        self.roster_offered = self.shared.roster_offer();
+        let offer = self.offered.map(Digest::to_vec).unwrap_or_default();
+        let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now, offer);
         self.outbox.push_back(wrap(collector_message::Kind::Welcome(message)));
         self.stage = Stage::Welcomed { nonce, instance: greeted.instance, policy: hello.policy.clone() };
         self.deadline = Instant::now() + GREETING;
@@ -243,6 +251,8 @@ impl Session {
             self.quarantine_clone().await?;
         }
         self.stage = Stage::Live(seated.seat, self.shared.liveness.connect(self.peer.device, &policy));
+        // What changed since Welcome.
+        self.offer_anew();
         Ok(())
     }
 
@@ -256,6 +266,23 @@ impl Session {
             warn!(device = %self.peer.device, "the device comes with a certificate that was replaced");
         }
         Ok(renew_now)
+    }
+
+    fn offer(&mut self) -> Option<Digest> {
+        let group = self.shared.registry.group(&self.peer.device);
+        policies::offer(&self.rollouts.borrow_and_update(), &group, &self.peer.device, &self.has)
+    }
+
+    /// Says what is on offer, where that has changed.
+    fn offer_anew(&mut self) {
+        let (offer, roster) = (self.offer(), self.shared.roster_offer());
+        let is_news = offer != self.offered || roster != self.roster_offered;
+        if is_news && matches!(self.stage, Stage::Live(..)) {
+            self.offered = offer;
+            self.roster_offered.clone_from(&roster);
+            let policy = offer.map(Digest::to_vec).unwrap_or_default();
+            self.outbox.push_back(wrap(collector_message::Kind::Offer(Offer { policy, roster })));
+        }
     }
 
     async fn quarantine_clone(&self) -> Result<(), Code> {
@@ -276,6 +303,10 @@ impl Session {
     fn heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Code> {
         let Stage::Live(_, connection) = &self.stage else { return Err(Code::OutOfTurn) };
         connection.beat(beat);
+        if !beat.policy.is_empty() && beat.policy != self.has {
+            self.has.clone_from(&beat.policy);
+            self.offer_anew();
+        }
         let reply = HeartbeatReply {
             server_ms: self.shared.clock.now_ms(),
             checkpoint: self.shared.sequencer.published().note.clone(),

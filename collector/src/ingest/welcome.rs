@@ -60,6 +60,7 @@ pub(super) fn compose(
     receipts: Vec<Option<SignedReceipt>>,
     nonce: [u8; 16],
     renew_now: bool,
+    policy_offer: Vec<u8>,
 ) -> Welcome {
     let Viewed { view, published } = viewed;
     let lanes = view.lanes.iter().zip(receipts).map(|(lane, receipt)| LaneWelcome {
@@ -82,7 +83,7 @@ pub(super) fn compose(
         checkpoint_unknown: view.checkpoint_unknown,
         signer_chain: serving.credentials.chain_der(),
         log_key: Some(serving.log_key.clone()),
-        policy_offer: Vec::new(),
+        policy_offer,
         roster_offer: shared.roster_offer(),
         roots: serving.credentials.roots_der(),
         links: serving.credentials.links_der(),

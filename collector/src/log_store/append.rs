@@ -4,11 +4,12 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::log::{SALT_BYTES, entry_digest, entry_leaf};
 use watchpost_proto::merkle::Frontier;
+use watchpost_proto::policy::Policy;
 use watchpost_proto::segment::{Head, ReadStatement};
 use watchpost_proto::v1::{EntryKind, Lane};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
-use super::{StoreError, digest, members, random};
+use super::{StoreError, digest, members, policies, random};
 
 /// A place in a device's chains: one lane of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +121,14 @@ impl<'a> Appender<'a> {
             .prepare_cached("INSERT INTO payload (log_index, bytes) VALUES (?1, ?2)")?
             .execute((log_index, payload))?;
         Ok(())
+    }
+
+    /// Keeps the files of a policy beside the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keep_policy(&self, policy: &Policy) -> Result<(), StoreError> {
+        policies::keep_contents(&self.transaction, &policy.header.digest, policy.contents())
     }
 
     /// Moves a lane's head to the statement of the entry at `log_index`, and the device's latest epoch with it.

@@ -10,7 +10,7 @@ use watchpost_proto::v1::{
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, rosters};
+use super::{StoreError, policies, rosters};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -56,7 +56,8 @@ const TABLES: &str = "
 /// Makes the tables.
 pub(super) fn create_empty(db: &Connection) -> Result<(), StoreError> {
     db.execute_batch(EXPECTED)?;
-    Ok(db.execute_batch(TABLES)?)
+    db.execute_batch(TABLES)?;
+    policies::create(db)
 }
 
 /// Makes the tables and fills them from the entries there are: those of a log from before devices could enrol.
@@ -131,6 +132,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::Enrolment => enrolment(db, &EnrolmentEntry::decode(header).map_err(malformed)?),
         EntryKind::Expected => expected(db, &ExpectedEntry::decode(header).map_err(malformed)?),
         EntryKind::KeyEvent => certificate(db, log_index, &KeyEvent::decode(header).map_err(malformed)?),
+        EntryKind::Policy => policies::apply(db, log_index, header),
         EntryKind::Roster => rosters::apply(db, log_index, header),
         _ => Ok(()),
     }
@@ -268,6 +270,18 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))
 }
 
+/// The group of every device that has enrolled.
+pub(crate) fn groups(db: &Connection, mut take: impl FnMut(DeviceId, String)) -> Result<(), StoreError> {
+    let mut statement = db.prepare("SELECT device, grp FROM enrolment WHERE device IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(device) = DeviceId::from_slice(&row.get::<_, Vec<u8>>(0)?) {
+            take(device, row.get(1)?);
+        }
+    }
+    Ok(())
+}
+
 /// Enrolments that wait for somebody to decide, or were decided against, by token and key.
 pub(crate) fn waiting(db: &Connection, mut take: impl FnMut(Digest, KeyId, EnrolmentFacts)) -> Result<(), StoreError> {
     let text = format!("SELECT {ENROLMENT_COLUMNS}, token, key_id FROM enrolment WHERE step IN (1, 2, 3)");
@@ -326,7 +340,7 @@ pub(crate) fn key_event(db: &Connection, log_index: u64) -> Result<KeyEvent, Sto
 
 /// Compares the tables of two databases; the name of the first that differs.
 pub(super) fn differing(one: &Connection, other: &Connection) -> Result<Option<&'static str>, StoreError> {
-    for name in NAMES {
+    for name in NAMES.into_iter().chain(policies::NAMES) {
         if rows(one, name)? != rows(other, name)? {
             return Ok(Some(name));
         }

@@ -2,14 +2,14 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, members, rosters};
+use super::{StoreError, members, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 3;
 /// The version before there were policies and rosters.
-const VERSION_BEFORE: i64 = 2;
-/// The version before records could be erased and devices could enrol: without [`ERASED`] and [`members::TABLES`], too.
-const VERSION_FIRST: i64 = 1;
+const WITHOUT_POLICIES: i64 = 2;
+/// The version before records could be erased and devices could enrol: the same without [`ERASED`] and the tables of [`members`].
+const WITHOUT_MEMBERS: i64 = 1;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -106,15 +106,17 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        found @ (0 | VERSION_FIRST | VERSION_BEFORE) => {
+        found @ (0 | WITHOUT_MEMBERS | WITHOUT_POLICIES) => {
             let transaction = db.transaction()?;
             if found == 0 {
                 transaction.execute_batch(TABLES)?;
             }
-            if found < VERSION_BEFORE {
+            if found < WITHOUT_POLICIES {
                 transaction.execute_batch(ERASED)?;
                 members::create(&transaction)?;
             }
+            policies::create(&transaction)?;
+            policies::create_contents(&transaction)?;
             rosters::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
@@ -133,7 +135,9 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
-        VERSION_FIRST | VERSION_BEFORE => Err(StoreError::Unfit("it is of an older version; run serve once".into())),
+        WITHOUT_MEMBERS | WITHOUT_POLICIES => {
+            Err(StoreError::Unfit("it is of an older version; run serve once".into()))
+        }
         other => Err(other_version(other)),
     }
 }

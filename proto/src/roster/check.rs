@@ -66,7 +66,7 @@ pub fn follow(
     let mut version = held.map_or(0, |held| held.version);
     for signed in earlier {
         let Ok(read) = read_header(signed, tenant) else { continue };
-        if read.header.version > version && signers.suffice(&read.signers) {
+        if read.header.version > version && signers.accept(&read.next, &read.signers) {
             version = read.header.version;
             signers = read.next;
         }
@@ -81,7 +81,7 @@ pub fn follow(
     if shown <= version {
         return Err(RosterError::Older { held: version, shown });
     }
-    if !signers.suffice(&read.signers) {
+    if !signers.accept(&read.next, &read.signers) {
         return Err(RosterError::Signatures);
     }
     Ok(read)

@@ -6,7 +6,7 @@ use watchpost_proto::v1::ErasedRecords;
 
 use super::{Fault, LastStatement, SeenDevice, Walk, wrong};
 use crate::log_store::append::{device_facts, lane_state, latest_epoch};
-use crate::log_store::{Place, members, read};
+use crate::log_store::{Place, members, policies, read};
 
 impl Walk<'_> {
     pub(super) fn indexed_statement(&self, place: &Place, read: &ReadStatement, log_index: u64) -> Result<(), Fault> {
@@ -70,6 +70,12 @@ impl Walk<'_> {
         self.devices_and_keys()?;
         if let Some(table) = members::differing(db, &self.members)? {
             return Err(wrong(format!("the index {table} says what no entry says")));
+        }
+        if let Some(entry) = policies::check_contents(db)? {
+            return Err(Fault::Entry {
+                log_index: entry,
+                reason: "the files of its policy are not there as it names them".into(),
+            });
         }
         self.count("node", 2 * size - u64::from(size.count_ones()))?;
         self.count("entry", size)?;
