@@ -24,6 +24,7 @@ use crate::people::difference::{Difference, Named};
 use crate::people::persons::{self, Person, Persons};
 use crate::people::publish::{Brought, handed_over};
 use crate::people::{LIST_BYTES_MAX, columns, table};
+use crate::{derive, devices};
 
 /// Names shown of each part of a difference.
 const NAMES_SHOWN: usize = 50;
@@ -99,6 +100,19 @@ enum PeopleCommand {
         #[command(flatten)]
         deed: DeedArgs,
     },
+    /// Lists accounts that look like the company's own and are in no roster, by pseudonym. 列出花名册之外的疑似内部账号。
+    #[command(
+        after_help = "Example:\n  watchpost-collector people unknown --json --config ./collector/collector.toml\n\n\
+        Devices tell of them where the policy says so, and never by their ids."
+    )]
+    Unknown {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Lists the accounts of the roster in force. 列出花名册。
     #[command(after_help = "Examples:\n  \
         watchpost-collector people list --config ./collector/collector.toml\n  \
@@ -159,6 +173,7 @@ pub fn run(args: PeopleArgs) -> anyhow::Result<()> {
             let before = latest(&config)?;
             publish(&config, Brought::read(&file, &config.tenant)?, before.as_ref(), dry_run, &deed)
         }
+        PeopleCommand::Unknown { config, json } => unknown(&Config::load(&config)?, json),
         PeopleCommand::List { at, config, json } => list(&Config::load(&config)?, at.as_deref(), json),
     }
 }
@@ -366,6 +381,23 @@ struct Period<'a> {
     until_ms: Option<i64>,
     labels: &'a [String],
     status: &'a str,
+}
+
+fn unknown(config: &Config, json: bool) -> anyhow::Result<()> {
+    let mut out = Output::new();
+    if !json {
+        out.row(&["ACCOUNT", "MESSAGES", "FIRST", "LAST"])?;
+    }
+    for it in devices::unknown(&derive::open_read_only(&config.derived_db())?)? {
+        if json {
+            out.json(&it)?;
+            continue;
+        }
+        let day = |days: i64| day_in_china(days.saturating_mul(24 * 60 * 60 * 1000)).unwrap_or_default();
+        let account = format!("{}/{}", it.corp, it.pseudonym);
+        out.row(&[&account, &it.messages.to_string(), &day(it.first_day), &day(it.last_day)])?;
+    }
+    out.finish()
 }
 
 fn list(config: &Config, at: Option<&str>, json: bool) -> anyhow::Result<()> {
