@@ -10,18 +10,17 @@
 mod held;
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use watchpost_policy::bundle;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
 use watchpost_proto::keys::KeyId;
-use watchpost_proto::policy::{Anchor, Highest, Policy, PolicyError};
-use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, PolicyRole, SignedPolicyHeader, summary::Kind};
+use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
+use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, SignedPolicyHeader, summary::Kind};
 
 use crate::clock::Clock;
 use crate::config::{Config, Folder};
@@ -159,6 +158,12 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
     }
     let engine = policy_files::load_checked_engine(&config.policy.packs, None)?;
     Ok(InForce::of_files(engine, config.policy.disclose).for_accounts(&scope))
+}
+
+/// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
+#[must_use]
+pub fn in_force_in(state_dir: &Path) -> Option<Header> {
+    held::all(state_dir).into_iter().next().map(|policy| policy.header)
 }
 
 impl Policies {
@@ -345,8 +350,7 @@ fn of_policy(policy: &Policy, config: &PolicyConfig) -> Result<InForce, Refused>
         return Err(Refused::Ceiling(bytes, config.bytes_max));
     }
     let rules = |mistakes: Vec<String>| Refused::Rules(mistakes.join("\n"));
-    let files = policy.files().map(|(file, bytes)| (role(file.role()), file.name.as_str(), bytes));
-    let (packs, filters) = bundle::read(files).map_err(|mistakes| rules(policy_files::told(&mistakes)))?;
+    let (packs, filters) = policy_files::parts_of(policy).map_err(rules)?;
     let engine = Engine::compile_checked(packs, filters, None).map_err(|error| Refused::Rules(error.to_string()))?;
     let settings = policy.header.settings();
     let ceiling = match settings.disclose {
@@ -365,14 +369,6 @@ fn of_policy(policy: &Policy, config: &PolicyConfig) -> Result<InForce, Refused>
         report_unknown_accounts: settings.report_unknown_accounts,
         recipient: settings.recipient,
     })
-}
-
-fn role(role: PolicyRole) -> bundle::Role {
-    match role {
-        PolicyRole::Pack => bundle::Role::Pack,
-        PolicyRole::Filter => bundle::Role::Filter,
-        PolicyRole::Named | PolicyRole::Unspecified => bundle::Role::Named,
-    }
 }
 
 /// Takes over whom a policy says to trust, and whom not, for the connections from now on.

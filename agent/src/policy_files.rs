@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use watchpost_policy::accounts::Accounts;
+use watchpost_policy::bundle::{self, Role};
 use watchpost_policy::engine::Engine;
 use watchpost_policy::filters::Filter;
 use watchpost_policy::hint::did_you_mean;
 use watchpost_policy::packs;
 use watchpost_policy::rules::{Mistake, PACK_BYTES_MAX, Pack};
+use watchpost_proto::policy::{POLICY_BYTES_MAX, Policy};
+use watchpost_proto::v1::PolicyRole;
 
 /// Largest accounts file, in bytes: a million accounts with names and labels.
 const ACCOUNTS_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -49,6 +52,16 @@ fn load_parts(policy_files: &[PathBuf], accounts: Option<&Path>) -> Result<Parts
         if let Some(shipped) = shipped(file) {
             match shipped {
                 Ok(more) => packs.extend(more),
+                Err(more) => mistakes.extend(more),
+            }
+            continue;
+        }
+        if let Some(read) = signed(file) {
+            match read {
+                Ok((more, tuning)) => {
+                    packs.extend(more);
+                    filters.extend(tuning);
+                }
                 Err(more) => mistakes.extend(more),
             }
             continue;
@@ -100,6 +113,39 @@ fn shipped(file: &Path) -> Option<Result<Vec<Pack>, Vec<String>>> {
     Some(packs.map_err(|mistakes| told(&mistakes)))
 }
 
+/// The packs and filters of a signed policy; `None` for any other file. Whether devices would believe who signed it is not asked here.
+fn signed(file: &Path) -> Option<Result<(Vec<Pack>, Vec<Filter>), Vec<String>>> {
+    let mut start = [0; 64];
+    let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut start)).ok()?;
+    if !Policy::is_meant(&start[..read]) {
+        return None;
+    }
+    let wrong = |text: String| vec![format!("{}: {text}", file.display())];
+    let bytes = read_bytes(file, POLICY_BYTES_MAX as u64);
+    Some(bytes.and_then(|bytes| {
+        let policy = Policy::read(&bytes).map_err(|error| wrong(error.to_string()))?;
+        policy.header.check_signed_by(&policy.header.signers).map_err(|error| wrong(error.to_string()))?;
+        parts_of(&policy)
+    }))
+}
+
+/// The packs and filters of a policy.
+pub(crate) fn parts_of(policy: &Policy) -> Result<(Vec<Pack>, Vec<Filter>), Vec<String>> {
+    let files = policy.files().map(|(file, bytes)| {
+        let role = match file.role() {
+            PolicyRole::Pack => Role::Pack,
+            PolicyRole::Filter => Role::Filter,
+            PolicyRole::Named | PolicyRole::Unspecified => Role::Named,
+        };
+        (role, file.name.as_str(), bytes)
+    });
+    bundle::read(files).map_err(|mistakes| told(&mistakes))
+}
+
+fn read_bytes(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<String>> {
+    read(file, bytes_max).map_err(|mistakes| told(&mistakes))
+}
+
 /// Reads a pack or a filter, whichever the file is.
 pub fn load_document(file: &Path) -> Result<Document, Vec<Mistake>> {
     let bytes = read(file, PACK_BYTES_MAX as u64)?;
@@ -131,7 +177,7 @@ pub fn load_pack(file: &Path) -> Result<Pack, Vec<Mistake>> {
 /// # Errors
 /// Every mistake in it as a sentence for a person.
 pub fn load_accounts(file: &Path) -> Result<Accounts, Vec<String>> {
-    let bytes = read(file, ACCOUNTS_BYTES_MAX).map_err(|mistakes| told(&mistakes))?;
+    let bytes = read_bytes(file, ACCOUNTS_BYTES_MAX)?;
     Accounts::parse(&bytes).map_err(|mistakes| {
         mistakes.iter().map(|mistake| format!("{}:{}: {}", file.display(), mistake.line, mistake.text)).collect()
     })
@@ -155,7 +201,7 @@ fn is_below(name: &str) -> bool {
     parts.all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
 }
 
-pub(crate) fn told(mistakes: &[Mistake]) -> Vec<String> {
+fn told(mistakes: &[Mistake]) -> Vec<String> {
     mistakes.iter().map(Mistake::to_string).collect()
 }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use watchpost_proto::document::Signers;
 use watchpost_proto::keys::{PublicKey, SigningKey, SoftwareKey};
 use watchpost_proto::note::{Checkpoint, LogSigner, origin};
+use watchpost_proto::policy::Policy;
 use watchpost_proto::segment::{Head, Link, Seal, link, open_payload, read_statement, seal, verify_signature};
 use watchpost_proto::v1::{self, agent_message, collector_message, summary::Kind};
 use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message, digest, log, merkle, note, receipt, record, roster};
@@ -167,6 +168,22 @@ fn kinds() -> Vec<(&'static str, Kind)> {
         ),
         ("self-check", Kind::SelfCheck(v1::SelfCheck { number: 9, ..v1::SelfCheck::default() })),
         ("self-check-folders", Kind::SelfCheck(self_check())),
+        (
+            "policy-report",
+            Kind::PolicyReport(v1::PolicyReport {
+                policy: vec![0x71; 32],
+                version: 3,
+                group: "sales".into(),
+                applied: true,
+                reason: "rules".into(),
+                detail: "a sentence".into(),
+                compile_ms: 40,
+                rules: 7,
+                tried: 1000,
+                flagged_before: 3,
+                flagged_after: 4,
+            }),
+        ),
         ("goodbye", Kind::Goodbye(v1::Goodbye { cause: v1::GoodbyeCause::Shutdown.into(), at_ms: 1_795_053_600_000 })),
         (
             "notice-acknowledgement-text",
@@ -245,6 +262,63 @@ fn checkpoint() -> Checkpoint {
 }
 
 const NOTE: &str = "a checkpoint note";
+
+fn a_policy(keys: v1::DocumentKeys) -> Policy {
+    let said = v1::PolicyHeader {
+        tenant: "default".into(),
+        group: "sales".into(),
+        version: 2,
+        previous: vec![0x71; 32],
+        fallback: vec![0x71; 32],
+        keys: Some(keys),
+        made_at_ms: 1_795_053_600_000,
+        note: "more words".into(),
+        settings: Some(v1::PolicySettings {
+            disclose: 2,
+            report_unknown_accounts: true,
+            recipient: Some(v1::RecipientKey { suite: 1, public: vec![0x44; 32] }),
+        }),
+        roots: vec![vec![0x30, 0x01]],
+        collectors_denied: vec![vec![0x55; 32]],
+        ..v1::PolicyHeader::default()
+    };
+    let files = [
+        (v1::PolicyRole::Pack, "1/a.yaml".to_owned(), b"pack: a".to_vec()),
+        (v1::PolicyRole::Named, "1/words.txt".to_owned(), "保本\n".into()),
+    ];
+    Policy::make(said, &files).unwrap()
+}
+
+/// A policy that is on a disk is read, holds its signature and is called the same for ever.
+#[test]
+fn a_stored_policy_still_holds() {
+    let stored = golden("policy", || {
+        let key = sample_key();
+        let mut policy = a_policy(Signers::pinned(key.public().id()).write());
+        policy.sign(key).unwrap();
+        policy.encode()
+    });
+    let read = Policy::read(&stored).unwrap();
+    let made = a_policy(read.header.signers.write());
+    assert_eq!((&read.header.bytes, read.contents()), (&made.header.bytes, made.contents()));
+    assert_eq!(read.header.check_signed_by(&read.header.signers), Ok(()));
+    let name = golden("policy-digest", || made.header.digest.to_vec());
+    assert_eq!(read.header.digest.to_vec(), name);
+    check_message(
+        "policy-entry",
+        &v1::PolicyEntry {
+            verb: v1::PolicyVerb::Publish.into(),
+            policy: vec![0x71; 32],
+            header: vec![1, 2, 3],
+            signatures: vec![v1::DocumentSignature { spki: vec![4], signature: vec![5] }],
+            rollout: Some(v1::Rollout { rings: vec![500, 10_000], soak_ms: 6, fall_back: true }),
+            ring: 1,
+            by: "operator".into(),
+            reason: "reason".into(),
+            at_ms: 7,
+        },
+    );
+}
 
 fn a_receipt() -> v1::Receipt {
     v1::Receipt {

@@ -46,7 +46,7 @@ pub(super) struct ScanArgs {
     /// Exports, or folders of them with all below; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// A pack or filter, `builtin` or `builtin:ID`; may be given several times. Without a pack the built-in ones are used.
+    /// A pack or filter, a signed policy, `builtin` or `builtin:ID`; may be given several times. Without a pack the built-in ones are used.
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     #[command(flatten)]

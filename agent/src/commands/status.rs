@@ -12,10 +12,12 @@ use watchpost_agent::config::Folder;
 use watchpost_agent::expectation::{Expectation, Fed};
 use watchpost_agent::in_force::Scope;
 use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check, rescanned};
+use watchpost_agent::policies::in_force_in;
 use watchpost_agent::rosters;
 use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 use watchpost_agent::uplink::{UplinkReport, uplink_report};
+use watchpost_proto::policy::Header;
 
 use super::terminal::china_time;
 use super::{ConfigArg, print_json};
@@ -51,6 +53,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let roster = rosters::at_start(&config, None).map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
     let managed = roster.accounts.as_ref().map(|accounts| accounts.managed_at(now_ms));
     let (under_way, rescan) = store.read(|tx| rescanned(&config.state_dir, tx))?;
+    let policy = in_force_in(&config.state_dir);
     let mut out = io::stdout().lock();
     if args.json {
         let status = json!({
@@ -65,6 +68,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             "roster": { "version": roster.roster_version, "managed": managed, "awaited": roster.awaits_roster },
             "rescan": { "under_way": under_way, "last": rescan },
             "uplink": uplink,
+            "policy": policy.as_ref().map(policy_json),
             "last_server_time_ms": server_ms,
         });
         print_json(&mut out, &status)?;
@@ -94,6 +98,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         backlog.bulk.records,
         backlog.bytes()
     )?;
+    writeln!(out, "{}", ruled_by(policy.as_ref()))?;
     if let Some(check) = &check {
         writeln!(out, "{}", checked(check))?;
     }
@@ -133,6 +138,18 @@ fn tell_roster(out: &mut impl Write, roster: &Scope, managed: Option<usize>) -> 
         Some(managed) => writeln!(out, "roster   none; {managed} accounts managed by the device's own list"),
         None => writeln!(out, "roster   none; everybody is managed"),
     }
+}
+
+/// Which policy is in force, in a line.
+fn ruled_by(policy: Option<&Header>) -> String {
+    let Some(policy) = policy else { return "policy   the packs of this device's configuration".into() };
+    let (said, digest) = (&policy.said, policy.digest.to_string());
+    let short = digest.get(..12).unwrap_or_default();
+    format!("policy   {} version {}, signed {} ({short})", said.group, said.version, time_of(said.made_at_ms))
+}
+
+fn policy_json(policy: &Header) -> serde_json::Value {
+    json!({ "group": policy.said.group, "version": policy.said.version, "digest": policy.digest.to_string() })
 }
 
 /// How the last self-check went, in a line.

@@ -103,7 +103,14 @@ pub async fn watch_over(
                 let db = derive::open_read_only(&path)?;
                 Ok::<_, DeriveError>(reports(&db, &group, ring, &policy, &connected)?)
             });
-            let Ok(Ok(reports)) = read.await else { continue };
+            let reports = match read.await {
+                Ok(Ok(reports)) => reports,
+                Ok(Err(error)) => {
+                    warn!(%error, "what devices report of policies cannot be read");
+                    continue;
+                }
+                Err(_) => continue,
+            };
             match decide(&rollout, &reports, desk.clock.now_ms()) {
                 Next::Wait => {}
                 Next::Advance => act(&desk, &rollout, PolicyVerb::Advance, "the ring before has it in force").await,
@@ -152,7 +159,7 @@ pub fn reports(
     let mut reports = Reports::default();
     let mut told: HashMap<DeviceId, bool> = HashMap::new();
     let mut select = db.prepare(
-        "SELECT device.device, applied, reason, tried, flagged_before, flagged_after
+        "SELECT device.device, applied, policy_report.reason, tried, flagged_before, flagged_after
          FROM policy_report JOIN device ON device.id = policy_report.device WHERE policy = ?1 AND revoked = 0 AND quarantined = 0",
     )?;
     let mut rows = select.query([&policy.0[..]])?;
