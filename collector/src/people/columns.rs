@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn a_workbook_is_read_as_a_person_sees_it() {
+        let rows = read(include_bytes!("../../tests/fixtures/staff.xlsx")).unwrap();
+        let lines = lines(&rows, None).unwrap();
+        let said: Vec<_> =
+            lines.iter().map(|it| (it.line, it.employee.as_str(), it.userid.as_str(), it.never)).collect();
+        assert_eq!(said, [(4, "1001", "li.na", false), (6, "1002", "counsel", true)]);
+        assert_eq!((lines[0].from_ms, lines[1].from_ms), (1_767_542_400_000, 0), "5 January 2026");
+    }
+
+    #[test]
     fn the_last_day_counts_whole_in_china() {
         let line = parsed("corp,userid,from,leave\nww1,a,20260105,2026年1月5日\n").unwrap().remove(0);
         assert_eq!(line.until_ms - line.from_ms, 24 * 60 * 60 * 1000);
