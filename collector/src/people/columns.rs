@@ -281,7 +281,7 @@ fn flag(cell: &str) -> Option<bool> {
 ///
 /// # Errors
 /// It is no day.
-pub fn day_ms(text: &str) -> Result<Option<(i64, i64)>, ()> {
+pub(crate) fn day_ms(text: &str) -> Result<Option<(i64, i64)>, ()> {
     // A time of day says nothing here.
     let day = text.split([' ', 'T']).next().unwrap_or_default();
     if matches!(day, "" | "-" | "—" | "/" | "至今" | "长期" | "无" | "9999-12-31" | "9999/12/31") {
