@@ -281,7 +281,7 @@ fn flag(cell: &str) -> Option<bool> {
 ///
 /// # Errors
 /// It is no day.
-pub fn day_ms(text: &str) -> Result<Option<(i64, i64)>, ()> {
+pub(crate) fn day_ms(text: &str) -> Result<Option<(i64, i64)>, ()> {
     // A time of day says nothing here.
     let day = text.split([' ', 'T']).next().unwrap_or_default();
     if matches!(day, "" | "-" | "—" | "/" | "至今" | "长期" | "无" | "9999-12-31" | "9999/12/31") {
@@ -328,6 +328,16 @@ mod tests {
         assert_eq!(Line { line: 0, ..one.clone() }, Line { line: 0, ..other });
         assert_eq!(one.labels, ["销售部", "客户经理", "上海", "理财", "重点", "A"]);
         assert_eq!((one.userid.as_str(), one.from_ms, one.until_ms), ("li.na", 1_767_542_400_000, 0));
+    }
+
+    #[test]
+    fn a_workbook_is_read_as_a_person_sees_it() {
+        let rows = read(include_bytes!("../../tests/fixtures/staff.xlsx")).unwrap();
+        let lines = lines(&rows, None).unwrap();
+        let said: Vec<_> =
+            lines.iter().map(|it| (it.line, it.employee.as_str(), it.userid.as_str(), it.never)).collect();
+        assert_eq!(said, [(4, "1001", "li.na", false), (6, "1002", "counsel", true)]);
+        assert_eq!((lines[0].from_ms, lines[1].from_ms), (1_767_542_400_000, 0), "5 January 2026");
     }
 
     #[test]
