@@ -43,6 +43,7 @@ pub mod server;
 pub mod serving;
 pub mod sessions;
 pub mod standing;
+pub mod succession;
 pub mod tls;
 pub mod trust;
 pub mod verify;

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use watchpost_proto::Message as _;
 use watchpost_proto::keys::KeyError;
 use watchpost_proto::note::{self, Checkpoint, LogSigner};
 use watchpost_proto::pem::pem;
 use watchpost_proto::receipt;
-use watchpost_proto::v1::{LogKey, LogOpened};
+use watchpost_proto::v1::{LogKey, LogOpened, SuccessionCause};
+use watchpost_proto::{DeviceId, LogId};
 
 use crate::config::Config;
 use crate::credentials::{Credentials, private_key};
 use crate::durable_file::{self, Access};
-use crate::log_store::{LogName, LogReader, StoreError};
+use crate::log_store::{self, LogName, LogReader, StoreError};
 
 /// Reads the log's key at `path`, or makes it.
 ///
@@ -30,7 +30,24 @@ pub fn load_or_make(path: &Path) -> anyhow::Result<LogSigner> {
     Ok(signer)
 }
 
-/// The first entry of a new log.
+/// The end of the log before a new one.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Which log ends.
+    pub id: LogId,
+    /// Its last head.
+    pub last: Checkpoint,
+    /// The same, signed by its own key.
+    pub closing: String,
+    /// Why it ends.
+    pub cause: SuccessionCause,
+    /// The largest of its heads that is known, signed by its own key; empty where it is none but the last.
+    pub highest: String,
+    /// The device that has shown it.
+    pub shown_by: Option<DeviceId>,
+}
+
+/// The first entry of a new log, with the end of the one before it.
 ///
 /// # Errors
 /// [`KeyError`].
@@ -39,6 +56,7 @@ pub fn first_entry(
     signer: &LogSigner,
     credentials: &Credentials,
     at_ms: i64,
+    ending: Option<Ending>,
 ) -> Result<LogOpened, KeyError> {
     let log_key = LogKey {
         format: receipt::FORMAT,
@@ -47,12 +65,20 @@ pub fn first_entry(
         origin: name.origin.clone(),
         ed25519: signer.public().to_vec(),
         at_ms,
-        previous_log_id: Vec::new(),
-        previous_size: 0,
-        previous_root: Vec::new(),
+        previous_log_id: ending.as_ref().map(|ending| ending.id.to_vec()).unwrap_or_default(),
+        previous_size: ending.as_ref().map_or(0, |ending| ending.last.size),
+        previous_root: ending.as_ref().map(|ending| ending.last.root.to_vec()).unwrap_or_default(),
     };
     let signed = receipt::sign_log_key(&log_key, &credentials.key)?;
-    Ok(LogOpened { log_key: Some(signed), signer_chain: credentials.chain_der() })
+    let opened = LogOpened { log_key: Some(signed), signer_chain: credentials.chain_der(), ..LogOpened::default() };
+    let Some(ending) = ending else { return Ok(opened) };
+    Ok(LogOpened {
+        cause: ending.cause.into(),
+        closing: ending.closing,
+        highest: ending.highest,
+        shown_by: ending.shown_by.map(|device| device.to_vec()).unwrap_or_default(),
+        ..opened
+    })
 }
 
 /// What the log's first entry says about its key. The collector signs it with its present key: its certificate may
@@ -80,11 +106,24 @@ pub struct Signed {
     pub vkey: String,
 }
 
-/// Signs the head of a log with the key in the data folder.
+/// What the first entries of the logs before it say about theirs, the latest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn earlier(log: &LogReader) -> Result<Vec<LogKey>, StoreError> {
+    let past = log.past()?;
+    past.iter().rev().map(|past| log_store::log_key_at(log.connection(), past.first)).collect()
+}
+
+/// Signs the head of a log with the key in the data folder; one that has ended was signed then.
 ///
 /// # Errors
 /// No key, or not the one of this log.
 pub fn signed_head(config: &Config, log: &LogReader) -> anyhow::Result<Signed> {
+    if let Some(past) = log.ended() {
+        let vkey = note::vkey(&past.name.origin, &past.public);
+        return Ok(Signed { checkpoint: past.head.clone(), note: past.note.clone(), vkey });
+    }
     let path = config.data_dir.join("log.key");
     ensure!(path.exists(), "{} does not exist", path.display());
     let signer = load_or_make(&path)?;
@@ -100,14 +139,7 @@ pub fn signed_head(config: &Config, log: &LogReader) -> anyhow::Result<Signed> {
 /// # Errors
 /// [`StoreError`], or a first entry that is none.
 pub fn opened_with(log: &LogReader) -> anyhow::Result<LogKey> {
-    let mut header = None;
-    log.entries(0, |entry| {
-        header = Some(entry.header);
-        Ok::<_, StoreError>(false)
-    })?;
-    let opened = LogOpened::decode(&header.context("the log is empty")?[..])?;
-    let signed = opened.log_key.context("the first entry does not introduce the log's key")?;
-    Ok(LogKey::decode(&signed.log_key[..])?)
+    Ok(log_store::log_key_at(log.connection(), log.first())?)
 }
 
 #[cfg(test)]

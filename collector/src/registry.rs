@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
 
+use crate::enrolment::rekey;
 use crate::log_store::{self, DeviceFacts, LogStore, StoreError};
 
 /// Devices and keys, shared by all streams.
@@ -15,6 +16,8 @@ use crate::log_store::{self, DeviceFacts, LogStore, StoreError};
 pub struct Registry {
     devices: RwLock<HashMap<DeviceId, DeviceFacts>>,
     keys: RwLock<HashMap<(DeviceId, KeyId), PublicKey>>,
+    /// The keys that count of devices that were told to come to a new one.
+    accepted: RwLock<HashMap<DeviceId, Vec<KeyId>>>,
     changes: watch::Sender<()>,
 }
 
@@ -25,6 +28,8 @@ pub struct Effects {
     pub devices: Vec<(DeviceId, DeviceFacts)>,
     /// Keys seen for the first time.
     pub keys: Vec<(DeviceId, PublicKey)>,
+    /// Which keys count of a device; any, where none are named.
+    pub accepted: Vec<(DeviceId, Option<Vec<KeyId>>)>,
 }
 
 impl Registry {
@@ -40,7 +45,16 @@ impl Registry {
         log_store::keys(store.connection(), |device, id, key, _| {
             keys.insert((device, id), key);
         })?;
-        Ok(Self { devices: RwLock::new(devices), keys: RwLock::new(keys), changes: watch::Sender::default() })
+        let mut rekeyed = Vec::new();
+        log_store::rekeyed(store.connection(), |device| rekeyed.push(device))?;
+        let mut accepted = HashMap::new();
+        for device in rekeyed {
+            if let Some(keys) = rekey::accepted(store.connection(), &device)? {
+                accepted.insert(device, keys);
+            }
+        }
+        let (devices, keys, accepted) = (RwLock::new(devices), RwLock::new(keys), RwLock::new(accepted));
+        Ok(Self { devices, keys, accepted, changes: watch::Sender::default() })
     }
 
     /// How a device stands; a device never heard of stands well.
@@ -53,6 +67,12 @@ impl Registry {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&(*device, *id)).cloned()
     }
 
+    /// Whether a device may not come with this key: it was told to come to a new one, and this is an earlier.
+    pub fn shuts_out(&self, device: &DeviceId, id: &KeyId) -> bool {
+        let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
+        accepted.get(device).is_some_and(|keys| !keys.contains(id)) && self.key(device, id).is_some()
+    }
+
     /// Changes when any device comes to stand otherwise, so that its stream can end at once.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
@@ -60,6 +80,16 @@ impl Registry {
 
     /// Takes over what has become durable. Keys first: whoever hears of a change finds them.
     pub fn apply(&self, effects: Effects) {
+        for (device, keys) in &effects.accepted {
+            let mut accepted = self.accepted.write().unwrap_or_else(PoisonError::into_inner);
+            match keys {
+                Some(keys) => drop(accepted.insert(*device, keys.clone())),
+                None => drop(accepted.remove(device)),
+            }
+        }
+        if !effects.accepted.is_empty() {
+            self.changes.send_replace(());
+        }
         if !effects.devices.is_empty() {
             self.devices.write().unwrap_or_else(PoisonError::into_inner).extend(effects.devices);
             self.changes.send_replace(());

@@ -120,15 +120,15 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
     let kept = kept.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let trust = Trust::new(&credentials::trusted(&config.root)?, &config.tenant)?;
     let log = LogReader::open(&config.log_db())?;
-    let bar = progress_bar(log.checkpoint()?.size);
+    let bar = progress_bar(log.count()?);
     let checked = check(&log, &trust, &kept, |entries| bar.set_position(entries));
     bar.finish_and_clear();
     let mut out = Output::new();
     match (&checked, json) {
         (Ok(sound), true) => {
-            let Sound { size, root, erased, erased_in } = sound;
+            let Sound { entries, size, root, erased, erased_in } = sound;
             out.json(&json!({
-                "size": size, "root": root.to_string(), "entries_checked": size, "erased_records": erased,
+                "size": size, "root": root.to_string(), "entries_checked": entries, "erased_records": erased,
                 "payloads_with_erased_records": erased_in, "checkpoints_compared": kept.len(), "ok": true,
             }))?;
         }
@@ -151,8 +151,11 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
 }
 
 fn say(out: &mut Output, sound: &Sound, compared: usize) -> anyhow::Result<()> {
-    let Sound { size, root, erased, erased_in } = sound;
+    let Sound { entries, size, root, erased, erased_in } = sound;
     out.row(&[&format!("the log holds: {size} entries, root {root}")])?;
+    if entries > size {
+        out.row(&[&format!("so do the logs before it, of {} entries; see log list", entries - size)])?;
+    }
     if compared > 0 {
         out.row(&[&format!("it leads through the checkpoints that were kept: {compared}")])?;
     }

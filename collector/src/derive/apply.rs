@@ -91,6 +91,8 @@ impl Batch<'_> {
             EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Unspecified => {}
+            // Looked up in the log's own indexes.
+            EntryKind::LogShown | EntryKind::Shortfall => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
