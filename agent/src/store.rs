@@ -10,6 +10,7 @@ mod files;
 mod ledger;
 mod memory;
 mod outbox;
+mod receipts;
 mod tallies;
 mod windows;
 
@@ -37,11 +38,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 4] = [
+const SCHEMAS: [&[&str]; 5] = [
     &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
     &[windows::SCHEMA],
     &[files::SCHEMA_DONE],
     &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
+    &[receipts::SCHEMA],
 ];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;

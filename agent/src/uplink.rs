@@ -5,6 +5,7 @@
 
 mod enrolment;
 mod reconcile;
+mod succession;
 mod renewal;
 mod report;
 mod tls;
@@ -394,6 +395,7 @@ impl Uplink {
                 clocks: Some(self.clock.clocks(server_ms)),
                 checkpoint: reconcile::last_checkpoint(tx)?,
                 policy: self.policy.to_vec(),
+                receipts: tx.receipts_to_show()?,
             })
         })
     }

@@ -1,6 +1,6 @@
 //! Reading: entries in order, tree nodes, and what must be in memory when a process starts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::keys::{KeyId, PublicKey};
@@ -41,6 +41,7 @@ impl Entry {
 /// all logs of the store.
 #[derive(Debug)]
 pub struct LogReader {
+    path: PathBuf,
     db: Connection,
     name: LogName,
     /// Number of the log, and of its first entry in the store.
@@ -61,15 +62,15 @@ impl LogReader {
         let db = schema::open_read_only(path)?;
         let head = head_row(&db)?.ok_or_else(|| StoreError::Unfit("it holds no log yet; run serve first".into()))?;
         let place = logs::present(&db)?;
-        Ok(Self { db, name: head.name, place, ended: None })
+        Ok(Self { path: path.to_owned(), db, name: head.name, place, ended: None })
     }
 
-    /// Opens an earlier log of the store at `path`.
+    /// Opens an earlier log of the same store.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open_past(path: &Path, past: PastLog) -> Result<Self, StoreError> {
-        let reader = Self::open(path)?;
+    pub fn open_past(&self, past: PastLog) -> Result<Self, StoreError> {
+        let reader = Self::open(&self.path)?;
         Ok(Self { name: past.name.clone(), place: (past.number, past.first), ended: Some(past), ..reader })
     }
 

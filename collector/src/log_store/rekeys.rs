@@ -22,13 +22,13 @@ pub(super) const TABLE: &str = "
 
 /// What was decided about the keys of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RekeyFacts {
+pub(crate) struct RekeyFacts {
     /// The key it is to leave; from then on every earlier key of it is shut out.
-    pub leave: Option<KeyId>,
+    pub(crate) leave: Option<KeyId>,
     /// Its disk is put back at each start.
-    pub resets: bool,
+    pub(crate) resets: bool,
     /// That a copy was shut out is in the log.
-    pub told: bool,
+    pub(crate) told: bool,
 }
 
 /// Takes one entry into the table.
