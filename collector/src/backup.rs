@@ -95,12 +95,21 @@ pub fn make(config_file: &Path, config: &Config, out: &Path, progress: &impl Pro
     let mut files = BTreeMap::new();
     put(out, CONFIG, &read(config_file)?)?;
     files.insert(CONFIG.to_owned(), None);
-    for (number, path) in named_files(config)?.into_iter().enumerate() {
+    let mut elsewhere: Vec<PathBuf> = Vec::new();
+    for path in named_files(config)? {
         let inside = path.strip_prefix(home).ok().and_then(slashed);
         let name = path.file_name().and_then(|name| name.to_str()).context("a file name that is not text")?;
         let (place, named) = match inside {
             Some(place) => (place, None),
-            None => (format!("outside/{number}/{name}"), Some(path.display().to_string())),
+            None => {
+                // Files that lay in one folder stay in one.
+                let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+                let number = elsewhere.iter().position(|known| *known == parent).unwrap_or_else(|| {
+                    elsewhere.push(parent);
+                    elsewhere.len() - 1
+                });
+                (format!("outside/{number}/{name}"), Some(path.display().to_string()))
+            }
         };
         put(out, &place, &read(&path)?)?;
         files.insert(place, named);

@@ -12,6 +12,7 @@ pub mod acceptor;
 pub mod admin;
 pub mod alerts;
 pub mod authority;
+pub mod backup;
 pub mod board;
 pub mod chain;
 pub mod clock;

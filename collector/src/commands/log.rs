@@ -1,5 +1,6 @@
 //! `watchpost-collector log`: the log's head, proofs, its tiles, and whether the whole of it holds.
 
+mod list;
 mod prove;
 
 use std::fs;
@@ -31,6 +32,9 @@ enum LogCommand {
     /// Prints the log's head as a signed note.
     #[command(after_help = "Example:\n  watchpost-collector log checkpoint --config ./collector/collector.toml")]
     Checkpoint {
+        /// An earlier log of this collector, by the beginning of its id; see log list.
+        #[arg(long, value_name = "ID")]
+        log: Option<String>,
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -38,6 +42,7 @@ enum LogCommand {
         #[arg(long)]
         json: bool,
     },
+    List(list::ListArgs),
     Prove(prove::ProveArgs),
     /// Writes the log's tree as static files (C2SP tlog-tiles) that anyone may fetch and check. 导出日志默克尔树的静态文件。
     #[command(
@@ -48,6 +53,9 @@ enum LogCommand {
         /// The folder; made where there is none.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// An earlier log of this collector, by the beginning of its id; see log list.
+        #[arg(long, value_name = "ID")]
+        log: Option<String>,
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -80,15 +88,24 @@ enum LogCommand {
 /// No log, or one that does not hold.
 pub fn run(args: LogArgs) -> anyhow::Result<()> {
     match args.command {
-        LogCommand::Checkpoint { config, json } => checkpoint(&Config::load(&config)?, json),
+        LogCommand::Checkpoint { log, config, json } => checkpoint(&Config::load(&config)?, log.as_deref(), json),
+        LogCommand::List(args) => list::run(&args),
         LogCommand::Prove(args) => prove::run(&args),
-        LogCommand::Tiles { out, config, json } => tiles(&Config::load(&config)?, &out, json),
+        LogCommand::Tiles { out, log, config, json } => tiles(&Config::load(&config)?, log.as_deref(), &out, json),
         LogCommand::Verify { checkpoint, config, json } => verify(&Config::load(&config)?, &checkpoint, json),
     }
 }
 
-fn checkpoint(config: &Config, json: bool) -> anyhow::Result<()> {
-    let Signed { checkpoint, note, vkey } = signed_head(config, &LogReader::open(&config.log_db())?)?;
+/// The present log, or the earlier one whose id begins so.
+fn open(config: &Config, id: Option<&str>) -> anyhow::Result<LogReader> {
+    let log = LogReader::open(&config.log_db())?;
+    let Some(id) = id.filter(|id| !log.name().id.to_string().starts_with(id)) else { return Ok(log) };
+    let past = log.past()?.into_iter().find(|past| past.name.id.to_string().starts_with(id));
+    Ok(log.open_past(past.with_context(|| format!("there is no log {id}; see log list"))?)?)
+}
+
+fn checkpoint(config: &Config, log: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let Signed { checkpoint, note, vkey } = signed_head(config, &open(config, log)?)?;
     if !json {
         print!("{note}");
         return Ok(());
@@ -101,8 +118,8 @@ fn checkpoint(config: &Config, json: bool) -> anyhow::Result<()> {
     out.finish()
 }
 
-fn tiles(config: &Config, folder: &Path, json: bool) -> anyhow::Result<()> {
-    let log = LogReader::open(&config.log_db())?;
+fn tiles(config: &Config, log: Option<&str>, folder: &Path, json: bool) -> anyhow::Result<()> {
+    let log = open(config, log)?;
     let head = signed_head(config, &log)?;
     let written = publish::publish(folder, &log, &head.note)?;
     let mut out = Output::new();

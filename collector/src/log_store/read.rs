@@ -74,6 +74,14 @@ impl LogReader {
         Ok(Self { name: past.name.clone(), place: (past.number, past.first), ended: Some(past), ..reader })
     }
 
+    /// Opens the present log of the same store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_present(&self) -> Result<Self, StoreError> {
+        Self::open(&self.path)
+    }
+
     /// The logs that have ended, from the first on.
     ///
     /// # Errors
