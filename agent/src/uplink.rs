@@ -5,9 +5,9 @@
 
 mod enrolment;
 mod reconcile;
-mod succession;
 mod renewal;
 mod report;
+mod succession;
 mod tls;
 mod trouble;
 

@@ -182,7 +182,8 @@ fn copy_log(config: &Config, out: &Path, progress: &impl Progress) -> anyhow::Re
 fn describe(config: &Config, out: &Path, files: BTreeMap<String, Option<String>>) -> anyhow::Result<Manifest> {
     let log = LogReader::open(&out.join(LOG_DB))?;
     let copied = Config { data_dir: out.join("data"), ..config.clone() };
-    let head = signed_head(&copied, &log).context("the log was succeeded by another meanwhile; make the backup again")?;
+    let head =
+        signed_head(&copied, &log).context("the log was succeeded by another meanwhile; make the backup again")?;
     drop(log);
     remove_beside(&out.join(LOG_DB));
     let described = files.into_iter().map(|(place, named)| {
@@ -220,7 +221,11 @@ pub fn verify(folder: &Path, progress: &impl Progress) -> anyhow::Result<Manifes
     let bytes = fs::read(&path)
         .with_context(|| format!("{}: not a backup, or one that was interrupted; make it again", path.display()))?;
     let manifest: Manifest = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
-    ensure!(manifest.format == FORMAT, "the backup is of the format {:?}; this program knows {FORMAT}", manifest.format);
+    ensure!(
+        manifest.format == FORMAT,
+        "the backup is of the format {:?}; this program knows {FORMAT}",
+        manifest.format
+    );
     for (place, file) in &manifest.files {
         ensure!(is_below(place), "the manifest names {place:?}, which is not below the backup");
         let found = digest(&folder.join(place))?;

@@ -27,8 +27,8 @@ use watchpost_proto::{Digest, LogId, Message as _};
 
 pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
-pub(crate) use logs::{log_key_at, present_first, present_number};
 pub use logs::{PastLog, past_logs};
+pub(crate) use logs::{log_key_at, present_first, present_number};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
     EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, key_event,

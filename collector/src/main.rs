@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, backup, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, serve, token,
-    verify,
+    alert, backup, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, serve,
+    token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。

@@ -183,11 +183,7 @@ fn superseded(standing: Standing, is_latest: bool) -> Standing {
 }
 
 /// Proof from the checkpoint shown to the head of its log.
-fn prove(
-    db: &Connection,
-    shown: &ShownCheckpoint,
-    now: &Checkpoint,
-) -> Result<(Shows, Vec<Digest>), StoreError> {
+fn prove(db: &Connection, shown: &ShownCheckpoint, now: &Checkpoint) -> Result<(Shows, Vec<Digest>), StoreError> {
     let ((log, head), old, more) = match shown {
         ShownCheckpoint::Nothing => return Ok((Shows::Less, Vec::new())),
         ShownCheckpoint::Foreign => return Ok((Shows::Foreign, Vec::new())),

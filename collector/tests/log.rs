@@ -411,7 +411,7 @@ fn a_log_from_before_records_could_be_erased_is_taken_over() {
     let store = LogStore::open(&path, support::TENANT, |_| Err(StoreError::Unfit("no log".into()))).unwrap();
     assert_eq!(store.checkpoint(), log.store.checkpoint());
     verify(&log).unwrap();
-    db.execute_batch("PRAGMA user_version = 3").unwrap();
+    db.execute_batch("PRAGMA user_version = 4").unwrap();
     let error = LogReader::open(&path).unwrap_err();
-    assert!(error.to_string().contains("version 3"), "{error}");
+    assert!(error.to_string().contains("version 4"), "{error}");
 }

@@ -253,6 +253,14 @@ impl Collector {
         self.tool.run(arguments)
     }
 
+    /// Runs a subcommand that knows no `--config`, such as `["verify", …]`.
+    ///
+    /// # Errors
+    /// As [`Collector::command`].
+    pub fn bare(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
+        Tool { config: None, ..self.tool.clone() }.run(arguments)
+    }
+
     /// As [`Collector::command`] with `--json` added: one value per line.
     ///
     /// # Errors

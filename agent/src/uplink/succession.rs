@@ -57,10 +57,18 @@ impl Change {
         let (known, shown) = (&known.origin, &shown.origin);
         match self {
             Self { introduced: true, kept: true } => {
-                tracing::warn!(known, shown, "the collector was restored and goes on with another log; nothing seen is missing");
+                tracing::warn!(
+                    known,
+                    shown,
+                    "the collector was restored and goes on with another log; nothing seen is missing"
+                );
             }
             Self { introduced: true, kept: false } => {
-                tracing::error!(known, shown, "the collector was restored and goes on with another log; it has lost entries");
+                tracing::error!(
+                    known,
+                    shown,
+                    "the collector was restored and goes on with another log; it has lost entries"
+                );
             }
             Self { introduced: false, .. } => {
                 tracing::error!(known, shown, "the collector's log does not extend the one seen");

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use watchpost_proto::note;
 
-use super::{CONFIG, LOG_DB, LOG_KEY, Manifest, Progress, config_of, put, read, refuse_unless_empty, verify, verify_log};
+use super::{
+    CONFIG, LOG_DB, LOG_KEY, Manifest, Progress, config_of, put, read, refuse_unless_empty, verify, verify_log,
+};
 use crate::config::Config;
 use crate::durable_file::{self, Access};
 use crate::log_key;
@@ -98,9 +100,12 @@ pub(super) fn rewritten(text: &str, manifest: &Manifest) -> String {
         manifest.files.iter().filter_map(|(place, file)| Some((place, file.named.as_ref()?))).fold(
             line,
             |line, (place, named)| {
-                let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
-                line.replace(&format!("\"{named}\""), &format!("\"{place}\""))
-                    .replace(&format!("authority = \"{}\"", folder(named)), &format!("authority = \"{}\"", folder(place)))
+                let folder =
+                    |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
+                line.replace(&format!("\"{named}\""), &format!("\"{place}\"")).replace(
+                    &format!("authority = \"{}\"", folder(named)),
+                    &format!("authority = \"{}\"", folder(place)),
+                )
             },
         )
     });

@@ -15,10 +15,12 @@ use crate::config::Config;
 
 /// Writes a backup into a new folder, and checks what was written. Works while serve runs. 备份采集端。
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  watchpost-collector backup --out /mnt/backup/2026-11-22 --config ./collector/collector.toml\n\n\
+#[command(
+    after_help = "Example:\n  watchpost-collector backup --out /mnt/backup/2026-11-22 --config ./collector/collector.toml\n\n\
     The folder holds the log, its key, the configuration, certificates and the keys that issue them: whoever has it can act as this \
     collector and read what people may see. Encrypt it and keep it apart. The root's key is never in it.\n\
-    Everything people look at is derived from the log again after a restore.")]
+    Everything people look at is derived from the log again after a restore."
+)]
 pub struct BackupArgs {
     /// The folder to write; must not exist, or be empty.
     #[arg(long, value_name = "DIR")]

@@ -224,6 +224,15 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
     ] {
         out.row(&[name, value])?;
     }
+    if !device.enrols_as.is_empty() {
+        let what =
+            format!("{}: a re-imaged machine; revoke this one if it is gone 重装后以新身份注册", device.enrols_as);
+        out.row(&["its asset now enrols as", &what])?;
+    }
+    if device.log_changes > 0 {
+        let (changes, losses) = (device.log_changes, device.log_losses);
+        out.row(&["log", &format!("was another {changes} times, {losses} times without all that it had seen")])?;
+    }
     if let Some(ends) = device.certificate_ends_ms.and_then(minute_in_china) {
         let proved = if device.certificate_proved { "in use" } else { "not used yet" };
         out.row(&["certificate", &format!("until {ends}, {proved}, {} issued", device.certificates)])?;

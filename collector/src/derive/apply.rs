@@ -184,6 +184,10 @@ impl Batch<'_> {
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
                 told::acknowledged(&self.transaction, place.whence(), said)?;
             }
+            Some(summary::Kind::LogChange(change)) => {
+                let at = (place.log_index, place.ordinal, place.device, place.received_ms);
+                told::log_change(&self.transaction, at, change)?;
+            }
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction
                     .prepare_cached(

@@ -8,7 +8,7 @@ use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -138,6 +138,18 @@ const TABLES: &str = "
         received INTEGER NOT NULL,
         flagged INTEGER NOT NULL,
         PRIMARY KEY (device, account, hour)
+    ) STRICT, WITHOUT ROWID;
+    -- What devices have seen of the log when it was another than before.
+    CREATE TABLE log_change (
+        log_index INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        known TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        introduced INTEGER NOT NULL,
+        kept INTEGER NOT NULL,
+        PRIMARY KEY (log_index, ordinal)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE loss (
         log_index INTEGER NOT NULL,

@@ -105,7 +105,8 @@ fn part(
     needed: &BTreeSet<u64>,
 ) -> anyhow::Result<Part> {
     let range = log.first()..log.first() + head.size;
-    let mut part = Part { first: prove(log, entry_at(log, log.first())?, head)?, keys: Vec::new(), segments: Vec::new() };
+    let mut part =
+        Part { first: prove(log, entry_at(log, log.first())?, head)?, keys: Vec::new(), segments: Vec::new() };
     for key in needed.range(range.clone()).filter(|index| !places.contains_key(index)) {
         part.keys.push(prove(log, entry_at(log, *key)?, head)?);
     }

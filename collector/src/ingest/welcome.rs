@@ -52,8 +52,7 @@ pub(super) fn read(hello: &Hello, peer: &Peer, shared: &Shared, now_ms: i64) -> 
     let checkpoint = shown_checkpoint(&hello.checkpoint, shared);
     let own = shared.serving.borrow().credentials.key.public().clone();
     let receipts = hello.receipts.iter().take(RECEIPTS_MAX).filter_map(|signed| shown_receipt(signed, peer, &own));
-    let shown =
-        Shown { device: peer.device, key: peer.key_id, lanes, checkpoint, receipts: receipts.collect() };
+    let shown = Shown { device: peer.device, key: peer.key_id, lanes, checkpoint, receipts: receipts.collect() };
     // Only for a log line: never longer than a version is, and without anything a terminal would obey.
     let agent_version = hello.agent_version.chars().filter(char::is_ascii_graphic).take(32).collect();
     Ok(Greeted { instance, agent_version, shown })

@@ -11,8 +11,8 @@ use watchpost_proto::note::{self, Checkpoint};
 use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened,
-    SegmentEntry, Shortfall,
+    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry,
+    Shortfall,
 };
 use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, receipt};
 

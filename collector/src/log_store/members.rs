@@ -82,8 +82,7 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
 const LATER: [&str; 3] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE];
 
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 7] =
-    ["token", "enrolment", "expected", "certificate", "past_log", "shortfall", "rekey"];
+pub(super) const NAMES: [&str; 7] = ["token", "enrolment", "expected", "certificate", "past_log", "shortfall", "rekey"];
 
 /// A token as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

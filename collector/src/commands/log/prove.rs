@@ -56,7 +56,8 @@ fn inclusion(log: &LogReader, head: &Signed, log_index: u64, json: bool) -> anyh
     let size = head.checkpoint.size;
     let path = inclusion_path(log_index, size, &mut |level, index| log.node(level, index))?;
     let path = path.with_context(|| format!("the log has {size} entries, the first is number 0"))?;
-    let entry = log.entry(log.first() + log_index)?.with_context(|| format!("entry {log_index} is missing; run log verify"))?;
+    let entry =
+        log.entry(log.first() + log_index)?.with_context(|| format!("entry {log_index} is missing; run log verify"))?;
     if !json {
         print!("c2sp.org/tlog-proof@v1\nextra {}\nindex {log_index}\n", note::base64(&entry.digest));
         path.iter().for_each(|hash| println!("{}", note::base64(&hash.0)));
