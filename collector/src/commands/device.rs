@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -266,6 +266,8 @@ fn deed(what: fn(String) -> What, args: &DeviceDeedArgs) -> anyhow::Result<()> {
 fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let ReleaseArgs { device: DeviceDeedArgs { device, deed }, rekey, resets } = args;
     let device = parse(device)?.to_string();
+    let issues = Config::load(&deed.config)?.enrolment.authority.is_some();
+    ensure!(issues || !*rekey, "this collector issues no certificates: revoke the device, and give it a new one where they are issued");
     deed.run(What::Release { device, rekey: *rekey, resets: *resets })?;
     if *rekey && !deed.json {
         // On stderr: what was done is on stdout.
