@@ -267,7 +267,10 @@ fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let ReleaseArgs { device: DeviceDeedArgs { device, deed }, rekey, resets } = args;
     let device = parse(device)?.to_string();
     let issues = Config::load(&deed.config)?.enrolment.authority.is_some();
-    ensure!(issues || !*rekey, "this collector issues no certificates: revoke the device, and give it a new one where they are issued");
+    ensure!(
+        issues || !*rekey,
+        "this collector issues no certificates: revoke the device, and give it a new one where they are issued"
+    );
     deed.run(What::Release { device, rekey: *rekey, resets: *resets })?;
     if *rekey && !deed.json {
         // On stderr: what was done is on stdout.
