@@ -364,10 +364,10 @@ fn an_appender_that_was_overtaken_writes_nothing() {
     let mut newer = LogStore::open(&config.log_db(), &config.tenant, nothing).unwrap();
     let size = newer.checkpoint().size;
     let mut overtaken = log.store.begin().unwrap();
-    overtaken.append(EntryKind::DeviceAction, b"late").unwrap();
+    overtaken.append(EntryKind::Authority, b"late").unwrap();
     assert!(matches!(overtaken.commit(), Err(StoreError::Fenced)));
     let mut appender = newer.begin().unwrap();
-    appender.append(EntryKind::DeviceAction, b"on time").unwrap();
+    appender.append(EntryKind::Authority, b"on time").unwrap();
     appender.commit().unwrap();
     assert_eq!(newer.checkpoint().size, size + 1);
 }
@@ -377,7 +377,7 @@ fn a_dropped_group_leaves_no_trace() {
     let mut log = sample();
     let before = log.store.checkpoint();
     let mut appender = log.store.begin().unwrap();
-    appender.append(EntryKind::DeviceAction, b"never").unwrap();
+    appender.append(EntryKind::Authority, b"never").unwrap();
     drop(appender);
     assert_eq!(log.store.checkpoint(), before);
     verify(&log).unwrap();

@@ -25,7 +25,7 @@ use watchpost_proto::v1::EntryKind;
 fn grown(log: &mut Log, entries: usize) {
     let mut appender = log.store.begin().unwrap();
     for _ in 0..entries {
-        appender.append(EntryKind::DeviceAction, b"x").unwrap();
+        appender.append(EntryKind::Authority, b"x").unwrap();
     }
     appender.commit().unwrap();
 }

@@ -192,7 +192,8 @@ impl<'a> Walk<'a> {
         }
         self.none_missing()?;
         if !self.notes.is_empty() {
-            return Err(wrong("a checkpoint that was kept is not of a log that is here"));
+            let reason = "a checkpoint that was kept is not of a log that is here, and this is where they begin".into();
+            return Err(Fault::Entry { log_index: 0, reason });
         }
         self.indexes()?;
         let Counts { erased, erased_in, .. } = self.counts;
