@@ -7,14 +7,13 @@ use watchpost_proto::identity::{self, Role};
 use watchpost_proto::keys::{KeyId, PublicKey};
 use watchpost_proto::log::{SALT_BYTES, entry_digest, entry_leaf};
 use watchpost_proto::merkle::Frontier;
-use watchpost_proto::note::{self, Checkpoint};
+use watchpost_proto::note::Checkpoint;
 use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry,
-    Shortfall,
+    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, SegmentEntry, Shortfall,
 };
-use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, receipt};
+use watchpost_proto::{DeviceId, Digest, EpochId, Message as _};
 
 use super::{DeviceFacts, Entry, LogReader, PastLog, Place, StoreError, members, read};
 use crate::chain::after;
@@ -290,41 +289,6 @@ impl<'a> Walk<'a> {
             }
             self.agreed = kept.size;
         }
-        Ok(())
-    }
-
-    fn opened(&mut self, entry: &Entry) -> Result<(), Fault> {
-        let opened = LogOpened::decode(&entry.header[..]).map_err(|_| wrong("it is malformed"))?;
-        let signed = opened.log_key.ok_or_else(|| wrong("it names no log key"))?;
-        let leaf = opened.signer_chain.first().ok_or_else(|| wrong("it has no signer"))?;
-        let signer = identity::read_certificate(leaf).map_err(|error| wrong(error.to_string()))?;
-        let log_key =
-            receipt::open_log_key(&signed, &signer.key).ok_or_else(|| wrong("its signature does not hold"))?;
-        self.trust.check_collector(&chain(&opened.signer_chain), log_key.at_ms).map_err(wrong)?;
-        let name = match usize::try_from(self.number).ok().and_then(|number| self.past.get(number)) {
-            Some(past) => &past.name,
-            None => self.log.name(),
-        };
-        let same = LogId::from_slice(&log_key.log_id) == Some(name.id) && log_key.origin == name.origin;
-        if !same {
-            return Err(wrong("it opens another log than the head names"));
-        }
-        self.public = log_key.ed25519.try_into().map_err(|_| wrong("its log key is not one"))?;
-        let origin = name.origin.clone();
-        self.take_kept(&origin)
-    }
-
-    fn take_kept(&mut self, origin: &str) -> Result<(), Fault> {
-        for text in std::mem::take(&mut self.notes) {
-            if note::read_unverified(&text).is_some_and(|kept| kept.origin != origin) {
-                self.notes.push(text);
-                continue;
-            }
-            let kept = note::open(&text, &self.public);
-            self.kept
-                .push(kept.ok_or_else(|| wrong("the checkpoint that was kept is not of the log that begins here"))?);
-        }
-        self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.size));
         Ok(())
     }
 
