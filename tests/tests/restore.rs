@@ -1,6 +1,8 @@
 //! A collector put back to an earlier state, with a word and without: nothing is merged silently, nothing people have seen
 //! is lost as long as a device still has it, and nothing is there twice. Real processes, ended with SIGKILL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
