@@ -37,6 +37,7 @@ pub fn publish(folder: &Path, log: &LogReader, note: &str) -> anyhow::Result<Wri
     durable_file::create_folder(folder, Access::Public)?;
     let mut shown = shown(folder)?;
     if let Some(earlier) = &shown
+        && earlier.origin != head.origin
         && log.past()?.iter().any(|past| past.name.origin == earlier.origin)
     {
         set_apart(folder, &earlier.origin)?;

@@ -13,6 +13,7 @@ use watchpost_collector::clock::Clock;
 use watchpost_collector::credentials::{self, Credentials};
 use watchpost_collector::log_key;
 use watchpost_collector::log_store::check::{Fault, Sound, check};
+use watchpost_collector::publish::publish;
 use watchpost_collector::server::{self, OpenLog};
 use watchpost_collector::succession::{self, Cause, Mark};
 use watchpost_collector::trust::Trust;
@@ -105,6 +106,24 @@ fn an_index_that_says_otherwise_of_the_log_before_is_seen() {
         Connection::open(log.lab.config.log_db()).unwrap().execute(change, []).unwrap();
         assert!(verify(&log, &[]).is_err(), "{change}");
     }
+}
+
+#[test]
+fn a_published_folder_goes_on_with_the_successor_and_keeps_what_it_showed() {
+    let (log, ..) = succeeded(|_, _| String::new());
+    let (reader, folder) = (log.reader(), tempfile::tempdir().unwrap());
+    let past = reader.past().unwrap().pop().unwrap();
+    let old = reader.open_past(past.clone()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(publish(folder.path(), &old, &past.note).unwrap().size, 6);
+    }
+    assert!(!folder.path().join(past.name.id.to_string()).exists(), "it is still the log it shows");
+    let now = signer(&log.lab).sign(&log.store.checkpoint());
+    assert_eq!(publish(folder.path(), &reader, &now).unwrap().size, 3);
+    let apart = folder.path().join(past.name.id.to_string());
+    assert_eq!(fs::read_to_string(folder.path().join("checkpoint")).unwrap(), now);
+    assert_eq!(fs::read_to_string(apart.join("checkpoint")).unwrap(), past.note);
+    assert!(apart.join("tile/entries/000.p/6").exists() && folder.path().join("tile/entries/000.p/3").exists());
 }
 
 #[test]
