@@ -80,59 +80,63 @@ file, root_file = sys.argv[1:3]
 evidence = json.load(open(file, encoding="utf-8"))
 tenant = sys.argv[3] if len(sys.argv) > 3 else evidence["tenant"]
 check(evidence["format"] == "watchpost-evidence/1", "format")
-# The checkpoint: origin, size, root; the log's Ed25519 key signs these three lines.
-body, _, lines = evidence["checkpoint"].partition("\n\n")
-origin, size, root = body.split("\n")
-size, root = int(size), b64(root)
-# The first entry introduces that key, signed by a collector under the root.
-opened = entry(evidence["log"], 1, "log")
-check(evidence["log"]["entry"] == 0, "log: it is not the first entry")
-signed_key, ders = fields(opened[1]), opened[-2]
-log_key = fields(signed_key[1])
-pem, names = key_of(ders[0])
-check(chain(ders, log_key[6], "-purpose", "sslserver", "-verify_hostname", "uplink.watchpost.internal"), "log: its chain")
-check("URI:spiffe://%s/collector/" % tenant in names, "log: it is another tenant's")
-check(signed(pem, framed("watchpost/log-key", signed_key[1]), signed_key[2]), "log: its signature")
-check(log_key[4].decode() == origin == "watchpost/%s/%s" % (tenant, log_key[3].hex()), "checkpoint: its origin")
-ed25519 = put("e.der", bytes.fromhex("302a300506032b6570032100") + log_key[5])
-def of_log(line):
-    name, _, signature = line[2:].rpartition(" ")
-    signature = b64(signature)
-    return name == origin and signature[:4] == sha(origin.encode(), b"\n\1", log_key[5])[:4] and openssl(
-        "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", ed25519, "-rawin",
-        "-in", put("m", (body + "\n").encode()), "-sigfile", put("s", signature[4:])) is not None
-check(any(of_log(line) for line in lines.splitlines()), "checkpoint: its signature")
-# Each device key was introduced with a chain that was a device's at that time.
-keys = {}
-for number, proof in enumerate(evidence["keys"]):
-    what, event = "keys[%d]" % number, entry(proof, 2, "keys[%d]" % number)
-    pem, names = key_of(event[-3][0])
-    device = event[1].hex()
-    uuid = "-".join((device[:8], device[8:12], device[12:16], device[16:20], device[20:]))
-    check(chain(event[-3], event[4], "-purpose", "sslclient"), what + ": its chain")
-    check("URI:spiffe://%s/device/%s" % (tenant, uuid) in names, what + ": it is another device's")
-    check(sha(openssl("pkey", "-pubin", "-in", put("k.pem", pem), "-outform", "DER")) == event[2], what + ": its key")
-    keys[event[1], event[2]] = pem, proof["entry"], uuid
-# Each segment's statement is signed with such a key, and each record lies below the statement's root.
-told, ids, seen = [], set(), set()
-for number, segment in enumerate(evidence["segments"]):
-    what, proof = "segments[%d]" % number, segment["proof"]
-    header = entry(proof, 3, what)
-    statement = fields(header[1])
-    pem, introduced, uuid = keys.get((statement[4], statement[5])) or fail(what + ": its key")
-    check(statement[3].decode() == tenant and introduced < proof["entry"], what + ": its tenant or key")
-    check(signed(pem, framed("watchpost/statement", header[1]), header[2]), what + ": its signature")
-    for place, record in enumerate(segment["records"]):
-        data, at = b64(record["bytes"]), "%s.records[%d]" % (what, place)
-        leaf = sha(b"\0", data)
-        check(included(leaf, record["place"], statement[9], record["path"], statement[11]), at + ": it was not signed")
-        finding = fields(fields(data[16:])[10])
-        check(not finding.get(40) and finding.get(9) == 1, at + ": it is withdrawn, or of a rule that is not live")
-        check((header[1], record["place"]) not in seen, at + ": it is there twice")
-        seen.add((header[1], record["place"]))
-        day = (finding.get(21, 0) + 8 * 3600000) // 86400000
-        told.append((uuid, header[4], finding.get(20, b"").decode(), finding[1]))
-        ids.add((finding.get(3, b""), finding.get(6, b""), finding.get(11, b""), day))
+# One log, or several one after another.
+keys, told, ids, seen, before = {}, [], set(), set(), None
+for log, part in enumerate(evidence.get("earlier", []) + [evidence]):
+    # The checkpoint: origin, size, root; the log's Ed25519 key signs these three lines.
+    body, _, lines = part["checkpoint"].partition("\n\n")
+    origin, size, root = body.split("\n")
+    size, root = int(size), b64(root)
+    # The first entry introduces that key, signed by a collector under the root.
+    opened = entry(part["log"], 1, "log")
+    check(part["log"]["entry"] == 0, "log: it is not the first entry")
+    signed_key, ders = fields(opened[1]), opened[-2]
+    log_key = fields(signed_key[1])
+    pem, names = key_of(ders[0])
+    check(chain(ders, log_key[6], "-purpose", "sslserver", "-verify_hostname", "uplink.watchpost.internal"), "log: its chain")
+    check("URI:spiffe://%s/collector/" % tenant in names, "log: it is another tenant's")
+    check(signed(pem, framed("watchpost/log-key", signed_key[1]), signed_key[2]), "log: its signature")
+    check(log_key[4].decode() == origin == "watchpost/%s/%s" % (tenant, log_key[3].hex()), "checkpoint: its origin")
+    # Where the collector was restored, it names the log before it as that ended.
+    check(not before or before == (log_key.get(7), log_key.get(8, 0), log_key.get(9)), "log: it names the log before it otherwise")
+    before = log_key[3], size, root
+    ed25519 = put("e.der", bytes.fromhex("302a300506032b6570032100") + log_key[5])
+    def of_log(line):
+        name, _, signature = line[2:].rpartition(" ")
+        signature = b64(signature)
+        return name == origin and signature[:4] == sha(origin.encode(), b"\n\1", log_key[5])[:4] and openssl(
+            "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", ed25519, "-rawin",
+            "-in", put("m", (body + "\n").encode()), "-sigfile", put("s", signature[4:])) is not None
+    check(any(of_log(line) for line in lines.splitlines()), "checkpoint: its signature")
+    # Each device key was introduced with a chain that was a device's at that time.
+    for number, proof in enumerate(part["keys"]):
+        what, event = "keys[%d]" % number, entry(proof, 2, "keys[%d]" % number)
+        pem, names = key_of(event[-3][0])
+        device = event[1].hex()
+        uuid = "-".join((device[:8], device[8:12], device[12:16], device[16:20], device[20:]))
+        check(chain(event[-3], event[4], "-purpose", "sslclient"), what + ": its chain")
+        check("URI:spiffe://%s/device/%s" % (tenant, uuid) in names, what + ": it is another device's")
+        check(sha(openssl("pkey", "-pubin", "-in", put("k.pem", pem), "-outform", "DER")) == event[2], what + ": its key")
+        keys[event[1], event[2]] = pem, (log, proof["entry"]), uuid
+    # Each segment's statement is signed with such a key, and each record lies below the statement's root.
+    for number, segment in enumerate(part["segments"]):
+        what, proof = "segments[%d]" % number, segment["proof"]
+        header = entry(proof, 3, what)
+        statement = fields(header[1])
+        pem, introduced, uuid = keys.get((statement[4], statement[5])) or fail(what + ": its key")
+        check(statement[3].decode() == tenant and introduced < (log, proof["entry"]), what + ": its tenant or key")
+        check(signed(pem, framed("watchpost/statement", header[1]), header[2]), what + ": its signature")
+        for place, record in enumerate(segment["records"]):
+            data, at = b64(record["bytes"]), "%s.records[%d]" % (what, place)
+            leaf = sha(b"\0", data)
+            check(included(leaf, record["place"], statement[9], record["path"], statement[11]), at + ": it was not signed")
+            finding = fields(fields(data[16:])[10])
+            check(not finding.get(40) and finding.get(9) == 1, at + ": it is withdrawn, or of a rule that is not live")
+            check((header[1], record["place"]) not in seen, at + ": it is there twice")
+            seen.add((header[1], record["place"]))
+            day = (finding.get(21, 0) + 8 * 3600000) // 86400000
+            told.append((uuid, header[4], finding.get(20, b"").decode(), finding[1]))
+            ids.add((finding.get(3, b""), finding.get(6, b""), finding.get(11, b""), day))
 check(told and len(ids) == 1, "segments: the records are not of one alert")
 # The alert's id is the finding that opened it, hashed on where an older alert had that id.
 pack, rule, person, day = ids.pop()

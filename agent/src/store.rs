@@ -11,6 +11,7 @@ mod ledger;
 mod memory;
 mod outbox;
 mod private;
+mod receipts;
 mod taken_back;
 mod tallies;
 mod unknown;
@@ -43,13 +44,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 6] = [
+const SCHEMAS: [&[&str]; 7] = [
     &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
     &[windows::SCHEMA],
     &[files::SCHEMA_DONE],
     &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
     &[taken_back::SCHEMA],
     &[unknown::SCHEMA],
+    &[receipts::SCHEMA],
 ];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;

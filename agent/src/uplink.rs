@@ -9,6 +9,7 @@ mod reconcile;
 mod renewal;
 mod report;
 mod rosters;
+mod succession;
 mod tls;
 mod trouble;
 
@@ -419,6 +420,7 @@ impl Uplink {
                 clocks: Some(self.clock.clocks(server_ms)),
                 checkpoint: reconcile::last_checkpoint(tx)?,
                 policy: self.switch.now().policy.to_vec(),
+                receipts: tx.receipts_to_show()?,
             })
         })
     }

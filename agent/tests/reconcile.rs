@@ -15,7 +15,8 @@ use watchpost_agent::uplink::{Trouble, reconcile};
 use watchpost_proto::keys::{SigningKey, SoftwareKey};
 use watchpost_proto::note::{Checkpoint, LogSigner, origin};
 use watchpost_proto::v1::{
-    EpochCause, Lane, LaneHead, LaneWelcome, LogKey, Receipt, SignedReceipt, Summary, Welcome, summary::Kind,
+    EpochCause, Lane, LaneHead, LaneWelcome, LogChange, LogKey, Receipt, SignedLogKey, SignedReceipt, Summary, Welcome,
+    summary::Kind,
 };
 use watchpost_proto::{Digest, EpochId, LogId, merkle, receipt, record, segment};
 
@@ -120,24 +121,40 @@ impl World {
         receipt::sign_receipt(&receipt, &self.signer).unwrap()
     }
 
+    /// What waits to be told of logs.
+    fn told(&mut self) -> Vec<LogChange> {
+        let waiting = self.waiting().into_iter().map(|summary| summary.kind);
+        waiting.filter_map(|kind| if let Some(Kind::LogChange(change)) = kind { Some(change) } else { None }).collect()
+    }
+
     /// Numbers of the records without a receipt, sealed and waiting, and the reasons of losses among them.
     fn outgoing(&mut self) -> (Vec<i64>, Vec<String>) {
-        self.sealer.seal_all().unwrap();
-        let rows = self.store.read(|tx| tx.segments()).unwrap();
         let (mut numbers, mut losses) = (Vec::new(), Vec::new());
-        for row in rows.iter().filter(|row| row.lane == Lane::Urgent && row.receipted_ms.is_none()) {
-            let segment = self.store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
-            let read = segment::read_statement(&segment.statement).unwrap();
-            for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
-                let summary = record::decode(bytes).unwrap();
-                match summary.kind {
-                    Some(Kind::Loss(loss)) => losses.push(format!("{} {} {}", loss.reason, loss.from, loss.count)),
-                    _ => numbers.push(summary.made_at_ms),
-                }
+        for summary in self.waiting() {
+            match summary.kind {
+                Some(Kind::Loss(loss)) => losses.push(format!("{} {} {}", loss.reason, loss.from, loss.count)),
+                _ => numbers.push(summary.made_at_ms),
             }
         }
         (numbers, losses)
     }
+
+    /// The urgent records without a receipt.
+    fn waiting(&mut self) -> Vec<Summary> {
+        self.sealer.seal_all().unwrap();
+        let (rows, mut waiting) = (self.store.read(|tx| tx.segments()).unwrap(), Vec::new());
+        for row in rows.iter().filter(|row| row.lane == Lane::Urgent && row.receipted_ms.is_none()) {
+            let segment = self.store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
+            let read = segment::read_statement(&segment.statement).unwrap();
+            let records = segment::open_payload(&read.statement, &segment.payload).unwrap();
+            waiting.extend(records.into_iter().map(|bytes| record::decode(bytes).unwrap()));
+        }
+        waiting
+    }
+}
+
+fn lane_head(epoch: EpochId, next: u64) -> LaneHead {
+    LaneHead { lane: Lane::Urgent.into(), epoch: epoch.to_vec(), next_sequence: next, head: Vec::new() }
 }
 
 #[test]
@@ -195,6 +212,99 @@ fn a_collector_that_lost_what_it_had_receipted_gets_what_is_kept_and_a_loss_for_
     world.meet(&world.welcome(None, 0, None)).unwrap();
     assert_ne!(world.urgent().head.epoch, epoch, "the chain cannot go on from its beginning");
     assert_eq!(world.outgoing(), (vec![3, 4, 5], vec!["receipted_not_kept 0 2".into()]));
+}
+
+#[test]
+fn what_a_restored_collector_lost_of_this_epoch_is_sent_again_as_it_was() {
+    let mut world = World::new(4);
+    let epoch = world.urgent().head.epoch;
+    world.receipted(2, 1);
+    let mut welcome = world.welcome(Some(epoch), 1, Some(world.digest(0)));
+    welcome.missing = vec![lane_head(epoch, 1)];
+    assert_eq!(world.meet(&welcome), Ok(Some(1)));
+    assert_eq!(world.urgent().head.epoch, epoch, "the chain goes on");
+    assert_eq!(world.outgoing(), (vec![2, 3, 4], vec![]), "what was lost counts as not receipted");
+}
+
+#[test]
+fn what_a_restored_collector_lost_of_earlier_epochs_comes_first_in_a_new_one() {
+    let mut world = World::new(3);
+    let first = world.urgent().head.epoch;
+    world.receipted(2, 1);
+    world.store.transaction(|tx| tx.open_epoch(EpochId([0x77; 16]), EpochCause::Diverged, NOW_MS)).unwrap();
+    world.seal_one();
+    world.receipted(0, 2);
+    world.seal_one();
+    let shown = world.store.read(|tx| tx.receipts_to_show()).unwrap();
+    assert_eq!(shown.len(), 2, "one receipt for each epoch of which something is kept");
+    // Of the first epoch it holds one segment, and nothing of the second.
+    let mut welcome = world.welcome(Some(first), 1, None);
+    welcome.missing = vec![lane_head(first, 1), lane_head(EpochId([0x77; 16]), 0)];
+    world.meet(&welcome).unwrap();
+    let third = world.urgent().head.epoch;
+    assert_eq!(world.outgoing(), (vec![2, 3, 4, 5], vec![]), "in the order they were made");
+    world.meet(&welcome).unwrap();
+    assert_eq!(world.urgent().head.epoch, third, "once");
+}
+
+/// The introduction of a log that follows another of this size.
+fn successor(world: &World, origin_of: LogId, before: Option<(LogId, &Checkpoint)>) -> SignedLogKey {
+    let log_key = LogKey {
+        format: receipt::FORMAT,
+        tenant: "default".into(),
+        log_id: origin_of.to_vec(),
+        origin: origin("default", &origin_of),
+        ed25519: world.log.public().to_vec(),
+        previous_log_id: before.map(|(id, _)| id.to_vec()).unwrap_or_default(),
+        previous_size: before.map_or(0, |(_, head)| head.size),
+        previous_root: before.map(|(_, head)| head.root.to_vec()).unwrap_or_default(),
+        ..LogKey::default()
+    };
+    receipt::sign_log_key(&log_key, &world.signer).unwrap()
+}
+
+#[test]
+fn a_successor_is_followed_and_what_was_seen_is_told() {
+    let leaves = [Digest([1; 32]), Digest([2; 32])];
+    let head = |id: &LogId, leaves: &[Digest]| Checkpoint {
+        origin: origin("default", id),
+        size: leaves.len() as u64,
+        root: merkle::root(leaves),
+    };
+    let (second, third) = (LogId([0x22; 16]), LogId([0x33; 16]));
+    // The first log as it ended, whether the device has seen no more of it, and over how many logs it is introduced.
+    for (last, introduced, kept, over) in [
+        (head(&LOG, &leaves[..1]), true, true, 1),
+        (head(&LOG, &[]), true, false, 1),
+        (head(&LOG, &leaves[1..]), true, false, 1),
+        (head(&LOG, &leaves[..1]), true, true, 2),
+        (head(&LOG, &leaves[..1]), false, false, 0),
+    ] {
+        let mut world = World::new(1);
+        let epoch = world.urgent().head.epoch;
+        world.meet(&world.welcome(None, 0, None)).unwrap();
+        let present = if over == 2 { third } else { second };
+        let shown = head(&present, &leaves[..1]);
+        let mut welcome = world.welcome(None, 0, None);
+        welcome.log_id = present.to_vec();
+        welcome.checkpoint = world.log.sign(&shown);
+        welcome.log_key = Some(match over {
+            0 => successor(&world, present, None),
+            1 => successor(&world, present, Some((LOG, &last))),
+            _ => successor(&world, present, Some((second, &shown))),
+        });
+        if over == 2 {
+            welcome.earlier_logs = vec![successor(&world, second, Some((LOG, &last))), successor(&world, LOG, None)];
+        }
+        for _ in 0..2 {
+            assert_eq!(world.meet(&welcome), Ok(Some(0)));
+        }
+        assert_eq!(world.urgent().head.epoch, epoch, "records go on as before");
+        let told = world.told();
+        assert_eq!(told.len(), 1, "told once");
+        assert_eq!((told[0].introduced, told[0].kept), (introduced, kept), "{last:?} {over}");
+        assert!(told[0].known.contains(&LOG.to_string()) && told[0].shown == welcome.checkpoint);
+    }
 }
 
 #[test]

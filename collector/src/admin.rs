@@ -39,6 +39,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
+use crate::succession;
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -71,6 +72,12 @@ pub enum What {
     Release {
         /// The device.
         device: String,
+        /// From now on only its latest key counts, and it is to come to a new one.
+        #[serde(default)]
+        rekey: bool,
+        /// Its disk is put back at each start: earlier keys are not held against it.
+        #[serde(default)]
+        resets: bool,
     },
     /// Make a token.
     CreateToken {
@@ -230,8 +237,11 @@ impl Request {
         match &self.what {
             What::Revoke { device } => self.deeds(device, &[DeviceVerb::Revoke], appender, effects, at_ms),
             What::Quarantine { device } => self.deeds(device, &[DeviceVerb::Quarantine], appender, effects, at_ms),
-            What::Release { device } => {
-                self.deeds(device, &[DeviceVerb::Release, DeviceVerb::Readmit], appender, effects, at_ms)
+            What::Release { device, rekey, resets } => {
+                let keys = [(*rekey, DeviceVerb::Rekey), (*resets, DeviceVerb::Resets)];
+                let keys = keys.into_iter().filter_map(|(asked, verb)| asked.then_some(verb));
+                let verbs: Vec<_> = [DeviceVerb::Release, DeviceVerb::Readmit].into_iter().chain(keys).collect();
+                self.deeds(device, &verbs, appender, effects, at_ms)
             }
             What::CreateToken { token, group, site, expires_ms, uses_max, terms } => {
                 let terms = match terms {
@@ -375,6 +385,9 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     if !config.log_db().exists() {
         bail!("{} does not exist; run serve first", config.log_db().display());
     }
+    if succession::found(config)?.is_some() {
+        bail!("this folder was restored and its log is to be succeeded by another: run serve first");
+    }
     let mut store = LogStore::open(&config.log_db(), &config.tenant, |_| {
         Err(StoreError::Unfit("it holds no log yet; run serve first".into()))
     })?;
@@ -508,7 +521,7 @@ impl Desk {
             Err(DeskError::Store(error)) => Err(error),
         };
         let entries = self.sequencer.run(work).await?.map_err(anyhow::Error::msg)?;
-        if let What::Release { device } = &what
+        if let What::Release { device, .. } = &what
             && let Some(device) = DeviceId::parse(device)
         {
             self.sessions.pardon(&device);

@@ -58,7 +58,7 @@ impl Cosigned {
     }
 }
 
-fn cosigned_path(data_dir: &Path) -> PathBuf {
+pub(crate) fn cosigned_path(data_dir: &Path) -> PathBuf {
     data_dir.join(COSIGNED)
 }
 

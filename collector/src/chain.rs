@@ -6,6 +6,7 @@ use watchpost_proto::segment::{Head, Link, ReadStatement, link};
 use watchpost_proto::v1::{DeviceAction, DeviceVerb, EntryKind, KeyCause, KeyEvent, Lane, Segment, SegmentEntry};
 use watchpost_proto::{DeviceId, Message as _};
 
+use crate::enrolment::rekey;
 use crate::log_store::{self, Appender, DeviceFacts, LaneState, Place, StoreError};
 use crate::registry::Effects;
 
@@ -109,7 +110,13 @@ pub fn take_segment(
 pub fn act(appender: &mut Appender<'_>, deed: &Deed, effects: &mut Effects) -> Result<Option<u64>, StoreError> {
     let before = log_store::device_facts(appender.connection(), &deed.device)?;
     let after = after(before, deed.verb);
-    if before == after {
+    let stands = match deed.verb {
+        DeviceVerb::Rekey | DeviceVerb::ShutOut | DeviceVerb::Resets => {
+            rekey::stands(appender.connection(), &deed.device, deed.verb)?
+        }
+        _ => before == after,
+    };
+    if stands {
         return Ok(None);
     }
     let header = DeviceAction {
@@ -122,6 +129,7 @@ pub fn act(appender: &mut Appender<'_>, deed: &Deed, effects: &mut Effects) -> R
     let log_index = appender.append(EntryKind::DeviceAction, &header.encode_to_vec())?;
     appender.note_device(&deed.device, after.quarantined, after.revoked)?;
     effects.devices.push((deed.device, after));
+    rekey::tell(appender, &deed.device, effects)?;
     Ok(Some(log_index))
 }
 
@@ -132,7 +140,7 @@ pub fn after(before: DeviceFacts, verb: DeviceVerb) -> DeviceFacts {
         DeviceVerb::Readmit => DeviceFacts { revoked: false, ..before },
         DeviceVerb::Quarantine => DeviceFacts { quarantined: true, ..before },
         DeviceVerb::Release => DeviceFacts { quarantined: false, ..before },
-        DeviceVerb::Unspecified => before,
+        DeviceVerb::Rekey | DeviceVerb::ShutOut | DeviceVerb::Resets | DeviceVerb::Unspecified => before,
     }
 }
 

@@ -72,7 +72,7 @@ impl Deriver {
     /// # Errors
     /// [`DeriveError`].
     pub fn open(path: &Path, log: LogReader) -> Result<Self, DeriveError> {
-        let size = log.checkpoint()?.size;
+        let size = log.count()?;
         let db = match fitting(path, &log, size) {
             Ok(Some(db)) => db,
             Ok(None) => make(path, &log)?,
@@ -203,6 +203,6 @@ fn make(path: &Path, log: &LogReader) -> Result<Connection, DeriveError> {
     crate::durable_file::write(path, b"", crate::durable_file::Access::Secret)?;
     let mut db = Connection::open(path)?;
     schema::settings(&db)?;
-    schema::create(&mut db, &log.name().id, log.checkpoint()?.size)?;
+    schema::create(&mut db, &log.name().id, log.count()?)?;
     Ok(db)
 }

@@ -26,6 +26,12 @@ pub struct Device {
     pub hostname: String,
     /// As the device said when it enrolled.
     pub asset: String,
+    /// The device as which its asset has enrolled since; empty where none has.
+    pub enrols_as: String,
+    /// How often the log it was shown was another than the one it had seen, and how often not all of that was kept.
+    pub log_changes: u64,
+    /// See `log_changes`.
+    pub log_losses: u64,
     /// When its latest certificate ends, milliseconds since 1970.
     pub certificate_ends_ms: Option<i64>,
     /// Whether it has connected with that one.
@@ -105,7 +111,12 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
                 (SELECT count(*) FROM loss WHERE loss.device = device.id),
                 coalesce(enrolment.grp, ''), coalesce(enrolment.site, ''), coalesce(enrolment.hostname, ''),
                 coalesce(enrolment.asset, ''), certificate.not_after_ms, certificate.proved_ms IS NOT NULL,
-                coalesce(certificate.issued, 0)
+                coalesce(certificate.issued, 0),
+                (SELECT other.device FROM enrolment AS other
+                 WHERE other.asset = enrolment.asset AND other.asset <> '' AND other.device <> device.device
+                     AND other.at_ms > enrolment.at_ms ORDER BY other.at_ms DESC LIMIT 1),
+                (SELECT count(*) FROM log_change WHERE log_change.device = device.id),
+                (SELECT count(*) FROM log_change WHERE log_change.device = device.id AND NOT kept)
          FROM device
          LEFT JOIN certificate ON certificate.device = device.device
          LEFT JOIN enrolment ON enrolment.device = device.device AND enrolment.at_ms = (
@@ -136,6 +147,9 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
             certificate_ends_ms: row.get(15)?,
             certificate_proved: row.get(16)?,
             certificates: row.get(17)?,
+            enrols_as: row.get::<_, Option<Vec<u8>>>(18)?.map(|id| device_name(&id)).unwrap_or_default(),
+            log_changes: row.get(19)?,
+            log_losses: row.get(20)?,
         });
     }
     Ok(devices)

@@ -4,6 +4,7 @@
 //! get the same certificate and no second use is counted.
 
 pub mod desk;
+pub(crate) mod rekey;
 mod renewal;
 mod service;
 
@@ -274,7 +275,7 @@ fn introduce(
         appender.note_key(device, &id, key.spki(), log_index)?;
         effects.keys.push((*device, key.clone()));
     }
-    Ok(())
+    rekey::tell(appender, device, effects)
 }
 
 /// A random UUID, version 4.

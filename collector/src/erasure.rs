@@ -232,7 +232,7 @@ fn plan_erasure(
 const READ_AT_ONCE: u64 = 1000;
 
 fn read_all(log: &LogReader, mut take: impl FnMut(&Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (mut next, size) = (0, log.checkpoint()?.size);
+    let (mut next, size) = (0, log.count()?);
     while next < size {
         let until = size.min(next + READ_AT_ONCE);
         log.entries(next, |entry| {

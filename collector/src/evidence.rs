@@ -28,6 +28,9 @@ pub struct Evidence {
     pub alert: String,
     /// When it was exported, milliseconds since 1970, by the collector's clock; proved by nothing.
     pub exported_ms: i64,
+    /// The logs before the one of the checkpoint, where some of it is in them: the collector was restored since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// The head of the log, signed by its key and by witnesses.
     pub checkpoint: String,
     /// The witnesses whose cosignatures the checkpoint carries, as vkeys; none where it was seen by none.
@@ -41,6 +44,20 @@ pub struct Evidence {
     /// Where a checkpoint was given that the reader has kept: that the log only grew since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+}
+
+/// What is in a log that has ended; the next one names its last head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Earlier {
+    /// Its last head, signed by its key.
+    pub checkpoint: String,
+    /// Its first entry, which introduces that key.
+    pub log: Proof,
+    /// The entries that introduce devices' keys.
+    pub keys: Vec<Proof>,
+    /// The segments with the alert's records.
+    pub segments: Vec<Segment>,
 }
 
 /// An entry of the log, with its path to the checkpoint's root.

@@ -183,7 +183,10 @@ fn offline(facts: &Facts, heard: &Heard<'_>) -> Option<Standing> {
     let goodbye = facts.goodbye.as_ref().filter(|_| !heard.is_connected());
     match (goodbye, heard.is_silent) {
         (Some(goodbye), _) => Some(words::parted(goodbye)),
-        (None, true) => Some(words::vanished(heard.last_ms)),
+        (None, true) => Some(match &facts.enrols_as {
+            Some(other) => words::reimaged(heard.last_ms, other),
+            None => words::vanished(heard.last_ms),
+        }),
         (None, false) => None,
     }
 }

@@ -5,6 +5,7 @@
 
 mod roster;
 mod session;
+mod shown;
 mod welcome;
 
 use std::pin::Pin;
@@ -25,7 +26,7 @@ use crate::acceptor::Link;
 use crate::clock::Clock;
 use crate::enrolment::{self, Presented};
 use crate::liveness::Liveness;
-use crate::log_store::{Appender, LogName};
+use crate::log_store::{Appender, LogName, PastLog};
 use crate::peer::Peer;
 use crate::people::shelf::Shelved;
 use crate::policies::handing::{Handing, Parts};
@@ -33,6 +34,7 @@ use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
 use crate::serving::Serving;
 use crate::sessions::Sessions;
+use crate::succession::Alarm;
 
 /// What all sessions share.
 pub struct Shared {
@@ -58,6 +60,10 @@ pub struct Shared {
     pub log_public: [u8; 32],
     /// Policies on their way to devices.
     pub handing: Handing,
+    /// The logs before it.
+    pub past_logs: Vec<PastLog>,
+    /// Raised when a device shows more of the log than is here.
+    pub alarm: Alarm,
     /// Becomes true when the collector stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -73,6 +79,7 @@ impl Shared {
         if request.protocol != welcome::PROTOCOL {
             return Err(Code::ProtocolUnsupported);
         }
+        self.let_in(peer).await?;
         let key = enrolment::requested_key(&request.request)?;
         let enrolling = self.serving.borrow().enrolling.clone().ok_or(Code::EnrolmentClosed)?;
         let presented = self.presented(peer);
@@ -87,6 +94,19 @@ impl Shared {
     /// Digest of the roster that devices should have in force; empty where there is none.
     fn roster_offer(&self) -> Vec<u8> {
         self.shelf.borrow().as_ref().map(|shelved| shelved.digest.to_vec()).unwrap_or_default()
+    }
+
+    /// Turns an earlier key of a device away that was told to come to a new one.
+    async fn let_in(&self, peer: &Peer) -> Result<(), Code> {
+        if !self.registry.shuts_out(&peer.device, &peer.key_id) {
+            return Ok(());
+        }
+        let (device, address, at_ms) = (peer.device, peer.address.to_string(), self.clock.now_ms());
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| {
+            enrolment::rekey::note_shut_out(appender, device, &address, at_ms, effects)
+        };
+        self.sequencer.run(work).await.map_err(|_| Code::StorageFailed)?;
+        Err(Code::KeyReplaced)
     }
 
     fn presented(&self, peer: &Peer) -> Presented {

@@ -4,15 +4,20 @@
 //! the indexes commit in one transaction with `synchronous=FULL`; nothing is said to anyone before that commit. The
 //! appender is fenced: every commit compares and swaps (term, size, root), so that a second appender, however it came
 //! to be, cannot fork the tree.
+//!
+//! A collector that was restored goes on in a successor: [`logs`] tells how several logs share one store.
 
 mod append;
 pub mod check;
 mod erase;
+mod logs;
 mod members;
 mod policies;
 mod read;
+mod rekeys;
 mod rosters;
 mod schema;
+mod shortfalls;
 
 use std::path::Path;
 
@@ -24,6 +29,8 @@ use watchpost_proto::{Digest, LogId, Message as _};
 
 pub use append::{Appender, DeviceFacts, LaneState, Place};
 pub(crate) use append::{device_facts, has_key, is_kept_fork, lane_state, latest_epoch, statement_at};
+pub use logs::{PastLog, past_logs};
+pub(crate) use logs::{log_key_at, present_first, present_number};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
     EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
@@ -33,8 +40,10 @@ pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, published, rollouts};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
+pub(crate) use rekeys::{rekey_facts, rekeyed};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
 pub(crate) use rosters::{blank_person, names_person};
+pub(crate) use shortfalls::shortfall;
 
 use crate::durable_file::{self, Access};
 
@@ -97,6 +106,8 @@ pub struct LogStore {
     db: Connection,
     name: LogName,
     term: i64,
+    /// Number of the log, and of its first entry in the store.
+    place: (u32, u64),
     frontier: Frontier,
 }
 
@@ -139,7 +150,36 @@ impl LogStore {
     /// [`StoreError`].
     pub fn begin(&mut self) -> Result<Appender<'_>, StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        Ok(Appender::over(transaction, self.term, &mut self.frontier))
+        Ok(Appender::over(transaction, self.term, self.place, &mut self.frontier))
+    }
+
+    /// Ends this log and opens its successor, in one commit; `introduce` gives the first entry for the new log's name.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then this log goes on.
+    pub fn succeed(
+        self,
+        tenant: &str,
+        introduce: impl FnOnce(&LogName) -> Result<LogOpened, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let Self { mut db, term, place: (number, first), frontier, .. } = self;
+        let id = LogId(random()?);
+        let name = LogName { origin: note::origin(tenant, &id), id };
+        let header = introduce(&name)?.encode_to_vec();
+        let mut tree = Frontier::default();
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let swapped = transaction.execute(
+            "UPDATE head SET log_id = ?1, origin = ?2, size = 0, root = ?3 WHERE term = ?4 AND size = ?5 AND root = ?6",
+            (name.id.to_vec(), &name.origin, tree.root().to_vec(), term, frontier.size(), frontier.root().to_vec()),
+        )?;
+        if swapped != 1 {
+            return Err(StoreError::Fenced);
+        }
+        let place = (number + 1, first + frontier.size());
+        let mut appender = Appender::over(transaction, term, place, &mut tree);
+        appender.append(EntryKind::LogOpened, &header)?;
+        appender.commit()?;
+        Self::take_over(db, tenant)
     }
 
     /// The connection, for reading what was committed.
@@ -154,11 +194,12 @@ impl LogStore {
         if head.name.origin != note::origin(tenant, &head.name.id) {
             return Err(StoreError::Unfit(format!("it is the log {}, not one of tenant {tenant}", head.name.origin)));
         }
-        let frontier = Frontier::load(head.size, |level, index| read::node(&db, level, index))?;
+        let place = logs::present(&db)?;
+        let frontier = Frontier::load(head.size, |level, index| read::node(&db, place.0, level, index))?;
         if frontier.root() != head.root {
             return Err(StoreError::Damaged("the tree does not lead to the head; run log verify".into()));
         }
-        Ok(Self { db, name: head.name, term: head.term, frontier })
+        Ok(Self { db, name: head.name, term: head.term, place, frontier })
     }
 }
 
@@ -198,7 +239,7 @@ fn create_log(
         "INSERT INTO head (one, log_id, origin, size, root, term) VALUES (1, ?1, ?2, 0, ?3, 0)",
         (name.id.to_vec(), &name.origin, tree.root().to_vec()),
     )?;
-    let mut appender = Appender::over(transaction, 0, &mut tree);
+    let mut appender = Appender::over(transaction, 0, (0, 0), &mut tree);
     appender.append(EntryKind::LogOpened, &header)?;
     appender.commit()
 }

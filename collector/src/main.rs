@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, output, people,
-    policy, serve, token, verify,
+    alert, backup, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, output,
+    people, policy, serve, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Alert(alert::AlertArgs),
     Finding(finding::FindingArgs),
     Ca(ca::CaArgs),
@@ -57,6 +59,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => backup::run_restore(&args),
         Command::Alert(args) => alert::run(args),
         Command::Finding(args) => finding::run(args),
         Command::Ca(args) => ca::run(args),

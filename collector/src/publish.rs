@@ -35,7 +35,14 @@ pub struct Written {
 pub fn publish(folder: &Path, log: &LogReader, note: &str) -> anyhow::Result<Written> {
     let head = note::read_unverified(note).context("the checkpoint cannot be read")?;
     durable_file::create_folder(folder, Access::Public)?;
-    let shown = shown(folder)?;
+    let mut shown = shown(folder)?;
+    if let Some(earlier) = &shown
+        && earlier.origin != head.origin
+        && log.past()?.iter().any(|past| past.name.origin == earlier.origin)
+    {
+        set_apart(folder, &earlier.origin)?;
+        shown = None;
+    }
     if let Some(shown) = &shown {
         check_shown(folder, log, shown, &head)?;
     }
@@ -57,6 +64,23 @@ pub fn publish(folder: &Path, log: &LogReader, note: &str) -> anyhow::Result<Wri
         durable_file::write(&folder.join(CHECKPOINT), note.as_bytes(), Access::Public)?;
     }
     Ok(Written { size: head.size, files: added.len() as u64 })
+}
+
+/// What was published of an earlier log stays as it is, in a folder named by the log's id: it may show more of it than was
+/// restored.
+fn set_apart(folder: &Path, origin: &str) -> anyhow::Result<()> {
+    let apart = folder.join(origin.rsplit('/').next().unwrap_or_default());
+    durable_file::create_folder(&apart, Access::Public)?;
+    // The checkpoint last: until it is gone this is done again.
+    for name in ["tile", CHECKPOINT] {
+        match fs::rename(folder.join(name), apart.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| folder.join(name).display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn shown(folder: &Path) -> anyhow::Result<Option<Checkpoint>> {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
 
+use crate::enrolment::rekey;
 use crate::log_store::{self, DeviceFacts, LogStore, RolloutFacts, StoreError};
 
 /// The group of devices that nobody has put into another.
@@ -20,6 +21,8 @@ pub struct Registry {
     keys: RwLock<HashMap<(DeviceId, KeyId), PublicKey>>,
     groups: RwLock<HashMap<DeviceId, String>>,
     rollouts: watch::Sender<Arc<Vec<RolloutFacts>>>,
+    /// The keys that count of devices that were told to come to a new one.
+    accepted: RwLock<HashMap<DeviceId, Vec<KeyId>>>,
     changes: watch::Sender<()>,
 }
 
@@ -34,6 +37,8 @@ pub struct Effects {
     pub groups: Vec<(DeviceId, String)>,
     /// How far policies have come, all of them, where any has come further.
     pub rollouts: Option<Vec<RolloutFacts>>,
+    /// Which keys count of a device; any, where none are named.
+    pub accepted: Vec<(DeviceId, Option<Vec<KeyId>>)>,
 }
 
 impl Registry {
@@ -53,11 +58,20 @@ impl Registry {
             groups.insert(device, group);
         })?;
         let rollouts = log_store::rollouts(store.connection())?;
+        let mut rekeyed = Vec::new();
+        log_store::rekeyed(store.connection(), |device| rekeyed.push(device))?;
+        let mut accepted = HashMap::new();
+        for device in rekeyed {
+            if let Some(keys) = rekey::accepted(store.connection(), &device)? {
+                accepted.insert(device, keys);
+            }
+        }
         Ok(Self {
             devices: RwLock::new(devices),
             keys: RwLock::new(keys),
             groups: RwLock::new(groups),
             rollouts: watch::Sender::new(Arc::new(rollouts)),
+            accepted: RwLock::new(accepted),
             changes: watch::Sender::default(),
         })
     }
@@ -82,6 +96,12 @@ impl Registry {
         self.rollouts.subscribe()
     }
 
+    /// Whether a device may not come with this key: it was told to come to a new one, and this is an earlier.
+    pub fn shuts_out(&self, device: &DeviceId, id: &KeyId) -> bool {
+        let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
+        accepted.get(device).is_some_and(|keys| !keys.contains(id)) && self.key(device, id).is_some()
+    }
+
     /// Changes when any device comes to stand otherwise, so that its stream can end at once.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
@@ -89,6 +109,16 @@ impl Registry {
 
     /// Takes over what has become durable. Keys first: whoever hears of a change finds them.
     pub fn apply(&self, effects: Effects) {
+        for (device, keys) in &effects.accepted {
+            let mut accepted = self.accepted.write().unwrap_or_else(PoisonError::into_inner);
+            match keys {
+                Some(keys) => drop(accepted.insert(*device, keys.clone())),
+                None => drop(accepted.remove(device)),
+            }
+        }
+        if !effects.accepted.is_empty() {
+            self.changes.send_replace(());
+        }
         if !effects.devices.is_empty() {
             self.devices.write().unwrap_or_else(PoisonError::into_inner).extend(effects.devices);
             self.changes.send_replace(());

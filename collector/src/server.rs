@@ -31,8 +31,9 @@ use crate::policies::handing::Handing;
 use crate::policies::rollout;
 use crate::registry::Registry;
 use crate::sequencer::{self, Sequencer, Writer};
-use crate::serving::{self, Keeper};
+use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
+use crate::succession::{self, Alarm};
 use crate::{acceptor, board, log_key, secrets};
 
 /// Bytes of one message of enrolment.
@@ -64,17 +65,17 @@ pub struct OpenLog {
     pub signer: LogSigner,
 }
 
-/// Opens the log, or makes it.
+/// Opens the log, or makes it, or its successor where the collector was restored.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> anyhow::Result<OpenLog> {
-    let signer = log_key::load_or_make(config)?;
+    let signer = log_key::load_or_make(config, &config.log_key())?;
     let store = LogStore::open(&config.log_db(), &config.tenant, |name| {
-        log_key::first_entry(name, &signer, credentials, clock.now_ms())
+        log_key::first_entry(name, &signer, credentials, clock.now_ms(), None)
             .map_err(|error| StoreError::Unfit(format!("its key cannot be introduced: {error}")))
     })?;
-    Ok(OpenLog { store, signer })
+    succession::carry_out(config, credentials, clock, OpenLog { store, signer })
 }
 
 /// A collector at work.
@@ -88,6 +89,7 @@ pub struct Running {
     sequencer: Sequencer,
     writer: Writer,
     keeper: Arc<Mutex<Keeper>>,
+    alarm: Alarm,
     _lock: DataLock,
 }
 
@@ -112,7 +114,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let OpenLog { store, signer } = open_log(config, &credentials, &clock)?;
     let reader = LogReader::open(&config.log_db())?;
     let log_key = log_key::introduced(&reader, &signer)?;
-    let keeper = Keeper::start(config, &clock, log_key)?;
+    let past_logs = reader.past()?;
+    let keeper = Keeper::start(config, &clock, LogKeys { present: log_key, earlier: log_key::earlier(&reader)? })?;
     let registry = Arc::new(Registry::load(&store)?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
@@ -125,6 +128,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let (stop, stopping) = watch::channel(false);
     let (log, log_public) = (store.name().clone(), signer.public());
     let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
+    let alarm = Alarm::new(config, log.id, stop.clone());
     let sessions = Arc::new(Sessions::default());
     let liveness = Arc::new(Liveness::begin(config));
     let shelf = Shelf::default();
@@ -141,6 +145,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         log,
         log_public,
         handing: Handing::default(),
+        past_logs,
+        alarm: alarm.clone(),
         stopping: stopping.clone(),
     };
     show_log(config, http, &sequencer, &log_public, &stopping)?;
@@ -153,7 +159,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));
-    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, keeper, _lock: lock })
+    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, keeper, alarm, _lock: lock })
 }
 
 /// Starts what shows the log to others. It ends by itself: the last of it when the log is closed.
@@ -246,6 +252,12 @@ impl Running {
             Err(_) => None,
         };
         reason.unwrap_or_else(|| "the log's writer has ended".into())
+    }
+
+    /// Waits until a device has shown more of the log than is here. Everything is stopping then; the next start opens
+    /// another log.
+    pub async fn contradicted(&self) {
+        self.alarm.raised().await;
     }
 
     /// Tells every stream, then closes the log. Takes less than two seconds.

@@ -23,6 +23,18 @@ use crate::{secrets, tls};
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Earlier logs that are introduced; a device that was away for longer takes the present one for another.
+const EARLIER_LOGS_MAX: usize = 16;
+
+/// What is introduced to devices: the log's key, and those of the logs before it, the latest first.
+#[derive(Clone, Debug)]
+pub struct LogKeys {
+    /// Of the present log.
+    pub present: LogKey,
+    /// Of the logs before it, the latest first.
+    pub earlier: Vec<LogKey>,
+}
+
 /// Everything a new connection is met with.
 #[derive(Debug)]
 pub struct Serving {
@@ -30,6 +42,8 @@ pub struct Serving {
     pub credentials: Credentials,
     /// The log key, introduced by the collector's key.
     pub log_key: SignedLogKey,
+    /// Those of the logs before it, the latest first.
+    pub earlier_logs: Vec<SignedLogKey>,
     /// The handshake of the uplink.
     pub uplink: Arc<ServerConfig>,
     /// The handshake of enrolment.
@@ -45,12 +59,18 @@ impl Serving {
     ///
     /// # Errors
     /// A file that cannot be used, by name.
-    pub fn load(config: &Config, log_key: &LogKey, clock: &Clock) -> anyhow::Result<Self> {
+    pub fn load(config: &Config, logs: &LogKeys, clock: &Clock) -> anyhow::Result<Self> {
         let credentials = Credentials::load(config, clock)?;
         Ok(Self {
             enrolling: authority::load(config)?,
             recipients: Recipients::load(config)?,
-            log_key: receipt::sign_log_key(log_key, &credentials.key)?,
+            log_key: receipt::sign_log_key(&logs.present, &credentials.key)?,
+            earlier_logs: logs
+                .earlier
+                .iter()
+                .take(EARLIER_LOGS_MAX)
+                .map(|log_key| receipt::sign_log_key(log_key, &credentials.key))
+                .collect::<Result<_, _>>()?,
             uplink: Arc::new(tls::uplink_config(&credentials, clock)?),
             enrolment: Arc::new(tls::enrolment_config(&credentials, clock)?),
             credentials,
@@ -64,7 +84,7 @@ impl Serving {
 pub struct Keeper {
     config: Config,
     clock: Clock,
-    log_key: LogKey,
+    logs: LogKeys,
     serving: watch::Sender<Arc<Serving>>,
     seen: Vec<Option<Digest>>,
     told: String,
@@ -75,10 +95,10 @@ impl Keeper {
     ///
     /// # Errors
     /// A file that cannot be used, by name.
-    pub fn start(config: &Config, clock: &Clock, log_key: LogKey) -> anyhow::Result<Self> {
-        let serving = watch::Sender::new(Arc::new(Serving::load(config, &log_key, clock)?));
+    pub fn start(config: &Config, clock: &Clock, logs: LogKeys) -> anyhow::Result<Self> {
+        let serving = watch::Sender::new(Arc::new(Serving::load(config, &logs, clock)?));
         let (config, clock) = (config.clone(), clock.clone());
-        Ok(Self { seen: stamp(&config), config, clock, log_key, serving, told: String::new() })
+        Ok(Self { seen: stamp(&config), config, clock, logs, serving, told: String::new() })
     }
 
     /// What is served, now and from now on.
@@ -95,7 +115,7 @@ impl Keeper {
         if now == self.seen {
             return;
         }
-        match Serving::load(&self.config, &self.log_key, &self.clock) {
+        match Serving::load(&self.config, &self.logs, &self.clock) {
             Ok(fresh) => {
                 info!("certificates taken over");
                 self.serving.send_replace(Arc::new(fresh));

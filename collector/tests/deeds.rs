@@ -45,10 +45,14 @@ async fn a_deed_reaches_the_log_whether_a_collector_runs_or_not() {
     running.stop().await;
     assert_eq!(state(&lab), ("revoked", "because".into()));
 
-    let done = have_done(&lab, request(&device, |device| What::Release { device })).await.unwrap();
+    let done = have_done(&lab, request(&device, |device| What::Release { device, rekey: false, resets: false }))
+        .await
+        .unwrap();
     assert_eq!(done.entries, [size + 2, size + 3], "released and readmitted");
     assert_eq!(state(&lab).0, "active");
-    let done = have_done(&lab, request(&device, |device| What::Release { device })).await.unwrap();
+    let done = have_done(&lab, request(&device, |device| What::Release { device, rekey: false, resets: false }))
+        .await
+        .unwrap();
     assert!(done.entries.is_empty());
 
     let running = lab.start().await;
@@ -85,7 +89,11 @@ async fn a_request_left_behind_is_done_at_the_next_start_while_somebody_waits_fo
     let waited_for = Request { until_ms: i64::MAX, ..request(&device, |device| What::Revoke { device }) };
     std::fs::write(&left, serde_json::to_vec(&waited_for).unwrap()).unwrap();
     // Whoever asked for this has given up; it must not undo what was decided since.
-    std::fs::write(&late, serde_json::to_vec(&request(&device, |device| What::Release { device })).unwrap()).unwrap();
+    std::fs::write(
+        &late,
+        serde_json::to_vec(&request(&device, |device| What::Release { device, rekey: false, resets: false })).unwrap(),
+    )
+    .unwrap();
     let running = lab.start().await;
     let deadline = std::time::Instant::now() + support::PATIENCE;
     while left.exists() || late.exists() {

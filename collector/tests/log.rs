@@ -307,7 +307,7 @@ fn a_row_put_in_between_is_named() {
 fn a_log_made_anew_is_seen_by_a_checkpoint_that_was_kept() {
     let log = sample();
     let db = Connection::open(log.lab.config.log_db()).unwrap();
-    let signer = log_key::load_or_make(&log.lab.config).unwrap();
+    let signer = log_key::load_or_make(&log.lab.config, &log.lab.config.log_key()).unwrap();
     let whole = log.store.checkpoint();
     let kept = signer.sign(&whole);
     let early = signer.sign(&head_at(&log, 5));
@@ -326,7 +326,7 @@ fn a_log_made_anew_is_seen_by_a_checkpoint_that_was_kept() {
 
     // The newest action taken back, with everything that followed from it.
     let log = sample();
-    let signer = log_key::load_or_make(&log.lab.config).unwrap();
+    let signer = log_key::load_or_make(&log.lab.config, &log.lab.config.log_key()).unwrap();
     let kept = signer.sign(&log.store.checkpoint());
     let db = Connection::open(log.lab.config.log_db()).unwrap();
     db.execute("DELETE FROM entry WHERE log_index = 10", []).unwrap();
@@ -347,7 +347,7 @@ fn head_at(log: &Log, size: u64) -> Checkpoint {
 fn a_checkpoint_of_another_log_or_key_proves_nothing() {
     let log = sample();
     let head = log.store.checkpoint();
-    let signer = log_key::load_or_make(&log.lab.config).unwrap();
+    let signer = log_key::load_or_make(&log.lab.config, &log.lab.config.log_key()).unwrap();
     let (stranger, _) = LogSigner::generate().unwrap();
     let elsewhere = Checkpoint { origin: head.origin.clone() + "x", ..head.clone() };
     for note in [stranger.sign(&head), signer.sign(&elsewhere), "no note".into()] {
@@ -364,10 +364,10 @@ fn an_appender_that_was_overtaken_writes_nothing() {
     let mut newer = LogStore::open(&config.log_db(), &config.tenant, nothing).unwrap();
     let size = newer.checkpoint().size;
     let mut overtaken = log.store.begin().unwrap();
-    overtaken.append(EntryKind::DeviceAction, b"late").unwrap();
+    overtaken.append(EntryKind::Authority, b"late").unwrap();
     assert!(matches!(overtaken.commit(), Err(StoreError::Fenced)));
     let mut appender = newer.begin().unwrap();
-    appender.append(EntryKind::DeviceAction, b"on time").unwrap();
+    appender.append(EntryKind::Authority, b"on time").unwrap();
     appender.commit().unwrap();
     assert_eq!(newer.checkpoint().size, size + 1);
 }
@@ -377,7 +377,7 @@ fn a_dropped_group_leaves_no_trace() {
     let mut log = sample();
     let before = log.store.checkpoint();
     let mut appender = log.store.begin().unwrap();
-    appender.append(EntryKind::DeviceAction, b"never").unwrap();
+    appender.append(EntryKind::Authority, b"never").unwrap();
     drop(appender);
     assert_eq!(log.store.checkpoint(), before);
     verify(&log).unwrap();

@@ -25,13 +25,13 @@ use watchpost_proto::v1::EntryKind;
 fn grown(log: &mut Log, entries: usize) {
     let mut appender = log.store.begin().unwrap();
     for _ in 0..entries {
-        appender.append(EntryKind::DeviceAction, b"x").unwrap();
+        appender.append(EntryKind::Authority, b"x").unwrap();
     }
     appender.commit().unwrap();
 }
 
 fn signed(log: &Log) -> (String, String) {
-    let signer = log_key::load_or_make(&log.lab.config).unwrap();
+    let signer = log_key::load_or_make(&log.lab.config, &log.lab.config.log_key()).unwrap();
     let head = log.store.checkpoint();
     (signer.sign(&head), note::vkey(&head.origin, &signer.public()))
 }
@@ -156,7 +156,7 @@ fn a_folder_that_shows_another_log_is_not_written() {
     let refused = |log: &Log| publish(&folder, &log.reader(), &signed(log).0).unwrap_err().to_string();
     assert!(refused(&Log::new()).contains("another log"));
     let head = log.store.checkpoint();
-    let signer = log_key::load_or_make(&log.lab.config).unwrap();
+    let signer = log_key::load_or_make(&log.lab.config, &log.lab.config.log_key()).unwrap();
     for (changed, expected) in [
         (note::Checkpoint { size: head.size + 1, ..head.clone() }, "older copy"),
         (note::Checkpoint { size: 9, ..head.clone() }, "rewritten"),

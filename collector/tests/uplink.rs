@@ -128,12 +128,31 @@ async fn the_log_proves_that_it_only_grows() {
     // A later head than the log has: the collector was restored.
     let key = std::fs::read(lab.config.data_dir.join("log.key")).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(&key).unwrap();
-    let signer = LogSigner::from_pkcs8(key.secret_der()).unwrap();
+    let log_signer = LogSigner::from_pkcs8(key.secret_der()).unwrap();
     let running = lab.start().await;
-    let ahead = signer.sign(&Checkpoint { size: new.size + 5, ..new.clone() });
+    let ahead = log_signer.sign(&Checkpoint { size: new.size + 5, ..new.clone() });
     let mut client = Client::open(running.address(), device.tls(), UPLINK_NAME).await.unwrap();
     client.send(agent_message::Kind::Hello(Hello { checkpoint: ahead, ..device.hello() })).await;
-    assert!(client.welcome().await.checkpoint_unknown);
+    assert_eq!(client.refusal().await.code, "stopping", "nothing more is receipted into this log");
+    running.contradicted().await;
+    running.stop().await;
+
+    // Another goes on, and names it.
+    let running = lab.start().await;
+    let ahead = log_signer.sign(&Checkpoint { size: new.size + 5, ..new.clone() });
+    for (checkpoint, kept) in [(ahead, false), (log_signer.sign(&old), true)] {
+        let mut client = Client::open(running.address(), device.tls(), UPLINK_NAME).await.unwrap();
+        client.send(agent_message::Kind::Hello(Hello { checkpoint, ..device.hello() })).await;
+        let welcome = client.welcome().await;
+        let log_key = open_log_key(welcome.log_key.as_ref().unwrap(), &signer(&welcome)).unwrap();
+        assert_eq!(log_key.previous_log_id, first.log_id);
+        assert_ne!(welcome.log_id, first.log_id);
+        assert_eq!((welcome.earlier_logs.len(), welcome.checkpoint_unknown), (1, !kept));
+        let proof: Vec<Digest> = welcome.consistency.iter().map(|node| Digest::from_slice(node).unwrap()).collect();
+        let root = Digest::from_slice(&log_key.previous_root).unwrap();
+        let leads = verify_consistency(old.size, &old.root, log_key.previous_size, &root, &proof);
+        assert_eq!(leads, kept, "what was seen of the log that ended is proved to be in it");
+    }
     running.stop().await;
 }
 

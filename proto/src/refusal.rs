@@ -70,11 +70,13 @@ pub enum Code {
     Busy,
     /// The connection was made for another service.
     WrongService,
+    /// The device was told to come to a new key, and this is an earlier one.
+    KeyReplaced,
 }
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::DeviceRevoked,
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
@@ -104,6 +106,7 @@ impl Code {
         Self::EnrolmentClosed,
         Self::Busy,
         Self::WrongService,
+        Self::KeyReplaced,
     ];
 
     /// The code on the wire.
@@ -307,6 +310,12 @@ impl Code {
                 HOUR,
                 "此连接不能使用该服务，请升级设备端。",
                 "This connection was made for another service; update the agent.",
+            ),
+            Self::KeyReplaced => (
+                "key_replaced",
+                HOUR,
+                "此设备已更换密钥，本机持有的是旧密钥（可能是旧镜像或克隆）；若本机才是正确的设备，请管理员签发新的注册码。",
+                "This device has come to a new key and this machine holds an earlier one, an old image or a clone; if it is the right one, ask the administrator for a new token.",
             ),
         }
     }

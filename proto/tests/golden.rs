@@ -129,6 +129,10 @@ fn kinds() -> Vec<(&'static str, Kind)> {
     vec![
         ("finding", Kind::Finding(finding())),
         (
+            "log-change",
+            Kind::LogChange(v1::LogChange { known: NOTE.into(), shown: NOTE.into(), introduced: true, kept: true }),
+        ),
+        (
             "tally",
             Kind::Tally(v1::Tally {
                 account: "wwEXAMPLE0001/li.na".into(),
@@ -376,6 +380,18 @@ fn every_message_of_an_agent() {
                 clocks: Some(clocks()),
                 checkpoint: NOTE.into(),
                 policy: vec![0x90; 32],
+                ..v1::Hello::default()
+            }),
+        ),
+        (
+            "hello-receipts",
+            Hello(v1::Hello {
+                receipts: vec![v1::SignedReceipt {
+                    receipt: a_receipt().encode_to_vec(),
+                    signature: vec![7; 8],
+                    key_id: vec![0x1d; 32],
+                }],
+                ..v1::Hello::default()
             }),
         ),
         ("ready", Ready(v1::Ready { nonce: vec![0x0c; 16] })),
@@ -441,6 +457,18 @@ fn every_message_of_a_collector() {
                 ..v1::Welcome::default()
             }),
         ),
+        (
+            "welcome-restored",
+            Welcome(v1::Welcome {
+                missing: vec![lane_head(v1::Lane::Urgent)],
+                earlier_logs: vec![v1::SignedLogKey {
+                    log_key: a_log_key().encode_to_vec(),
+                    signature: vec![8; 8],
+                    key_id: vec![0x1d; 32],
+                }],
+                ..v1::Welcome::default()
+            }),
+        ),
         ("receipt", Receipt(signed_receipt)),
         ("held", Held(v1::Held { lane: v1::Lane::Bulk.into(), epoch: EPOCH.to_vec(), through_sequence: 3 })),
         ("heads", Heads(v1::Heads { lanes: vec![lane_head(v1::Lane::Bulk)] })),
@@ -474,6 +502,36 @@ fn every_header_of_the_log() {
                 key_id: vec![0x1d; 32],
             }),
             signer_chain: vec![vec![0x30, 0x01]],
+            ..v1::LogOpened::default()
+        },
+    );
+    check_message(
+        "log-opened-successor",
+        &v1::LogOpened {
+            cause: v1::SuccessionCause::Contradicted.into(),
+            closing: NOTE.into(),
+            highest: NOTE.into(),
+            shown_by: DEVICE.to_vec(),
+            ..v1::LogOpened::default()
+        },
+    );
+    check_message(
+        "log-shown",
+        &v1::LogShown { device: DEVICE.to_vec(), checkpoint: NOTE.into(), at_ms: 1_795_053_600_000 },
+    );
+    check_message(
+        "log-shortfall",
+        &v1::Shortfall {
+            device: DEVICE.to_vec(),
+            missing: vec![v1::MissingRun {
+                receipt: Some(v1::SignedReceipt {
+                    receipt: a_receipt().encode_to_vec(),
+                    signature: vec![7; 8],
+                    key_id: vec![0x1d; 32],
+                }),
+                from_sequence: 3,
+            }],
+            at_ms: 1_795_053_600_000,
         },
     );
     check_message(

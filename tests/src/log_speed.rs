@@ -46,7 +46,7 @@ fn append(path: &Path, entries: u64) -> anyhow::Result<()> {
         let group = GROUP.min(entries - store.checkpoint().size);
         let mut appender = store.begin()?;
         for _ in 0..group {
-            appender.append(EntryKind::DeviceAction, &HEADER)?;
+            appender.append(EntryKind::Authority, &HEADER)?;
         }
         appender.commit()?;
     }

@@ -147,6 +147,8 @@ struct Story {
     last: Option<KeyId>,
     /// The key a token made the latest again.
     enrolled: Option<KeyId>,
+    /// Its disk is put back at each start, and an operator has said so.
+    resets: bool,
 }
 
 struct World {
@@ -367,7 +369,10 @@ impl World {
             return;
         }
         let came_back = story.proved.contains(&before) && ![story.last, story.enrolled].contains(&Some(before));
-        assert!(!came_back || quarantined || met.is_err(), "a replaced certificate came back unnoticed");
+        assert!(
+            !came_back || story.resets || quarantined || met.is_err(),
+            "a replaced certificate came back unnoticed"
+        );
         assert!(!quarantined || story.doubtful, "a device nobody copied is held back");
         if !story.doubtful && !self.was_skewed {
             assert!(met.is_ok(), "a good device was not let in: {met:?}");
@@ -640,5 +645,94 @@ fn another_key_is_no_lost_answer() {
     assert!(noticed, "the key of the copy passed for a lost answer");
     drop(rows);
     drop(select);
+    stop(world);
+}
+
+/// The code a device was refused with; empty where it was let in.
+fn refusal(met: &Result<(), Ended>) -> &str {
+    match met {
+        Err(Ended::Refused { code, .. }) => code,
+        Err(other) => panic!("{other}"),
+        Ok(()) => "",
+    }
+}
+
+#[test]
+fn after_a_guided_rekey_no_earlier_image_gets_in_or_has_its_owner_quarantined() {
+    let mut world = World::new();
+    world.enrol(0);
+    // An image is taken, the owner renews, the image comes.
+    [Step::Meet(0), Step::Clone(0), Step::Days(24), Step::Meet(0), Step::Meet(2)]
+        .iter()
+        .for_each(|step| world.take(step));
+    let device = world.machines[0].device.unwrap();
+    assert!(world.is_quarantined(&device), "a replaced certificate came back");
+    // A plain release would only wait for the next time.
+    let before = world.machines[0].key();
+    world.pass(2 * HOUR);
+    world.act(device, DeviceVerb::Release);
+    world.act(device, DeviceVerb::Rekey);
+    let image_before = world.machines[2].key();
+    for _ in 0..2 {
+        assert_eq!(refusal(&world.meet(2)), "key_replaced", "the image comes first");
+        assert!(!world.is_quarantined(&device));
+    }
+    assert_eq!(world.machines[2].key(), image_before, "it gets no certificate");
+    // Another, as fresh as the owner.
+    world.take(&Step::Clone(0));
+    assert_eq!(refusal(&world.meet(0)), "");
+    let after = world.machines[0].key();
+    assert_ne!(after, before, "the owner has come to a new key");
+    assert_eq!(refusal(&world.meet(3)), "key_replaced", "what held the same key is shut out by the first to come");
+    for _ in 0..4 {
+        world.pass(24 * DAY);
+        assert_eq!(refusal(&world.meet(0)), "", "ordinary renewals go on");
+        // Ended or not, the image gets nothing.
+        assert_eq!(refusal(&world.meet(2)), "key_replaced");
+        assert!(!world.is_quarantined(&device), "the owner is held back for an image again");
+    }
+    let told: i64 = world
+        .log_db()
+        .query_row("SELECT count(*) FROM entry WHERE kind = ?1", [EntryKind::DeviceAction as i32], |row| row.get(0))
+        .unwrap();
+    assert_eq!(told, 4, "quarantined, released, told to come to a new key, and once that a copy was shut out");
+    // Whoever was shut out by mistake comes back with a token.
+    world.enrol(3);
+    assert_eq!(refusal(&world.meet(3)), "");
+    stop(world);
+}
+
+#[test]
+fn a_disk_that_is_put_back_at_each_start_is_looked_at_once() {
+    let mut world = World::new();
+    world.enrol(0);
+    [Step::Meet(0), Step::Save(0)].iter().for_each(|step| world.take(step));
+    let device = world.machines[0].device.unwrap();
+    let boot = |world: &mut World, days: i64| {
+        world.take(&Step::Days(days));
+        world.restore(0);
+        world.meet(0)
+    };
+    // Each start begins an epoch of its own; nothing is held against it while its certificate is the latest.
+    for _ in 0..3 {
+        assert_eq!(refusal(&boot(&mut world, 1)), "");
+        assert!(!world.is_quarantined(&device));
+    }
+    // It renews, forgets, and comes with the earlier key.
+    let _ = boot(&mut world, 22);
+    let _ = boot(&mut world, 1);
+    assert!(world.is_quarantined(&device), "as a clone would look");
+    world.act(device, DeviceVerb::Release);
+    world.act(device, DeviceVerb::Resets);
+    world.stories.get_mut(&device).unwrap().resets = true;
+    for days in [0, 0, 1, 1, 40, 0, 200, 1] {
+        assert_eq!(refusal(&boot(&mut world, days)), "", "after {days} days");
+        assert!(!world.is_quarantined(&device), "held back again after {days} days");
+    }
+    let epochs: i64 = world
+        .log_db()
+        .query_row("SELECT count(DISTINCT epoch) FROM lane WHERE device = ?1", [device.to_vec()], |row| row.get(0))
+        .unwrap();
+    assert!(epochs >= 12, "{epochs} epochs: each start is one");
     stop(world);
 }

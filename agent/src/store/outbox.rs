@@ -255,6 +255,7 @@ impl Tx<'_> {
     /// Ends the current epoch and opens a new one: everything without a receipt goes back to the front of its lane, in
     /// order, to be sealed again.
     pub fn open_epoch(&self, epoch: EpochId, cause: EpochCause, now_ms: i64) -> Result<(), StoreError> {
+        self.keep_receipts()?;
         for state in self.lanes()? {
             let (next, head) = self.last_receipted(&state)?;
             self.take_back(&state)?;
@@ -271,21 +272,20 @@ impl Tx<'_> {
     }
 
     /// Takes receipts back from a sequence on: the collector that gave them has not kept what they were for. Returns how
-    /// many of those segments are not kept here either.
-    pub fn take_receipts_back(&self, epoch: EpochId, lane: Lane, from: u64) -> Result<u64, StoreError> {
+    /// many segments before `end` are not kept here either.
+    pub fn take_receipts_back(&self, epoch: EpochId, lane: Lane, from: u64, end: u64) -> Result<u64, StoreError> {
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         self.0.execute(
             "UPDATE segment SET receipted_ms = NULL
              WHERE epoch = ?1 AND lane = ?2 AND sequence >= ?3 AND payload IS NOT NULL",
             params![epoch.as_ref(), lane as i32, from],
         )?;
-        let next = self.lane(lane)?.head.next;
         let kept: u64 = self.0.query_row(
             "SELECT count(*) FROM segment WHERE epoch = ?1 AND lane = ?2 AND sequence >= ?3 AND payload IS NOT NULL",
             params![epoch.as_ref(), lane as i32, from],
             |row| row.get(0),
         )?;
-        Ok(next.saturating_sub(from.unsigned_abs()).saturating_sub(kept))
+        Ok(end.saturating_sub(from.unsigned_abs()).saturating_sub(kept))
     }
 
     /// Remembers an epoch that the collector holds of this device, so that it is not taken for news again.
@@ -409,6 +409,7 @@ impl Tx<'_> {
                  WHERE receipted_ms < ?1 OR total > ?2)",
             params![payload_before_ms, payload_bytes_max],
         )?;
+        self.forget_receipts()?;
         self.forget_statements(statement_before_ms)
     }
 

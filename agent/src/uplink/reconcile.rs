@@ -6,8 +6,9 @@ use std::fmt;
 use watchpost_proto::keys::PublicKey;
 use watchpost_proto::note::{self, Checkpoint};
 use watchpost_proto::v1::{EpochCause, Lane, LaneHead, LaneWelcome, LogKey, Receipt, Welcome};
-use watchpost_proto::{DeviceId, Digest, EpochId, merkle, receipt};
+use watchpost_proto::{DeviceId, Digest, EpochId, receipt};
 
+use super::succession;
 use crate::device::Device;
 use crate::random;
 use crate::seal::SERVER_TIME;
@@ -64,16 +65,19 @@ pub fn reconcile(
     made: &MadeUnder,
 ) -> Result<Result<Agreed, Trouble>, StoreError> {
     store.transaction(|tx| {
-        if let Err(trouble) = take_checkpoint(tx, tenant, signer, welcome)? {
+        if let Err(trouble) = take_checkpoint(tx, tenant, signer, welcome, made)? {
             return Ok(Err(trouble));
         }
         tx.put_seen(SERVER_TIME, &welcome.server_ms.to_be_bytes())?;
-        if let Some(cause) = parted(tx, welcome)? {
-            tracing::warn!(?cause, "the collector holds what this device does not remember; a new epoch begins");
+        let lost = lost_of_earlier_epochs(tx, welcome)?;
+        if let Some(cause) = parted(tx, welcome, &lost)? {
+            tracing::warn!(?cause, "this device and the collector remember differently; a new epoch begins");
+            take_back_earlier(tx, &lost, made)?;
             take_back_receipts(tx, welcome, made)?;
             note_held_epochs(tx, welcome, made.at_ms)?;
             tx.open_epoch(EpochId(random::bytes()), cause, made.at_ms)?;
         } else {
+            take_back_missing(tx, welcome)?;
             take_receipts(tx, signer, welcome, made.at_ms)?;
         }
         Ok(Ok(agree(tx.lanes()?, welcome)))
@@ -113,17 +117,19 @@ fn take_checkpoint(
     tenant: &str,
     signer: &PublicKey,
     welcome: &Welcome,
+    made: &MadeUnder,
 ) -> Result<Result<(), Trouble>, StoreError> {
     let Some((key, shown)) = shown_checkpoint(tenant, signer, welcome) else {
         return Ok(Err(Trouble::Checkpoint));
     };
     let known_note = last_checkpoint(tx)?;
     if let Some(known) = note::read_unverified(&known_note)
-        && !extends(&known, &shown, welcome)
+        && let Some(change) = succession::judge(&known, &shown, tenant, signer, welcome)
     {
-        // Both heads are kept: they are the evidence. The device goes on, for it must not be lost over this.
-        tracing::error!(known = known.origin, shown = shown.origin, "the collector's log does not extend the one seen");
+        // Both heads are kept and told: they are the evidence. The device goes on, for it must not be lost over this.
+        change.tell(&known, &shown);
         tx.put_seen(PARTED_CHECKPOINT, known_note.as_bytes())?;
+        tx.append(Lane::Urgent, &made.record(change.summary(&known_note, &welcome.checkpoint))?)?;
     }
     tx.put_seen(LOG_KEY, &key)?;
     tx.put_seen(CHECKPOINT, welcome.checkpoint.as_bytes())?;
@@ -139,15 +145,12 @@ fn shown_checkpoint(tenant: &str, signer: &PublicKey, welcome: &Welcome) -> Opti
         .then_some((key, shown))
 }
 
-fn extends(known: &Checkpoint, shown: &Checkpoint, welcome: &Welcome) -> bool {
-    let proof: Option<Vec<Digest>> = welcome.consistency.iter().map(|hash| Digest::from_slice(hash)).collect();
-    let Some(proof) = proof else { return false };
-    known.origin == shown.origin && merkle::verify_consistency(known.size, &known.root, shown.size, &shown.root, &proof)
-}
-
 /// Why this chain cannot go on with this collector: it holds something that the device does not remember having sealed,
 /// or lacks something that the device has not kept.
-fn parted(tx: &Tx<'_>, welcome: &Welcome) -> Result<Option<EpochCause>, StoreError> {
+fn parted(tx: &Tx<'_>, welcome: &Welcome, lost: &[Lost]) -> Result<Option<EpochCause>, StoreError> {
+    if !lost.is_empty() {
+        return Ok(Some(EpochCause::Diverged));
+    }
     for state in tx.lanes()? {
         if is_foreign(tx, welcome, &state)? {
             return Ok(Some(EpochCause::Restored));
@@ -196,10 +199,59 @@ fn take_back_receipts(tx: &Tx<'_>, welcome: &Welcome, made: &MadeUnder) -> Resul
         if next >= state.head.next || is_foreign(tx, welcome, &state)? {
             continue;
         }
-        let lost = tx.take_receipts_back(state.head.epoch, state.lane, next)?;
-        if lost > 0 {
-            let loss = summary::loss("receipted_not_kept", next, lost, "segments");
-            tx.append(Lane::Urgent, &made.record(loss)?)?;
+        let lost = tx.take_receipts_back(state.head.epoch, state.lane, next, state.head.next)?;
+        tx.drop_receipts(state.head.epoch, state.lane)?;
+        tell_lost(tx, next, lost, made)?;
+    }
+    Ok(())
+}
+
+fn tell_lost(tx: &Tx<'_>, from: u64, lost: u64, made: &MadeUnder) -> Result<(), StoreError> {
+    if lost == 0 {
+        return Ok(());
+    }
+    tx.append(Lane::Urgent, &made.record(summary::loss("receipted_not_kept", from, lost, "segments"))?)
+}
+
+/// A run of an earlier epoch that a restored collector has receipts for and does not hold.
+struct Lost {
+    epoch: EpochId,
+    lane: Lane,
+    /// The first sequence that is missing, and the first after the last receipted.
+    from: u64,
+    end: u64,
+}
+
+/// What of earlier epochs the collector has lost. Everything after it is lost with it, for a log loses its end: it is all
+/// sealed again, in its order.
+fn lost_of_earlier_epochs(tx: &Tx<'_>, welcome: &Welcome) -> Result<Vec<Lost>, StoreError> {
+    let current: Vec<EpochId> = tx.lanes()?.iter().map(|state| state.head.epoch).collect();
+    let mut found = Vec::new();
+    for head in &welcome.missing {
+        let Some(epoch) = EpochId::from_slice(&head.epoch).filter(|epoch| !current.contains(epoch)) else { continue };
+        let through = tx.earlier_receipt(epoch, head.lane())?;
+        let Some(through) = through.filter(|through| *through >= head.next_sequence) else { continue };
+        found.push(Lost { epoch, lane: head.lane(), from: head.next_sequence, end: through + 1 });
+    }
+    Ok(found)
+}
+
+fn take_back_earlier(tx: &Tx<'_>, lost: &[Lost], made: &MadeUnder) -> Result<(), StoreError> {
+    for run in lost {
+        let gone = tx.take_receipts_back(run.epoch, run.lane, run.from, run.end)?;
+        tx.drop_receipts(run.epoch, run.lane)?;
+        tell_lost(tx, run.from, gone, made)?;
+    }
+    Ok(())
+}
+
+/// What a restored collector lost of the present epoch is sent again as it was sealed: it counts as not receipted.
+fn take_back_missing(tx: &Tx<'_>, welcome: &Welcome) -> Result<(), StoreError> {
+    for state in tx.lanes()? {
+        let missing = welcome.missing.iter().find(|head| head.lane() == state.lane && head.epoch == state.head.epoch.0);
+        if let Some(missing) = missing {
+            tracing::warn!(lane = ?state.lane, from = missing.next_sequence, "the collector was restored; it is sent again");
+            tx.take_receipts_back(state.head.epoch, state.lane, missing.next_sequence, state.head.next)?;
         }
     }
     Ok(())

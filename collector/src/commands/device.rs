@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -67,11 +67,16 @@ enum DeviceCommand {
         after_help = "Example:\n  watchpost-collector device quarantine UUID --reason \"under review\" --config ./collector/collector.toml"
     )]
     Quarantine(DeviceDeedArgs),
-    /// Lifts quarantine and revocation.
+    /// Lifts quarantine and revocation. 解除隔离或停用。
     #[command(
-        after_help = "Example:\n  watchpost-collector device release UUID --reason \"clone removed\" --config ./collector/collector.toml"
+        after_help = "Examples:\n  watchpost-collector device release UUID --reason \"clone removed\" --config ./collector/collector.toml\n  \
+        watchpost-collector device release UUID --rekey --reason \"old image stolen\" --config ./collector/collector.toml\n\n\
+        --rekey: the device comes to a new key when it connects next, and every earlier key of it is shut out for good: an old image, \
+        wherever it runs, can neither connect nor get a certificate nor have this device quarantined again. Connect the right machine \
+        first. docs/restores.md tells which case is which.\n\
+        --resets: for machines whose disk is put back at each start; an earlier key that comes back is then not held against them."
     )]
-    Release(DeviceDeedArgs),
+    Release(ReleaseArgs),
     /// Lists devices that wait to be admitted.
     #[command(after_help = "Example:\n  watchpost-collector device queue --config ./collector/collector.toml")]
     Queue {
@@ -106,6 +111,19 @@ struct DeviceDeedArgs {
     deed: DeedArgs,
 }
 
+/// A device, and how it goes on.
+#[derive(Debug, Args)]
+struct ReleaseArgs {
+    #[command(flatten)]
+    device: DeviceDeedArgs,
+    /// It must come to a new key at its next connection; earlier keys are shut out for good.
+    #[arg(long)]
+    rekey: bool,
+    /// Its disk is put back at each start.
+    #[arg(long, conflicts_with = "rekey")]
+    resets: bool,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -116,7 +134,7 @@ pub fn run(args: DeviceArgs) -> anyhow::Result<()> {
         DeviceCommand::Show { device, config, json, health } => show(&Config::load(&config)?, &device, json, health),
         DeviceCommand::Revoke(args) => deed(|device| What::Revoke { device }, &args),
         DeviceCommand::Quarantine(args) => deed(|device| What::Quarantine { device }, &args),
-        DeviceCommand::Release(args) => deed(|device| What::Release { device }, &args),
+        DeviceCommand::Release(args) => release(&args),
         DeviceCommand::Queue { all, look } => queue::queue(&look, all),
         DeviceCommand::Admit(args) => queue::decide(args, true),
         DeviceCommand::Reject(args) => queue::decide(args, false),
@@ -206,6 +224,15 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
     ] {
         out.row(&[name, value])?;
     }
+    if !device.enrols_as.is_empty() {
+        let what =
+            format!("{}: a re-imaged machine; revoke this one if it is gone 重装后以新身份注册", device.enrols_as);
+        out.row(&["its asset now enrols as", &what])?;
+    }
+    if device.log_changes > 0 {
+        let (changes, losses) = (device.log_changes, device.log_losses);
+        out.row(&["log", &format!("was another {changes} times, {losses} times without all that it had seen")])?;
+    }
     if let Some(ends) = device.certificate_ends_ms.and_then(minute_in_china) {
         let proved = if device.certificate_proved { "in use" } else { "not used yet" };
         out.row(&["certificate", &format!("until {ends}, {proved}, {} issued", device.certificates)])?;
@@ -242,6 +269,27 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
 
 fn deed(what: fn(String) -> What, args: &DeviceDeedArgs) -> anyhow::Result<()> {
     args.deed.run(what(parse(&args.device)?.to_string()))
+}
+
+fn release(args: &ReleaseArgs) -> anyhow::Result<()> {
+    let ReleaseArgs { device: DeviceDeedArgs { device, deed }, rekey, resets } = args;
+    let device = parse(device)?.to_string();
+    let issues = Config::load(&deed.config)?.enrolment.authority.is_some();
+    ensure!(
+        issues || !*rekey,
+        "this collector issues no certificates: revoke the device, and give it a new one where they are issued"
+    );
+    deed.run(What::Release { device, rekey: *rekey, resets: *resets })?;
+    if *rekey && !deed.json {
+        // On stderr: what was done is on stdout.
+        eprintln!(
+            "Connect the right machine now and nothing else of this name: with its next connection it comes to a new key \
+             (device show says `in use`). From then on no earlier image of it is let in. A machine that was shut out by \
+             mistake comes back with a new token (token create).\n\
+             请现在只让正确的那台机器联网：下次连接时它会换用新密钥，此后任何旧镜像都无法接入。误伤的机器用新的注册码重新注册即可恢复。"
+        );
+    }
+    Ok(())
 }
 
 fn parse(device: &str) -> anyhow::Result<DeviceId> {

@@ -12,7 +12,8 @@ use crate::clock::{minute_in_china, now_ms};
 use crate::config::Config;
 use crate::derive::{self, DeriveError};
 use crate::health::{Bounds, Health, State, facts, judge};
-use crate::liveness;
+use crate::log_store::{LogReader, PastLog};
+use crate::{liveness, log_key};
 
 /// Shows which devices are offline, blind, starved or behind, and why. 查看设备健康状况。
 #[derive(Debug, Args)]
@@ -37,7 +38,33 @@ struct Fleet {
     /// Whether a collector runs and hears devices.
     live: bool,
     counts: BTreeMap<&'static str, usize>,
+    /// How the log of this collector came to be another, where it was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<Restored>,
     devices: Vec<Health>,
+}
+
+/// The collector was restored.
+#[derive(Debug, Serialize)]
+struct Restored {
+    /// Logs that have ended so.
+    logs: usize,
+    /// When the last did, milliseconds since 1970.
+    at_ms: i64,
+    /// Entries of them that are known to have been there and are not here.
+    lost: u64,
+}
+
+impl Restored {
+    fn look(config: &Config) -> anyhow::Result<Option<Self>> {
+        let log = LogReader::open(&config.log_db())?;
+        let past = log.past()?;
+        if past.is_empty() {
+            return Ok(None);
+        }
+        let lost = past.iter().map(PastLog::lost).sum();
+        Ok(Some(Self { logs: past.len(), at_ms: log_key::opened_with(&log)?.at_ms, lost }))
+    }
 }
 
 /// Runs the command.
@@ -50,7 +77,12 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let now_ms = now_ms();
     let devices = of_devices(&db, &config, None, now_ms)?;
     let counts = State::ALL.map(|state| (state.as_str(), devices.iter().filter(|it| it.state == state).count()));
-    let fleet = Fleet { live: liveness::look(&config, now_ms).is_some(), counts: counts.into(), devices };
+    let fleet = Fleet {
+        live: liveness::look(&config, now_ms).is_some(),
+        counts: counts.into(),
+        devices,
+        restored: Restored::look(&config)?,
+    };
     let mut out = Output::new();
     if args.json {
         out.json(&fleet)?;
@@ -77,6 +109,13 @@ pub(super) fn of_devices(
 fn print(out: &mut Output, fleet: &Fleet) -> anyhow::Result<()> {
     if !fleet.live {
         out.row(&["no collector runs on this data folder: nobody is heard from 采集端未运行，设备是否在线未知"])?;
+    }
+    if let Some(Restored { logs, at_ms, lost }) = &fleet.restored {
+        let at = minute_in_china(*at_ms).unwrap_or_default();
+        out.row(&[&format!(
+            "this collector was restored ({logs} logs have ended, the last at {at}); {lost} entries of them are not here; see log \
+             list 采集端曾从备份恢复，旧日志缺失 {lost} 条"
+        )])?;
     }
     let count = |state: State| fleet.counts.get(state.as_str()).copied().unwrap_or(0);
     for state in State::ALL.into_iter().filter(|state| count(*state) > 0 || *state != State::Unknown) {

@@ -1,5 +1,6 @@
 //! `watchpost-collector log`: the log's head, proofs, its tiles, and whether the whole of it holds.
 
+mod list;
 mod prove;
 
 use std::fs;
@@ -31,6 +32,9 @@ enum LogCommand {
     /// Prints the log's head as a signed note.
     #[command(after_help = "Example:\n  watchpost-collector log checkpoint --config ./collector/collector.toml")]
     Checkpoint {
+        /// An earlier log of this collector, by the beginning of its id; see log list.
+        #[arg(long, value_name = "ID")]
+        log: Option<String>,
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -38,6 +42,7 @@ enum LogCommand {
         #[arg(long)]
         json: bool,
     },
+    List(list::ListArgs),
     Prove(prove::ProveArgs),
     /// Writes the log's tree as static files (C2SP tlog-tiles) that anyone may fetch and check. 导出日志默克尔树的静态文件。
     #[command(
@@ -48,6 +53,9 @@ enum LogCommand {
         /// The folder; made where there is none.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// An earlier log of this collector, by the beginning of its id; see log list.
+        #[arg(long, value_name = "ID")]
+        log: Option<String>,
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -80,15 +88,24 @@ enum LogCommand {
 /// No log, or one that does not hold.
 pub fn run(args: LogArgs) -> anyhow::Result<()> {
     match args.command {
-        LogCommand::Checkpoint { config, json } => checkpoint(&Config::load(&config)?, json),
+        LogCommand::Checkpoint { log, config, json } => checkpoint(&Config::load(&config)?, log.as_deref(), json),
+        LogCommand::List(args) => list::run(&args),
         LogCommand::Prove(args) => prove::run(&args),
-        LogCommand::Tiles { out, config, json } => tiles(&Config::load(&config)?, &out, json),
+        LogCommand::Tiles { out, log, config, json } => tiles(&Config::load(&config)?, log.as_deref(), &out, json),
         LogCommand::Verify { checkpoint, config, json } => verify(&Config::load(&config)?, &checkpoint, json),
     }
 }
 
-fn checkpoint(config: &Config, json: bool) -> anyhow::Result<()> {
-    let Signed { checkpoint, note, vkey } = signed_head(config, &LogReader::open(&config.log_db())?)?;
+/// The present log, or the earlier one whose id begins so.
+fn open(config: &Config, id: Option<&str>) -> anyhow::Result<LogReader> {
+    let log = LogReader::open(&config.log_db())?;
+    let Some(id) = id.filter(|id| !log.name().id.to_string().starts_with(id)) else { return Ok(log) };
+    let past = log.past()?.into_iter().find(|past| past.name.id.to_string().starts_with(id));
+    Ok(log.open_past(past.with_context(|| format!("there is no log {id}; see log list"))?)?)
+}
+
+fn checkpoint(config: &Config, log: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let Signed { checkpoint, note, vkey } = signed_head(config, &open(config, log)?)?;
     if !json {
         print!("{note}");
         return Ok(());
@@ -101,8 +118,8 @@ fn checkpoint(config: &Config, json: bool) -> anyhow::Result<()> {
     out.finish()
 }
 
-fn tiles(config: &Config, folder: &Path, json: bool) -> anyhow::Result<()> {
-    let log = LogReader::open(&config.log_db())?;
+fn tiles(config: &Config, log: Option<&str>, folder: &Path, json: bool) -> anyhow::Result<()> {
+    let log = open(config, log)?;
     let head = signed_head(config, &log)?;
     let written = publish::publish(folder, &log, &head.note)?;
     let mut out = Output::new();
@@ -120,15 +137,15 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
     let kept = kept.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let trust = Trust::new(&credentials::trusted(&config.root)?, &config.tenant)?;
     let log = LogReader::open(&config.log_db())?;
-    let bar = progress_bar(log.checkpoint()?.size);
+    let bar = progress_bar(log.count()?);
     let checked = check(&log, &trust, &kept, |entries| bar.set_position(entries));
     bar.finish_and_clear();
     let mut out = Output::new();
     match (&checked, json) {
         (Ok(sound), true) => {
-            let Sound { size, root, erased, erased_in, encrypted } = sound;
+            let Sound { entries, size, root, erased, erased_in, encrypted } = sound;
             out.json(&json!({
-                "size": size, "root": root.to_string(), "entries_checked": size, "erased_records": erased,
+                "size": size, "root": root.to_string(), "entries_checked": entries, "erased_records": erased,
                 "payloads_with_erased_records": erased_in, "payloads_sent_encrypted": encrypted, "checkpoints_compared": kept.len(), "ok": true,
             }))?;
         }
@@ -151,8 +168,11 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
 }
 
 fn say(out: &mut Output, sound: &Sound, compared: usize) -> anyhow::Result<()> {
-    let Sound { size, root, erased, erased_in, encrypted } = sound;
+    let Sound { entries, size, root, erased, erased_in, encrypted } = sound;
     out.row(&[&format!("the log holds: {size} entries, root {root}")])?;
+    if entries > size {
+        out.row(&[&format!("so do the logs before it, of {} entries; see log list", entries - size)])?;
+    }
     if compared > 0 {
         out.row(&[&format!("it leads through the checkpoints that were kept: {compared}")])?;
     }

@@ -1,6 +1,7 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod alert;
+pub mod backup;
 pub mod ca;
 pub mod coverage;
 pub mod deed;

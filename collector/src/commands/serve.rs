@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -37,18 +38,29 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     // Before anything listens: a signal that comes early is not lost.
-    let told_to_stop = told_to_stop()?;
-    let running = server::start(config).await?;
+    let mut told_to_stop = pin!(told_to_stop()?);
+    let mut running = server::start(config).await?;
     println!("listening on {}", running.address());
     std::io::stdout().flush().context("stdout")?;
-    tokio::select! {
-        signal = told_to_stop => {
-            info!(signal, "stopping");
-            running.stop().await;
-            Ok(())
+    loop {
+        tokio::select! {
+            signal = &mut told_to_stop => {
+                info!(signal, "stopping");
+                running.stop().await;
+                return Ok(());
+            }
+            () = running.contradicted() => running = begin_again(config, running).await?,
+            reason = running.failed() => return give_up(running, &reason).await,
         }
-        reason = running.failed() => give_up(running, &reason).await,
     }
+}
+
+/// A device has shown that this collector was restored: the log ends, and another is opened by the start that follows.
+async fn begin_again(config: &Config, running: Running) -> anyhow::Result<Running> {
+    // The same port, also where the system has chosen it.
+    let config = Config { listen: running.address(), ..config.clone() };
+    running.stop().await;
+    server::start(&config).await
 }
 
 async fn give_up(running: Running, reason: &str) -> anyhow::Result<()> {

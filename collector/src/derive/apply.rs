@@ -93,6 +93,8 @@ impl Batch<'_> {
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Policy | EntryKind::Unspecified => {}
             // The roster in force is asked of the log itself.
             EntryKind::Roster => {}
+            // Looked up in the log's own indexes.
+            EntryKind::LogShown | EntryKind::Shortfall => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
@@ -186,6 +188,10 @@ impl Batch<'_> {
             Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
                 told::acknowledged(&self.transaction, place.whence(), said)?;
+            }
+            Some(summary::Kind::LogChange(change)) => {
+                let at = (place.log_index, place.ordinal, place.device, place.received_ms);
+                told::log_change(&self.transaction, at, change)?;
             }
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction

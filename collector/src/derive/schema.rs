@@ -154,6 +154,18 @@ const TABLES: &str = "
         flagged INTEGER NOT NULL,
         PRIMARY KEY (device, account, hour)
     ) STRICT, WITHOUT ROWID;
+    -- What devices have seen of the log when it was another than before.
+    CREATE TABLE log_change (
+        log_index INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        known TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        introduced INTEGER NOT NULL,
+        kept INTEGER NOT NULL,
+        PRIMARY KEY (log_index, ordinal)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE loss (
         log_index INTEGER NOT NULL,
         ordinal INTEGER NOT NULL,

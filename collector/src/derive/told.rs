@@ -1,9 +1,10 @@
-//! What devices tell of themselves: self-checks, goodbyes, and acknowledgements of the notice.
+//! What devices tell of themselves: self-checks, goodbyes, acknowledgements of the notice, and what they saw of the log.
 
 use rusqlite::Connection;
 use watchpost_proto::Message as _;
+use watchpost_proto::note::{self, Checkpoint};
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, Goodbye, GoodbyeCause, NoticeAcknowledgement, PolicyReport, SelfCheck,
+    AcknowledgementsEntry, Goodbye, GoodbyeCause, LogChange, NoticeAcknowledgement, PolicyReport, SelfCheck,
 };
 
 /// Longest account that is kept, in bytes.
@@ -91,6 +92,30 @@ pub(super) fn acknowledged(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, '') ON CONFLICT DO NOTHING",
     )?
     .execute((&said.account, number(said.notice_version), device, &said.notice, said.at_ms, received_ms))?;
+    Ok(())
+}
+
+/// Only from notes as collectors sign them; what else a device sends is passed over.
+pub(super) fn log_change(
+    db: &Connection,
+    (log_index, ordinal, device, received_ms): (u64, usize, i64, i64),
+    change: &LogChange,
+) -> rusqlite::Result<()> {
+    let (Some(known), Some(shown)) = (note::read_unverified(&change.known), note::read_unverified(&change.shown))
+    else {
+        return Ok(());
+    };
+    let head = |head: &Checkpoint| format!("{} {}", head.origin, head.size);
+    db.prepare_cached("INSERT INTO log_change VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
+        log_index,
+        ordinal,
+        device,
+        received_ms,
+        head(&known),
+        head(&shown),
+        change.introduced,
+        change.kept,
+    ))?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use watchpost_proto::keys::PublicKey;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::{DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, KeyCause};
 
-use super::{Issuer, introduce, issue};
+use super::{Issuer, introduce, issue, rekey};
 use crate::chain::{self, BY_COLLECTOR, Deed};
 use crate::log_store::{self, Appender, CertificateFacts, StoreError};
 use crate::registry::Effects;
@@ -68,6 +68,14 @@ pub fn renew(
     }
     let facts = log_store::certificate_facts(appender.connection(), device)?;
     let latest = facts.map(|facts| log_store::key_event(appender.connection(), facts.log_index)).transpose()?;
+    if is_shut_out(appender.connection(), presented)? {
+        return Ok(Err(Code::KeyReplaced));
+    }
+    let resets = rekey::resets(appender.connection(), device)?;
+    let pending = match &facts {
+        Some(facts) => rekey::is_pending(appender.connection(), device, &facts.key_id)?,
+        None => false,
+    };
     let mut standing = standing(facts.as_ref(), presented);
     // A device asks again with the key it asked with before; another key is another device's, or an earlier state's.
     if standing == Standing::AnswerLost && facts.is_some_and(|facts| facts.key_id != key.id()) {
@@ -79,17 +87,24 @@ pub fn renew(
         if facts.key_id == key.id() && (standing == Standing::AnswerLost || young) {
             return Ok(Ok(event.chain));
         }
-        if young {
+        // Told to come to a new key, or put back at each start, it cannot wait.
+        if young && !pending && !resets {
             return Ok(Err(Code::Busy));
         }
     }
+    // After a guided re-key only one gets the next certificate; another that asks beside it is a copy.
+    let strict = rekey::accepted(appender.connection(), device)?.is_some();
+    if standing == Standing::Replaced && strict && !pending {
+        return Ok(Err(Code::KeyReplaced));
+    }
+    let held_against = standing == Standing::Replaced && !resets && !pending;
     let Some(chain) = issue(issuer, key, device, presented.at_ms) else { return Ok(Err(Code::EnrolmentClosed)) };
     let cause = match standing {
-        Standing::Replaced => KeyCause::RenewedReplaced,
+        _ if held_against => KeyCause::RenewedReplaced,
         _ if presented.expired => KeyCause::RenewedExpired,
         _ => KeyCause::Renewed,
     };
-    if standing == Standing::Replaced {
+    if held_against {
         quarantine(appender, presented, effects)?;
     }
     introduce(appender, device, key, &chain, cause, presented.at_ms, effects)?;
@@ -108,8 +123,10 @@ pub fn prove(appender: &mut Appender<'_>, presented: &Presented, effects: &mut E
     if !log_store::has_key(db, &presented.device, &presented.key.id())? {
         return Ok(false);
     }
+    let pending = rekey::is_pending(db, &presented.device, &facts.key_id)?;
+    let resets = rekey::resets(db, &presented.device)?;
     match standing(Some(&facts), presented) {
-        Standing::Latest if facts.proved => Ok(false),
+        Standing::Latest if facts.proved => Ok(pending),
         Standing::Latest => {
             let entry = EnrolmentEntry {
                 verb: EnrolmentVerb::Proved.into(),
@@ -120,9 +137,12 @@ pub fn prove(appender: &mut Appender<'_>, presented: &Presented, effects: &mut E
                 ..EnrolmentEntry::default()
             };
             appender.append(EntryKind::Enrolment, &entry.encode_to_vec())?;
-            Ok(false)
+            rekey::tell(appender, &presented.device, effects)?;
+            Ok(pending)
         }
         Standing::AnswerLost => Ok(true),
+        // Its certificate lasts as long as it lasts: what it is given it forgets.
+        Standing::Replaced if resets => Ok(false),
         Standing::Replaced => {
             quarantine(appender, presented, effects)?;
             Ok(true)
@@ -139,8 +159,14 @@ pub(crate) fn is_settled(
     device: &DeviceId,
     key: &watchpost_proto::keys::KeyId,
 ) -> Result<bool, StoreError> {
-    let facts = log_store::certificate_facts(db, device)?;
-    Ok(facts.is_none_or(|facts| facts.proved && facts.key_id == *key))
+    let Some(facts) = log_store::certificate_facts(db, device)? else { return Ok(true) };
+    Ok(facts.proved && facts.key_id == *key && !rekey::is_pending(db, device, key)?)
+}
+
+fn is_shut_out(db: &rusqlite::Connection, presented: &Presented) -> Result<bool, StoreError> {
+    let key = presented.key.id();
+    let accepted = rekey::accepted(db, &presented.device)?;
+    Ok(accepted.is_some_and(|keys| !keys.contains(&key)) && log_store::has_key(db, &presented.device, &key)?)
 }
 
 /// Quarantines a device that comes with a replaced key.

@@ -1,6 +1,6 @@
 //! Gathering what proves an alert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -12,9 +12,9 @@ use watchpost_proto::segment::read_statement;
 use watchpost_proto::v1::SegmentEntry;
 use watchpost_proto::{DeviceId, Digest, Message as _, merkle};
 
-use super::{Base64, Consistency, Evidence, FORMAT, Proof, Record, Segment, hashes};
+use super::{Base64, Consistency, Earlier, Evidence, FORMAT, Proof, Record, Segment, hashes};
 use crate::clock::now_ms;
-use crate::log_store::{Entry, LogReader};
+use crate::log_store::{Entry, LogName, LogReader};
 
 /// Places of an alert's records in their segment, and whether each is held.
 type Places = BTreeMap<u64, bool>;
@@ -41,17 +41,23 @@ pub fn export(
     kept: Option<&Checkpoint>,
 ) -> anyhow::Result<Evidence> {
     let places = places(derived, alert)?;
-    let (Candidate { note, witnesses }, head) = choose(candidates, &places, kept)?;
-    let mut segments = Vec::new();
-    let mut keys = BTreeMap::new();
-    for (log_index, places) in places {
-        let entry = entry(log, log_index)?;
-        let (device, key_id) = signer(&entry)?;
-        let key = key_entry(log, &device, &key_id)?;
-        keys.insert(key, prove(log, entry_at(log, key)?, &head)?);
-        segments.push(Segment { records: records(&entry, &places)?, proof: prove(log, entry, &head)? });
-    }
-    ensure!(!segments.is_empty(), "there is no alert {}", hex::encode(alert));
+    ensure!(!places.is_empty(), "there is no alert {}", hex::encode(alert));
+    let needed: BTreeSet<u64> = places.keys().copied().chain(key_entries(log, &places)?).collect();
+    let logs = Logs::of(log, needed.first().copied().unwrap_or(0), places.keys().next_back().copied().unwrap_or(0))?;
+    let (last, before) = logs.0.split_last().context("no log")?;
+    let closing = last.ended().map(|past| Candidate { note: past.note.clone(), witnesses: Vec::new() });
+    let candidates: Vec<Candidate> = candidates.iter().cloned().chain(closing).collect();
+    let end = places.keys().next_back().map_or(0, |index| index + 1 - last.first());
+    let (Candidate { note, witnesses }, head) = choose(&candidates, end, last.name(), kept)?;
+    let earlier = before
+        .iter()
+        .map(|log| {
+            let past = log.ended().context("a log before another has not ended")?;
+            let Part { first, keys, segments } = part(log, &past.head, &places, &needed)?;
+            Ok(Earlier { checkpoint: past.note.clone(), log: first, keys, segments })
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let Part { first, keys, segments } = part(last, &head, &places, &needed)?;
     let (tenant, _) = head.origin.strip_prefix("watchpost/").and_then(|rest| rest.split_once('/')).context("origin")?;
     Ok(Evidence {
         format: FORMAT.into(),
@@ -60,23 +66,77 @@ pub fn export(
         exported_ms: now_ms(),
         checkpoint: note.clone(),
         witnesses: witnesses.clone(),
-        log: prove(log, entry_at(log, 0)?, &head)?,
-        keys: keys.into_values().collect(),
+        earlier,
+        log: first,
+        keys,
         segments,
-        consistency: kept.map(|kept| consistency(log, kept, &head)).transpose()?,
+        consistency: kept.map(|kept| consistency(last, kept, &head)).transpose()?,
     })
+}
+
+/// The logs that hold what is needed, one after another.
+struct Logs(Vec<LogReader>);
+
+impl Logs {
+    /// From the one with the entry `from` to the one with the entry `to`.
+    fn of(log: &LogReader, from: u64, to: u64) -> anyhow::Result<Self> {
+        let mut found = Vec::new();
+        for past in log.past()?.into_iter().filter(|past| past.end() > from && past.first <= to) {
+            found.push(log.open_past(past)?);
+        }
+        if to >= log.first() {
+            found.push(log.open_present()?);
+        }
+        Ok(Self(found))
+    }
+}
+
+/// What of an alert is in one log.
+struct Part {
+    first: Proof,
+    keys: Vec<Proof>,
+    segments: Vec<Segment>,
+}
+
+fn part(
+    log: &LogReader,
+    head: &Checkpoint,
+    places: &BTreeMap<u64, Places>,
+    needed: &BTreeSet<u64>,
+) -> anyhow::Result<Part> {
+    let range = log.first()..log.first() + head.size;
+    let mut part =
+        Part { first: prove(log, entry_at(log, log.first())?, head)?, keys: Vec::new(), segments: Vec::new() };
+    for key in needed.range(range.clone()).filter(|index| !places.contains_key(index)) {
+        part.keys.push(prove(log, entry_at(log, *key)?, head)?);
+    }
+    for (log_index, places) in places.range(range) {
+        let entry = entry(log, *log_index)?;
+        part.segments.push(Segment { records: records(&entry, places)?, proof: prove(log, entry, head)? });
+    }
+    Ok(part)
+}
+
+/// The entries that introduce the keys of the segments' devices.
+fn key_entries(log: &LogReader, places: &BTreeMap<u64, Places>) -> anyhow::Result<BTreeSet<u64>> {
+    let of = |log_index: &u64| {
+        let (device, key_id) = signer(&entry(log, *log_index)?)?;
+        key_entry(log, &device, &key_id)
+    };
+    places.keys().map(of).collect()
 }
 
 fn choose<'a>(
     candidates: &'a [Candidate],
-    places: &BTreeMap<u64, Places>,
+    end: u64,
+    log: &LogName,
     kept: Option<&Checkpoint>,
 ) -> anyhow::Result<(&'a Candidate, Checkpoint)> {
-    let needed = places.keys().next_back().map_or(0, |last| last + 1).max(kept.map_or(0, |kept| kept.size));
+    let needed = end.max(kept.map_or(0, |kept| kept.size));
     candidates
         .iter()
         .filter_map(|candidate| Some((candidate, note::read_unverified(&candidate.note)?)))
-        .find(|(_, head)| head.size >= needed)
+        .find(|(_, head)| head.size >= needed && head.origin == log.origin)
         .with_context(|| format!("no checkpoint covers the {needed} entries that are asked for; try again in a moment"))
 }
 
@@ -127,12 +187,13 @@ fn key_entry(log: &LogReader, device: &DeviceId, key: &KeyId) -> anyhow::Result<
 }
 
 fn prove(log: &LogReader, entry: Entry, head: &Checkpoint) -> anyhow::Result<Proof> {
-    let path = inclusion_path(entry.log_index, head.size, &mut |level, index| log.node(level, index))?;
+    let index = entry.log_index - log.first();
+    let path = inclusion_path(index, head.size, &mut |level, index| log.node(level, index))?;
     let path = path.with_context(|| {
-        format!("entry {} came after the checkpoint of {} entries; try again in a moment", entry.log_index, head.size)
+        format!("entry {index} came after the checkpoint of {} entries; try again in a moment", head.size)
     })?;
     Ok(Proof {
-        entry: entry.log_index,
+        entry: index,
         kind: entry.kind_number,
         salt: Base64(entry.salt),
         header: Base64(entry.header),

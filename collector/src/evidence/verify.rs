@@ -117,26 +117,86 @@ pub fn verify(evidence: &Evidence, trust: &Trust, asked: &Asked) -> Result<Prove
     if evidence.tenant != trust.tenant() {
         return Err(wrong("tenant", format!("it is {:?} and not {:?}", evidence.tenant, trust.tenant())));
     }
-    let log_key = log_key(evidence, trust)?;
+    let (mut keys, mut records, mut before) = (Keys::new(), Vec::new(), None);
+    for (number, earlier) in evidence.earlier.iter().enumerate() {
+        let part = Part {
+            at: format!("earlier[{number}]."),
+            number,
+            checkpoint: &earlier.checkpoint,
+            log: &earlier.log,
+            keys: &earlier.keys,
+            segments: &earlier.segments,
+        };
+        before = Some(part.open(trust, before.as_ref(), &mut keys, &mut records)?);
+    }
+    let part = Part {
+        at: String::new(),
+        number: evidence.earlier.len(),
+        checkpoint: &evidence.checkpoint,
+        log: &evidence.log,
+        keys: &evidence.keys,
+        segments: &evidence.segments,
+    };
+    let Seen { log_key, head } = part.open(trust, before.as_ref(), &mut keys, &mut records)?;
     let public = log_key.ed25519.as_slice().try_into().map_err(|_| wrong("log", "its key is not one"))?;
-    let head = note::open(&evidence.checkpoint, &public)
-        .filter(|head| head.origin == log_key.origin)
-        .ok_or_else(|| wrong("checkpoint", "it is not signed by the key of this log"))?;
     let compared = compare(evidence, asked, &public, &head)?;
     let witnesses = witnesses(evidence, asked)?;
-    included("log", &evidence.log, EntryKind::LogOpened, &head)?;
-    let keys = keys(evidence, trust, &head)?;
-    let mut records = Vec::new();
-    let mut seen = HashSet::new();
-    for (number, segment) in evidence.segments.iter().enumerate() {
-        let at = format!("segments[{number}]");
-        if !seen.insert(segment.proof.entry) {
-            return Err(wrong(&at, "the segment is there twice"));
-        }
-        records.extend(open_segment(&at, segment, trust, &keys, &head)?);
-    }
     check_alert(evidence, &records)?;
     Ok(tell(evidence, &head, (witnesses, compared), &keys, &records))
+}
+
+/// What a file has of one log.
+struct Part<'a> {
+    /// Where it is in the file.
+    at: String,
+    number: usize,
+    checkpoint: &'a str,
+    log: &'a Proof,
+    keys: &'a [Proof],
+    segments: &'a [Segment],
+}
+
+/// A log whose key is believed, and its head.
+struct Seen {
+    log_key: LogKey,
+    head: Checkpoint,
+}
+
+impl Part<'_> {
+    /// Believes a log's key and head, which its successor must name, and opens what hangs below.
+    fn open(
+        &self,
+        trust: &Trust,
+        before: Option<&Seen>,
+        known: &mut Keys,
+        records: &mut Vec<Opened>,
+    ) -> Result<Seen, Wrong> {
+        let place = |what: &str| format!("{}{what}", self.at);
+        let log_key = log_key(&place("log"), self.log, trust)?;
+        if let Some(before) = before {
+            let named = log_key.previous_log_id == before.log_key.log_id
+                && log_key.previous_size == before.head.size
+                && log_key.previous_root == before.head.root.0;
+            if !named {
+                return Err(wrong(&place("log"), "it does not name the log before it as that ended"));
+            }
+        }
+        let public = log_key.ed25519.as_slice().try_into().map_err(|_| wrong(&place("log"), "its key is not one"))?;
+        let head = note::open(self.checkpoint, &public)
+            .filter(|head| head.origin == log_key.origin)
+            .ok_or_else(|| wrong(&place("checkpoint"), "it is not signed by the key of this log"))?;
+        included(&place("log"), self.log, EntryKind::LogOpened, &head)?;
+        keys(self, trust, &head, known)?;
+        let mut seen = HashSet::new();
+        for (number, segment) in self.segments.iter().enumerate() {
+            let at = place(&format!("segments[{number}]"));
+            if !seen.insert(segment.proof.entry) {
+                return Err(wrong(&at, "the segment is there twice"));
+            }
+            records.extend(open_segment((&at, self.number), segment, trust, known, &head)?);
+        }
+        Ok(Seen { log_key, head })
+    }
 }
 
 struct Opened {
@@ -149,16 +209,17 @@ struct Opened {
     held: bool,
 }
 
-type Keys = HashMap<(DeviceId, KeyId), (PublicKey, u64)>;
+/// By device and key, with the log and the entry that introduced it.
+type Keys = HashMap<(DeviceId, KeyId), (PublicKey, (usize, u64))>;
 
 fn wrong(at: &str, reason: impl Into<String>) -> Wrong {
     Wrong { at: at.to_owned(), reason: reason.into() }
 }
 
 /// The log's key, believed because a collector's chain leads to the root.
-fn log_key(evidence: &Evidence, trust: &Trust) -> Result<LogKey, Wrong> {
-    let wrong = |reason: String| wrong("log", reason);
-    let opened = LogOpened::decode(&evidence.log.header.0[..]).map_err(|_| wrong("its header is malformed".into()))?;
+fn log_key(at: &str, first: &Proof, trust: &Trust) -> Result<LogKey, Wrong> {
+    let wrong = |reason: String| wrong(at, reason);
+    let opened = LogOpened::decode(&first.header.0[..]).map_err(|_| wrong("its header is malformed".into()))?;
     let signed = opened.log_key.ok_or_else(|| wrong("it names no key".into()))?;
     let leaf = opened.signer_chain.first().ok_or_else(|| wrong("it has no signer".into()))?;
     let signer = identity::read_certificate(leaf).map_err(|error| wrong(error.to_string()))?;
@@ -234,10 +295,9 @@ fn included(at: &str, proof: &Proof, kind: EntryKind, head: &Checkpoint) -> Resu
     Ok(())
 }
 
-fn keys(evidence: &Evidence, trust: &Trust, head: &Checkpoint) -> Result<Keys, Wrong> {
-    let mut keys = Keys::new();
-    for (number, proof) in evidence.keys.iter().enumerate() {
-        let at = format!("keys[{number}]");
+fn keys(part: &Part<'_>, trust: &Trust, head: &Checkpoint, keys: &mut Keys) -> Result<(), Wrong> {
+    for (number, proof) in part.keys.iter().enumerate() {
+        let at = format!("{}keys[{number}]", part.at);
         included(&at, proof, EntryKind::KeyEvent, head)?;
         let event = KeyEvent::decode(&proof.header.0[..]).map_err(|_| wrong(&at, "its header is malformed"))?;
         let leaf = event.chain.first().ok_or_else(|| wrong(&at, "it has no certificate"))?;
@@ -249,16 +309,16 @@ fn keys(evidence: &Evidence, trust: &Trust, head: &Checkpoint) -> Result<Keys, W
         let id = identity.key.id();
         match device {
             Some(device) if identity.tenant == trust.tenant() && id.to_vec() == event.key_id => {
-                keys.insert((device, id), (identity.key, proof.entry));
+                keys.insert((device, id), (identity.key, (part.number, proof.entry)));
             }
             _ => return Err(wrong(&at, "its certificate is not of the device and key it names")),
         }
     }
-    Ok(keys)
+    Ok(())
 }
 
 fn open_segment(
-    at: &str,
+    (at, log): (&str, usize),
     segment: &Segment,
     trust: &Trust,
     keys: &Keys,
@@ -271,7 +331,7 @@ fn open_segment(
     if read.statement.tenant != trust.tenant() {
         return Err(wrong(at, "it is of another tenant"));
     }
-    let key = keys.get(&(read.device, read.key_id)).filter(|(_, introduced)| *introduced < proof.entry);
+    let key = keys.get(&(read.device, read.key_id)).filter(|(_, introduced)| *introduced < (log, proof.entry));
     let (key, _) = key.ok_or_else(|| wrong(at, "no entry before it introduces its device's key"))?;
     verify_signature(&header.statement, &header.signature, key).map_err(|error| wrong(at, error.to_string()))?;
     let mut opened: Vec<Opened> = Vec::new();

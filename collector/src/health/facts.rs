@@ -26,6 +26,8 @@ pub struct Facts {
     pub goodbye: Option<GoodbyeOf>,
     /// Its folders to which exports do not come.
     pub starved: Vec<StarvedOf>,
+    /// The device as which its asset has enrolled since.
+    pub enrols_as: Option<String>,
 }
 
 /// A self-check.
@@ -75,7 +77,10 @@ pub fn facts(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Facts>, DeriveE
     let mut statement = db.prepare(
         "SELECT device.id, device.device, revoked, nullif(first_entry_ms, 0), nullif(last_entry_ms, 0),
                 nullif(last_finding_ms, 0), self_check.received_ms, self_check.failed, self_check.reason,
-                self_check.summary, self_check.passed_ms, self_check.passed_policy, goodbye.cause, goodbye.at_ms
+                self_check.summary, self_check.passed_ms, self_check.passed_policy, goodbye.cause, goodbye.at_ms,
+                (SELECT other.device FROM enrolment JOIN enrolment AS other ON other.asset = enrolment.asset
+                 WHERE enrolment.device = device.device AND other.asset <> '' AND other.device <> device.device
+                     AND other.at_ms > enrolment.at_ms ORDER BY other.at_ms DESC LIMIT 1)
          FROM device LEFT JOIN self_check ON self_check.device = device.id
                      LEFT JOIN goodbye ON goodbye.device = device.id
          WHERE ?1 IS NULL OR device.device = ?1 ORDER BY device.device",
@@ -93,6 +98,7 @@ pub fn facts(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Facts>, DeriveE
             check: check(row)?,
             goodbye: goodbye(row.get(12)?, row.get(13)?),
             starved: starved(db, row.get(0)?)?,
+            enrols_as: row.get::<_, Option<Vec<u8>>>(14)?.map(|id| device_name(&id)),
         });
     }
     Ok(found)

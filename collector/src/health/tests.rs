@@ -23,6 +23,7 @@ fn facts() -> Facts {
         }),
         goodbye: None,
         starved: Vec::new(),
+        enrols_as: None,
     }
 }
 

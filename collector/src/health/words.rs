@@ -41,6 +41,23 @@ pub(super) fn parted(goodbye: &GoodbyeOf) -> Standing {
     standing(State::Offline, Some(goodbye.at_ms), word, (format!("{zh}（{when_zh}）"), format!("{en} ({when_en})")))
 }
 
+pub(super) fn reimaged(last_ms: Option<i64>, other: &str) -> Standing {
+    let (zh, en) = at(last_ms);
+    standing(
+        State::Offline,
+        last_ms,
+        "reimaged",
+        (
+            format!(
+                "最后一次联系：{zh}；同一资产现以 {other} 注册，多半已重装系统：确认后请停用此旧身份（device revoke）"
+            ),
+            format!(
+                "last heard from: {en}; its asset now enrols as {other}, so it was most likely re-imaged: revoke this one when that is so"
+            ),
+        ),
+    )
+}
+
 pub(super) fn vanished(last_ms: Option<i64>) -> Standing {
     let (zh, en) = at(last_ms);
     standing(

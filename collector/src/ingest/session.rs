@@ -49,10 +49,10 @@ enum Stage {
 }
 
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Certificate and key as they were when the stream began.
     serving: Arc<Serving>,
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     _open: OpenStream,
     inbound: Streaming<AgentMessage>,
     stage: Stage,
@@ -143,8 +143,11 @@ impl Session {
             Event::Displaced => self.ending = Some(Code::Superseded),
             Event::Stopping => self.ending = Some(Code::Stopping),
             Event::Standing => {
-                if self.shared.registry.device(&self.peer.device).revoked {
+                let (registry, peer) = (&self.shared.registry, &self.peer);
+                if registry.device(&peer.device).revoked {
                     self.ending = Some(Code::DeviceRevoked);
+                } else if registry.shuts_out(&peer.device, &peer.key_id) {
+                    self.ending = Some(Code::KeyReplaced);
                 }
             }
             Event::Shelf | Event::Rollouts => self.offer_anew(),
@@ -213,15 +216,14 @@ impl Session {
         if !matches!(self.stage, Stage::Greeting) {
             return Err(Code::OutOfTurn);
         }
+        self.shared.let_in(&self.peer).await?;
         let greeted = welcome::read(hello, &self.peer, &self.shared, self.shared.clock.now_ms())?;
         let viewed = self.shared.sequencer.view(greeted.shown).await.map_err(|_| Code::StorageFailed)?;
         let view = &viewed.view;
         if view.facts.revoked {
             return Err(Code::DeviceRevoked);
         }
-        if view.checkpoint_unknown {
-            warn!(device = %self.peer.device, "the device shows a checkpoint this log does not lead to");
-        }
+        self.note_shown(hello, view).await?;
         let renew_now = !view.certificate_settled && self.prove().await?;
         let nonce = welcome::nonce()?;
         let receipts = view

@@ -1,22 +1,26 @@
 //! Hello and Welcome.
 
+use watchpost_proto::keys::{PublicKey, SigningKey as _};
 use watchpost_proto::limits::LANE_CREDIT;
 use watchpost_proto::note;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::segment::Head;
-use watchpost_proto::v1::{Hello, Lane, LaneHead, LaneWelcome, Pace, SignedReceipt, Welcome};
-use watchpost_proto::{Digest, EpochId, InstanceId};
+use watchpost_proto::v1::{Hello, Lane, LaneHead, LaneWelcome, Pace, Receipt, SignedReceipt, Welcome};
+use watchpost_proto::{Digest, EpochId, InstanceId, Message as _, receipt};
 
 use super::Shared;
+use crate::log_store::Place;
 use crate::peer::Peer;
 use crate::sequencer::Viewed;
 use crate::serving::Serving;
-use crate::standing::{Shown, ShownCheckpoint, ShownHead};
+use crate::standing::{Shown, ShownCheckpoint, ShownHead, ShownReceipt, Shows};
 
 /// The protocol spoken here.
 pub(super) const PROTOCOL: u32 = 1;
 /// Heads looked at in a Hello.
 const LANES_MAX: usize = 8;
+/// Receipts looked at in a Hello.
+const RECEIPTS_MAX: usize = 8;
 
 /// A Hello that makes sense and comes from whom it says.
 pub(super) struct Greeted {
@@ -46,7 +50,9 @@ pub(super) fn read(hello: &Hello, peer: &Peer, shared: &Shared, now_ms: i64) -> 
     }
     let lanes = hello.lanes.iter().map(|head| shown_head(head).ok_or(Code::Malformed)).collect::<Result<_, _>>()?;
     let checkpoint = shown_checkpoint(&hello.checkpoint, shared);
-    let shown = Shown { device: peer.device, key: peer.key_id, lanes, checkpoint };
+    let own = shared.serving.borrow().credentials.key.public().clone();
+    let receipts = hello.receipts.iter().take(RECEIPTS_MAX).filter_map(|signed| shown_receipt(signed, peer, &own));
+    let shown = Shown { device: peer.device, key: peer.key_id, lanes, checkpoint, receipts: receipts.collect() };
     // Only for a log line: never longer than a version is, and without anything a terminal would obey.
     let agent_version = hello.agent_version.chars().filter(char::is_ascii_graphic).take(32).collect();
     Ok(Greeted { instance, agent_version, shown })
@@ -80,7 +86,7 @@ pub(super) fn compose(
         pace: Some(Pace::default()),
         checkpoint: published.note.clone(),
         consistency: view.consistency.iter().map(|digest| digest.to_vec()).collect(),
-        checkpoint_unknown: view.checkpoint_unknown,
+        checkpoint_unknown: view.checkpoint != Shows::Less,
         signer_chain: serving.credentials.chain_der(),
         log_key: Some(serving.log_key.clone()),
         policy_offer,
@@ -88,6 +94,8 @@ pub(super) fn compose(
         roots: serving.credentials.roots_der(),
         links: serving.credentials.links_der(),
         renew_now,
+        missing: view.missing.iter().map(|missing| lane_head(missing.place.lane, &missing.held)).collect(),
+        earlier_logs: serving.earlier_logs.clone(),
     }
 }
 
@@ -115,8 +123,31 @@ fn shown_checkpoint(text: &str, shared: &Shared) -> ShownCheckpoint {
     }
     match note::open(text, &shared.log_public) {
         Some(checkpoint) if checkpoint.origin == shared.log.origin => ShownCheckpoint::Ours(checkpoint),
-        _ => ShownCheckpoint::Foreign,
+        _ => shown_of_past(text, shared).unwrap_or(ShownCheckpoint::Foreign),
     }
+}
+
+fn shown_of_past(text: &str, shared: &Shared) -> Option<ShownCheckpoint> {
+    let origin = note::read_unverified(text)?.origin;
+    let past = shared.past_logs.iter().find(|past| past.name.origin == origin)?;
+    Some(ShownCheckpoint::Past(Box::new(past.clone()), note::open(text, &past.public)?))
+}
+
+/// A receipt for this device. Who has signed it matters only for what the log is told.
+fn shown_receipt(signed: &SignedReceipt, peer: &Peer, own: &PublicKey) -> Option<ShownReceipt> {
+    let receipt = Receipt::decode(&signed.receipt[..]).ok()?;
+    let is_own = receipt::open_receipt(signed, own).is_some_and(|receipt| receipt.tenant == peer.tenant);
+    let lane = match receipt.lane() {
+        Lane::Unspecified => return None,
+        lane => lane,
+    };
+    let place = Place { device: peer.device, epoch: EpochId::from_slice(&receipt.epoch)?, lane };
+    (receipt.device == peer.device.0).then_some(ShownReceipt {
+        place,
+        through: receipt.through_sequence,
+        digest: Digest::from_slice(&receipt.statement_digest)?,
+        signed: is_own.then(|| signed.clone()),
+    })
 }
 
 pub(super) fn lane_head(lane: Lane, head: &Head) -> LaneHead {

@@ -9,7 +9,7 @@ use watchpost_proto::segment::{Head, ReadStatement};
 use watchpost_proto::v1::{EntryKind, Lane};
 use watchpost_proto::{DeviceId, Digest, EpochId};
 
-use super::{StoreError, digest, members, policies, random};
+use super::{StoreError, digest, logs, members, policies, random};
 
 /// A place in a device's chains: one lane of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,14 +67,22 @@ pub struct DeviceFacts {
 pub struct Appender<'a> {
     transaction: Transaction<'a>,
     term: i64,
+    /// Number of the log, and of its first entry in the store.
+    number: u32,
+    first: u64,
     /// The tree with this group's leaves; replaces `committed` when the commit has returned.
     grown: Frontier,
     committed: &'a mut Frontier,
 }
 
 impl<'a> Appender<'a> {
-    pub(super) fn over(transaction: Transaction<'a>, term: i64, committed: &'a mut Frontier) -> Self {
-        Self { transaction, term, grown: committed.clone(), committed }
+    pub(super) fn over(
+        transaction: Transaction<'a>,
+        term: i64,
+        (number, first): (u32, u64),
+        committed: &'a mut Frontier,
+    ) -> Self {
+        Self { transaction, term, number, first, grown: committed.clone(), committed }
     }
 
     /// Reads within the group: sees what it has written.
@@ -87,22 +95,22 @@ impl<'a> Appender<'a> {
         self.grown.size() == self.committed.size()
     }
 
-    /// Appends an entry and returns its log index.
+    /// Appends an entry and returns its number in the store.
     ///
     /// # Errors
     /// [`StoreError`]; the group must then be dropped.
     pub fn append(&mut self, kind: EntryKind, header: &[u8]) -> Result<u64, StoreError> {
         let salt: [u8; SALT_BYTES] = random()?;
         let entry = entry_digest(kind, &salt, header);
-        let log_index = self.grown.size();
+        let log_index = self.first + self.grown.size();
         self.transaction
             .prepare_cached("INSERT INTO entry (log_index, kind, salt, header, digest) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute((log_index, kind as i32, &salt[..], header, &entry.0[..]))?;
         let mut insert = self.transaction.prepare_cached("INSERT INTO node (level, idx, hash) VALUES (?1, ?2, ?3)")?;
-        let mut failed = None;
+        let (mut failed, lowest) = (None, self.number * logs::LEVELS);
         self.grown.append(entry_leaf(&entry), |level, index, hash| {
             if failed.is_none() {
-                failed = insert.execute((level, index, &hash.0[..])).err();
+                failed = insert.execute((lowest + level, index, &hash.0[..])).err();
             }
         });
         if let Some(error) = failed {
@@ -211,7 +219,7 @@ impl<'a> Appender<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn commit(self) -> Result<(), StoreError> {
-        let Self { transaction, term, grown, committed } = self;
+        let Self { transaction, term, grown, committed, .. } = self;
         let swapped = transaction
             .prepare_cached("UPDATE head SET size = ?1, root = ?2 WHERE term = ?3 AND size = ?4 AND root = ?5")?
             .execute((grown.size(), grown.root().to_vec(), term, committed.size(), committed.root().to_vec()))?;

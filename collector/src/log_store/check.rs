@@ -7,25 +7,28 @@ use watchpost_proto::identity::{self, Role};
 use watchpost_proto::keys::{KeyId, PublicKey};
 use watchpost_proto::log::{SALT_BYTES, entry_digest, entry_leaf};
 use watchpost_proto::merkle::Frontier;
-use watchpost_proto::note::{self, Checkpoint};
+use watchpost_proto::note::Checkpoint;
 use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, LogOpened, SegmentEntry,
+    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, SegmentEntry, Shortfall,
 };
-use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, receipt};
+use watchpost_proto::{DeviceId, Digest, EpochId, Message as _};
 
-use super::{DeviceFacts, Entry, LogReader, Place, StoreError, members};
+use super::{DeviceFacts, Entry, LogReader, PastLog, Place, StoreError, members, read};
 use crate::chain::after;
 use crate::trust::Trust;
 
 mod indexes;
 mod rosters;
+mod succession;
 
 /// What was found in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sound {
-    /// Entries checked, which is the size of the log.
+    /// Entries checked, through all logs of the store.
+    pub entries: u64,
+    /// Entries of the present log.
     pub size: u64,
     /// Root of the tree, computed from the entries.
     pub root: Digest,
@@ -72,7 +75,7 @@ pub fn check(log: &LogReader, trust: &Trust, kept: &[String], mut progress: impl
     let mut walk = Walk::new(log, trust, kept.to_vec())?;
     // Entries never change, so this long part need not hold one read transaction, which would keep the write-ahead log
     // from being reset. What came meanwhile, and what concerns the whole, is then looked at in one.
-    walk.to(log.checkpoint()?.size, &mut progress)?;
+    walk.to(log.count()?, &mut progress)?;
     log.connection().execute_batch("BEGIN")?;
     let sound = walk.end(&mut progress);
     log.connection().execute_batch("ROLLBACK")?;
@@ -82,15 +85,20 @@ pub fn check(log: &LogReader, trust: &Trust, kept: &[String], mut progress: impl
 struct Walk<'a> {
     log: &'a LogReader,
     trust: &'a Trust,
+    /// The tree of the log the walk is in, its number, that of its first entry, and its key.
     tree: Frontier,
+    number: u32,
+    first: u64,
+    public: [u8; 32],
+    past: Vec<PastLog>,
     keys: HashMap<(DeviceId, KeyId), (PublicKey, u64)>,
     lanes: HashMap<Place, LastStatement>,
     devices: HashMap<DeviceId, SeenDevice>,
     /// What the entries so far say about members, derived once more.
     members: rusqlite::Connection,
-    /// Notes kept elsewhere, until the first entry tells the key they must be signed with.
+    /// Notes kept elsewhere, until the first entry of their log tells the key they must be signed with.
     notes: Vec<String>,
-    /// What they say, the smallest last.
+    /// What those of this log say, the smallest last.
     kept: Vec<Checkpoint>,
     last_roster: Option<rosters::LastRoster>,
     /// The size at which the log was last seen to agree with one of them.
@@ -138,6 +146,10 @@ impl<'a> Walk<'a> {
             log,
             trust,
             tree: Frontier::default(),
+            number: 0,
+            first: 0,
+            public: [0; 32],
+            past: log.past()?,
             keys: HashMap::new(),
             lanes: HashMap::new(),
             devices: HashMap::new(),
@@ -152,13 +164,13 @@ impl<'a> Walk<'a> {
 
     fn to(&mut self, size: u64, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
         let log = self.log;
-        while self.tree.size() < size {
-            let (from, until) = (self.tree.size(), size.min(self.tree.size() + 1000));
+        while self.next() < size {
+            let (from, until) = (self.next(), size.min(self.next() + 1000));
             log.entries(from, |entry| {
                 if entry.log_index >= until {
                     return Ok::<_, Fault>(false);
                 }
-                let expected = self.tree.size();
+                let expected = self.next();
                 if entry.log_index != expected {
                     return Err(Fault::Entry { log_index: expected, reason: "it is missing".into() });
                 }
@@ -169,8 +181,8 @@ impl<'a> Walk<'a> {
                 })?;
                 Ok(true)
             })?;
-            if self.tree.size() < until {
-                return Err(Fault::Entry { log_index: self.tree.size(), reason: "it is missing".into() });
+            if self.next() < until {
+                return Err(Fault::Entry { log_index: self.next(), reason: "it is missing".into() });
             }
             progress(until);
         }
@@ -179,18 +191,35 @@ impl<'a> Walk<'a> {
 
     /// The rest of the log, its head and its indexes, in the read transaction of the caller.
     fn end(&mut self, progress: &mut impl FnMut(u64)) -> Result<Sound, Fault> {
-        let head = self.log.checkpoint()?;
-        self.to(head.size, progress)?;
-        if self.tree.root() != head.root {
+        let (head, entries) = (self.log.checkpoint()?, self.log.count()?);
+        self.to(entries, progress)?;
+        if (self.tree.size(), self.tree.root()) != (head.size, head.root) {
             return Err(Fault::Log("the entries do not lead to the head".into()));
         }
-        if let Some(kept) = self.kept.last() {
-            let reason = format!("it is missing: the checkpoint that was kept has {} entries", kept.size);
-            return Err(Fault::Entry { log_index: head.size, reason });
+        self.none_missing()?;
+        if !self.notes.is_empty() {
+            let reason = "a checkpoint that was kept is not of a log that is here, and this is where they begin".into();
+            return Err(Fault::Entry { log_index: 0, reason });
         }
-        self.indexes(head.size)?;
+        self.indexes()?;
         let Counts { erased, erased_in, encrypted, .. } = self.counts;
-        Ok(Sound { size: head.size, root: head.root, erased, erased_in, encrypted })
+        Ok(Sound { entries, size: head.size, root: head.root, erased, erased_in, encrypted })
+    }
+
+    /// Number of the next entry in the store.
+    fn next(&self) -> u64 {
+        self.first + self.tree.size()
+    }
+
+    /// The log that ends here reaches as far as every checkpoint that was kept of it.
+    fn none_missing(&self) -> Result<(), Fault> {
+        match self.kept.last() {
+            Some(kept) => {
+                let reason = format!("it is missing: the checkpoint that was kept has {} entries", kept.size);
+                Err(Fault::Entry { log_index: self.next(), reason })
+            }
+            None => Ok(()),
+        }
     }
 
     fn entry(&mut self, entry: Entry) -> Result<(), Fault> {
@@ -204,12 +233,16 @@ impl<'a> Walk<'a> {
         if entry.digest != digest.0 {
             return Err(wrong("its content does not have its digest"));
         }
+        let opens = entry.kind() == EntryKind::LogOpened && entry.log_index > 0;
+        if opens {
+            self.end_log(&entry)?;
+        }
         self.grow(&digest)?;
         members::apply(&self.members, entry.log_index, entry.kind(), &entry.header)
             .map_err(|_| wrong("it is malformed"))?;
         let is_first = entry.log_index == 0;
         match entry.kind() {
-            EntryKind::LogOpened if is_first => self.opened(&entry)?,
+            EntryKind::LogOpened => self.opened(&entry)?,
             _ if is_first => return Err(wrong("the log does not begin with its key")),
             EntryKind::KeyEvent => self.key(&entry)?,
             EntryKind::Segment | EntryKind::Fork => self.segment(&entry)?,
@@ -226,7 +259,11 @@ impl<'a> Walk<'a> {
             }
             EntryKind::Erasure => self.erasure(&entry)?,
             EntryKind::Hold => Hold::decode(&entry.header[..]).map(|_| ()).map_err(|_| wrong("it is malformed"))?,
-            EntryKind::LogOpened | EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
+            EntryKind::LogShown => self.shown(&entry)?,
+            EntryKind::Shortfall => {
+                Shortfall::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
+            }
+            EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }
         self.compare()
     }
@@ -236,10 +273,10 @@ impl<'a> Walk<'a> {
         let mut completed = Vec::with_capacity(2);
         self.tree.append(entry_leaf(entry), |level, index, hash| completed.push((level, index, hash)));
         for (level, index, hash) in completed {
-            if self.log.node(level, index).ok() == Some(hash) {
+            if read::node(self.log.connection(), self.number, level, index).ok() == Some(hash) {
                 continue;
             }
-            let (first, last) = (index << level, ((index + 1) << level) - 1);
+            let (first, last) = (self.first + (index << level), self.first + ((index + 1) << level) - 1);
             return Err(if level == 0 {
                 wrong("it is not the one the tree was built from")
             } else {
@@ -254,43 +291,16 @@ impl<'a> Walk<'a> {
         while let Some(kept) = self.kept.pop_if(|kept| kept.size <= self.tree.size()) {
             if kept.size > 0 && kept.root != self.tree.root() {
                 return Err(Fault::Entry {
-                    log_index: self.agreed,
+                    log_index: self.first + self.agreed,
                     reason: format!(
                         "it or one after it, before entry {}, is not what it was when the checkpoint that was kept \
                          was signed",
-                        kept.size
+                        self.first + kept.size
                     ),
                 });
             }
             self.agreed = kept.size;
         }
-        Ok(())
-    }
-
-    fn opened(&mut self, entry: &Entry) -> Result<(), Fault> {
-        let opened = LogOpened::decode(&entry.header[..]).map_err(|_| wrong("it is malformed"))?;
-        let signed = opened.log_key.ok_or_else(|| wrong("it names no log key"))?;
-        let leaf = opened.signer_chain.first().ok_or_else(|| wrong("it has no signer"))?;
-        let signer = identity::read_certificate(leaf).map_err(|error| wrong(error.to_string()))?;
-        let log_key =
-            receipt::open_log_key(&signed, &signer.key).ok_or_else(|| wrong("its signature does not hold"))?;
-        self.trust.check_collector(&chain(&opened.signer_chain), log_key.at_ms).map_err(wrong)?;
-        let name = self.log.name();
-        let same = LogId::from_slice(&log_key.log_id) == Some(name.id) && log_key.origin == name.origin;
-        if !same {
-            return Err(wrong("it opens another log than the head names"));
-        }
-        let public = log_key.ed25519.try_into().map_err(|_| wrong("its log key is not one"))?;
-        self.take_kept(&public)
-    }
-
-    fn take_kept(&mut self, public: &[u8; 32]) -> Result<(), Fault> {
-        for text in std::mem::take(&mut self.notes) {
-            let kept = note::open(&text, public).filter(|kept| kept.origin == self.log.name().origin);
-            self.kept
-                .push(kept.ok_or_else(|| wrong("the checkpoint that was kept is not of the log that begins here"))?);
-        }
-        self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.size));
         Ok(())
     }
 

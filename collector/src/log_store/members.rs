@@ -6,11 +6,12 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
-    EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, TokenEntry, TokenTerms, TokenVerb,
+    DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened, LogShown,
+    Shortfall, TokenEntry, TokenTerms, TokenVerb,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, policies, rosters};
+use super::{StoreError, logs, policies, rekeys, rosters, shortfalls};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -57,7 +58,14 @@ const TABLES: &str = "
 pub(super) fn create_empty(db: &Connection) -> Result<(), StoreError> {
     db.execute_batch(EXPECTED)?;
     db.execute_batch(TABLES)?;
-    policies::create(db)
+    create_later(db)
+}
+
+/// Makes the tables that came after the others, where they are missing; no entry of a log from before is about them.
+pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
+    LATER.iter().try_for_each(|table| db.execute_batch(table))?;
+    policies::create(db)?;
+    rosters::create_empty(db)
 }
 
 /// Makes the tables and fills them from the entries there are: those of a log from before devices could enrol.
@@ -72,8 +80,12 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Tables that came after the others.
+const LATER: [&str; 3] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE];
+
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 5] = ["token", "enrolment", "expected", "certificate", rosters::NAME];
+pub(super) const NAMES: [&str; 8] =
+    ["token", "enrolment", "expected", "certificate", "past_log", "shortfall", "rekey", rosters::NAME];
 
 /// A token as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +146,10 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::KeyEvent => certificate(db, log_index, &KeyEvent::decode(header).map_err(malformed)?),
         EntryKind::Policy => policies::apply(db, log_index, header),
         EntryKind::Roster => rosters::apply(db, log_index, header),
+        EntryKind::LogOpened => logs::opened(db, log_index, &LogOpened::decode(header).map_err(malformed)?),
+        EntryKind::LogShown => logs::shown(db, &LogShown::decode(header).map_err(malformed)?),
+        EntryKind::Shortfall => shortfalls::apply(db, log_index, &Shortfall::decode(header).map_err(malformed)?),
+        EntryKind::DeviceAction => rekeys::apply(db, &DeviceAction::decode(header).map_err(malformed)?),
         _ => Ok(()),
     }
 }

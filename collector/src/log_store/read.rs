@@ -1,6 +1,6 @@
 //! Reading: entries in order, tree nodes, and what must be in memory when a process starts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::keys::{KeyId, PublicKey};
@@ -9,12 +9,12 @@ use watchpost_proto::tiles::{Content, Tile, push_entry};
 use watchpost_proto::v1::EntryKind;
 use watchpost_proto::{DeviceId, Digest};
 
-use super::{LogName, StoreError, digest, head_row, schema};
+use super::{LogName, PastLog, StoreError, digest, head_row, logs, schema};
 
 /// One entry of the log with its payload, where it has one.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its place in the log.
+    /// Its number in the store, counted through all of its logs.
     pub log_index: u64,
     /// The number of its kind; kinds of a later version have no name here.
     pub kind_number: i32,
@@ -35,11 +35,19 @@ impl Entry {
     }
 }
 
-/// The log, opened for reading only. Works while another process appends.
+/// A log and the store it is in, opened for reading only. Works while another process appends.
+///
+/// Heads, nodes and tiles are those of one log: the present one, unless another was chosen. Entries are numbered through
+/// all logs of the store.
 #[derive(Debug)]
 pub struct LogReader {
+    path: PathBuf,
     db: Connection,
     name: LogName,
+    /// Number of the log, and of its first entry in the store.
+    place: (u32, u64),
+    /// The last head, where the log has ended.
+    ended: Option<PastLog>,
 }
 
 impl LogReader {
@@ -53,7 +61,53 @@ impl LogReader {
         }
         let db = schema::open_read_only(path)?;
         let head = head_row(&db)?.ok_or_else(|| StoreError::Unfit("it holds no log yet; run serve first".into()))?;
-        Ok(Self { db, name: head.name })
+        let place = logs::present(&db)?;
+        Ok(Self { path: path.to_owned(), db, name: head.name, place, ended: None })
+    }
+
+    /// Opens an earlier log of the same store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_past(&self, past: PastLog) -> Result<Self, StoreError> {
+        let reader = Self::open(&self.path)?;
+        Ok(Self { name: past.name.clone(), place: (past.number, past.first), ended: Some(past), ..reader })
+    }
+
+    /// Opens the present log of the same store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_present(&self) -> Result<Self, StoreError> {
+        Self::open(&self.path)
+    }
+
+    /// The logs that have ended, from the first on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn past(&self) -> Result<Vec<PastLog>, StoreError> {
+        logs::past_logs(&self.db)
+    }
+
+    /// Number of this log's first entry in the store.
+    pub fn first(&self) -> u64 {
+        self.place.1
+    }
+
+    /// This log's last head with its note, where it has ended.
+    pub fn ended(&self) -> Option<&PastLog> {
+        self.ended.as_ref()
+    }
+
+    /// Entries in the store, through all of its logs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count(&self) -> Result<u64, StoreError> {
+        // In one read: a log may end between two.
+        let count = "SELECT size + coalesce((SELECT max(first + size) FROM past_log), 0) FROM head";
+        Ok(self.db.query_row(count, [], |row| row.get(0))?)
     }
 
     /// Which log this is.
@@ -71,6 +125,9 @@ impl LogReader {
     /// # Errors
     /// [`StoreError`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        if let Some(past) = &self.ended {
+            return Ok(past.head.clone());
+        }
         let head = head_row(&self.db)?.ok_or_else(|| StoreError::Damaged("it has no head".into()))?;
         Ok(Checkpoint { origin: head.name.origin, size: head.size, root: head.root })
     }
@@ -116,7 +173,7 @@ impl LogReader {
         Ok(())
     }
 
-    /// The entry at `log_index`; `None` where the log does not reach so far.
+    /// The entry with the number `log_index` in the store; `None` where that does not reach so far.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,7 +204,11 @@ impl LogReader {
             }
         };
         let mut select = self.db.prepare_cached(query)?;
-        let mut rows = select.query((level, tile.first(), tile.first() + tile.width))?;
+        let (level, from) = match tile.content {
+            Content::Hashes(_) => (self.place.0 * logs::LEVELS + level, tile.first()),
+            Content::Entries => (0, self.place.1 + tile.first()),
+        };
+        let mut rows = select.query((level, from, from + tile.width))?;
         let (mut contents, mut found) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             let hash = digest(row.get_ref(0)?.as_blob().unwrap_or_default())?;
@@ -169,7 +230,7 @@ impl LogReader {
     /// # Errors
     /// [`StoreError`]; a missing node is damage.
     pub fn node(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
-        node(&self.db, level, index)
+        node(&self.db, self.place.0, level, index)
     }
 }
 
@@ -184,10 +245,11 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-pub(crate) fn node(db: &Connection, level: u32, index: u64) -> Result<Digest, StoreError> {
+/// The hash of a complete subtree of the log with this number.
+pub(crate) fn node(db: &Connection, log: u32, level: u32, index: u64) -> Result<Digest, StoreError> {
     let found: Option<Vec<u8>> = db
         .prepare_cached("SELECT hash FROM node WHERE level = ?1 AND idx = ?2")?
-        .query_row((level, index), |row| row.get(0))
+        .query_row((log * logs::LEVELS + level, index), |row| row.get(0))
         .optional()?;
     let bytes = found.ok_or_else(|| StoreError::Damaged(format!("tree node {level}/{index} is missing")))?;
     digest(&bytes)

@@ -6,10 +6,10 @@ use super::{StoreError, members, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 3;
-/// The version before there were policies and rosters.
-const WITHOUT_POLICIES: i64 = 2;
-/// The version before records could be erased and devices could enrol: the same without [`ERASED`] and the tables of [`members`].
-const WITHOUT_MEMBERS: i64 = 1;
+/// The version before records could be erased and devices could enrol: without [`ERASED`] and the tables of members.
+const VERSION_FIRST: i64 = 1;
+/// The version before [`members::LATER`].
+const VERSION_BEFORE: i64 = 2;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -24,7 +24,7 @@ const TABLES: &str = "
     ) STRICT;
     -- The records of segments and forks; apart, so that they can be erased without touching an entry.
     CREATE TABLE payload (log_index INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
-    -- The hash of every complete subtree.
+    -- The hash of every complete subtree. The tree of each further log of the store has levels of its own, from 64, 128 …
     CREATE TABLE node (
         level INTEGER NOT NULL,
         idx INTEGER NOT NULL,
@@ -106,16 +106,16 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        found @ (0 | WITHOUT_MEMBERS | WITHOUT_POLICIES) => {
+        found @ (0 | VERSION_FIRST | VERSION_BEFORE) => {
             let transaction = db.transaction()?;
             if found == 0 {
                 transaction.execute_batch(TABLES)?;
             }
-            if found < WITHOUT_POLICIES {
+            if found <= VERSION_FIRST {
                 transaction.execute_batch(ERASED)?;
                 members::create(&transaction)?;
             }
-            policies::create(&transaction)?;
+            members::create_later(&transaction)?;
             policies::create_contents(&transaction)?;
             rosters::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
@@ -135,9 +135,7 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
-        WITHOUT_MEMBERS | WITHOUT_POLICIES => {
-            Err(StoreError::Unfit("it is of an older version; run serve once".into()))
-        }
+        VERSION_FIRST | VERSION_BEFORE => Err(StoreError::Unfit("it is of an older version; run serve once".into())),
         other => Err(other_version(other)),
     }
 }

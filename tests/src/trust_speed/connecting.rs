@@ -130,6 +130,7 @@ impl Uplink {
             clocks: Some(Clocks::default()),
             checkpoint: String::new(),
             policy: Vec::new(),
+            ..Hello::default()
         };
         Ok(Self { tls: connector(tls), hello, collector })
     }

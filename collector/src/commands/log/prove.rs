@@ -31,6 +31,9 @@ pub(super) struct ProveArgs {
     /// The size of an earlier checkpoint, to which the log must lead back.
     #[arg(long, value_name = "SIZE", group = "what")]
     from: Option<u64>,
+    /// An earlier log of this collector, by the beginning of its id; see log list.
+    #[arg(long, value_name = "ID")]
+    log: Option<String>,
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -41,7 +44,7 @@ pub(super) struct ProveArgs {
 
 pub(super) fn run(args: &ProveArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
-    let log = LogReader::open(&config.log_db())?;
+    let log = super::open(&config, args.log.as_deref())?;
     let head = signed_head(&config, &log)?;
     match (args.entry, args.from) {
         (Some(entry), _) => inclusion(&log, &head, entry, args.json),
@@ -53,7 +56,8 @@ fn inclusion(log: &LogReader, head: &Signed, log_index: u64, json: bool) -> anyh
     let size = head.checkpoint.size;
     let path = inclusion_path(log_index, size, &mut |level, index| log.node(level, index))?;
     let path = path.with_context(|| format!("the log has {size} entries, the first is number 0"))?;
-    let entry = log.entry(log_index)?.with_context(|| format!("entry {log_index} is missing; run log verify"))?;
+    let entry =
+        log.entry(log.first() + log_index)?.with_context(|| format!("entry {log_index} is missing; run log verify"))?;
     if !json {
         print!("c2sp.org/tlog-proof@v1\nextra {}\nindex {log_index}\n", note::base64(&entry.digest));
         path.iter().for_each(|hash| println!("{}", note::base64(&hash.0)));

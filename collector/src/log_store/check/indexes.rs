@@ -55,7 +55,7 @@ impl Walk<'_> {
     }
 
     /// What concerns the whole. In the caller's read transaction, at the head the walk has reached.
-    pub(super) fn indexes(&self, size: u64) -> Result<(), Fault> {
+    pub(super) fn indexes(&self) -> Result<(), Fault> {
         let db = self.log.connection();
         for (place, last) in &self.lanes {
             let indexed = lane_state(db, place)?.map(|state| LastStatement {
@@ -77,8 +77,10 @@ impl Walk<'_> {
                 reason: "the files of its policy are not there as it names them".into(),
             });
         }
-        self.count("node", 2 * size - u64::from(size.count_ones()))?;
-        self.count("entry", size)?;
+        let nodes = |size: u64| 2 * size - u64::from(size.count_ones());
+        let of_past: u64 = self.past.iter().map(|past| nodes(past.head.size)).sum();
+        self.count("node", of_past + nodes(self.tree.size()))?;
+        self.count("entry", self.next())?;
         self.count("payload", self.counts.payloads)?;
         self.count("statement", self.counts.statements)?;
         self.count("fork", self.counts.forks)?;

@@ -1,0 +1,113 @@
+//! A backup becomes a collector's folder again, marked so that its next start opens another log.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use watchpost_proto::note;
+
+use super::{
+    CONFIG, LOG_DB, LOG_KEY, Manifest, Progress, config_of, put, read, refuse_unless_empty, verify, verify_log,
+};
+use crate::config::Config;
+use crate::durable_file::{self, Access};
+use crate::log_key;
+use crate::succession::{self, Cause, Mark};
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// What was in the backup.
+    pub manifest: Manifest,
+    /// The configuration, with its paths below the folder.
+    pub config: Config,
+    /// Files that the configuration named elsewhere, and where they lie now.
+    pub moved: Vec<(String, String)>,
+}
+
+/// Restores a backup into a folder that must not exist or be empty. `known` are notes of the log that were kept elsewhere:
+/// the largest is named where the log ends.
+///
+/// # Errors
+/// A backup that does not hold, a folder that holds something, or the disk. Nothing can be started from what is left then.
+pub fn restore(backup: &Path, into: &Path, known: &[String], progress: &impl Progress) -> anyhow::Result<Restored> {
+    refuse_unless_empty(into)?;
+    let manifest = verify(backup, progress)?;
+    durable_file::create_folder(into, Access::Secret)?;
+    for place in manifest.files.keys().filter(|place| *place != LOG_DB) {
+        put(into, place, &read(&backup.join(place))?)?;
+    }
+    let path = into.join(CONFIG);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    durable_file::write(&path, rewritten(&text, &manifest).as_bytes(), Access::Secret)?;
+    let config = config_of(into, &manifest)?;
+    ensure!(
+        config.data_dir == into.join("data") && config.key.starts_with(into) && config.certificate.starts_with(into),
+        "the paths in collector.toml could not be brought below {}: set them by hand in the backup's copy",
+        into.display()
+    );
+    let highest = highest(&config, &manifest, known)?;
+    // Before the log itself: whatever interrupts this, no collector starts on it as if nothing had happened.
+    let mark = Mark { log: log_id(&manifest), cause: Cause::Restored, highest, shown_by: String::new() };
+    succession::leave(&config, &mark)?;
+    copy_log(backup, into)?;
+    verify_log(into, &manifest, progress)?;
+    let moved = manifest.files.iter().filter_map(|(place, file)| Some((file.named.clone()?, place.clone())));
+    Ok(Restored { moved: moved.collect(), config, manifest })
+}
+
+fn log_id(manifest: &Manifest) -> String {
+    manifest.origin.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// The largest of the notes; each must be signed by the log's key.
+fn highest(config: &Config, manifest: &Manifest, known: &[String]) -> anyhow::Result<String> {
+    let signer = log_key::load_or_make(config, &config.log_key())?;
+    let mut highest = (manifest.size, String::new());
+    for text in known {
+        let head = note::open(text, &signer.public()).filter(|head| head.origin == manifest.origin);
+        let head = head.context("a checkpoint that was kept is not of the log in the backup")?;
+        if head.size > highest.0 {
+            highest = (head.size, text.clone());
+        }
+    }
+    Ok(highest.1)
+}
+
+fn copy_log(backup: &Path, into: &Path) -> anyhow::Result<()> {
+    let (from, to) = (backup.join(LOG_DB), into.join(LOG_DB));
+    let partial = to.with_extension("db.partial");
+    put(into, "data/log.db.partial", b"")?;
+    let copied = File::open(&from).and_then(|mut source| {
+        let mut target = File::options().write(true).open(&partial)?;
+        io::copy(&mut source, &mut target)?;
+        target.sync_all()
+    });
+    copied.with_context(|| partial.display().to_string())?;
+    fs::rename(&partial, &to).with_context(|| to.display().to_string())?;
+    Ok(durable_file::sync(&[to, into.join(LOG_KEY)])?)
+}
+
+/// The text of the configuration with every path below its own folder: data in `data`, and what lay elsewhere where the
+/// backup has it. Comments stay.
+pub(super) fn rewritten(text: &str, manifest: &Manifest) -> String {
+    let mut top = true;
+    let lines = text.lines().map(|line| {
+        top &= !line.trim_start().starts_with('[');
+        let is_data = top && line.split('=').next().is_some_and(|key| key.trim() == "data_dir");
+        let line = if is_data { "data_dir = \"data\"".to_owned() } else { line.to_owned() };
+        manifest.files.iter().filter_map(|(place, file)| Some((place, file.named.as_ref()?))).fold(
+            line,
+            |line, (place, named)| {
+                let folder =
+                    |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
+                line.replace(&format!("\"{named}\""), &format!("\"{place}\"")).replace(
+                    &format!("authority = \"{}\"", folder(named)),
+                    &format!("authority = \"{}\"", folder(place)),
+                )
+            },
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
