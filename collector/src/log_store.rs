@@ -5,7 +5,7 @@
 //! appender is fenced: every commit compares and swaps (term, size, root), so that a second appender, however it came
 //! to be, cannot fork the tree.
 //!
-//! A collector that was restored goes on in a successor: [`logs`] tells how several logs share one store.
+//! A collector that was restored goes on in a successor: `logs` tells how several logs share one store.
 
 mod append;
 pub mod check;

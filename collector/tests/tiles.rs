@@ -202,7 +202,7 @@ fn proofs_of_the_command_are_checked_by_an_implementation_that_is_not_ours() {
     check_record(&path, tree, root, 77, record_hash(&entry)).unwrap();
     assert!(check_record(&path, tree, root, 78, record_hash(&entry)).is_err());
     let told = json(&["log", "prove", "--entry", "77"]);
-    assert_eq!((told["kind"].as_str(), told["path"].as_array().unwrap().len()), (Some("device_action"), path.len()));
+    assert_eq!((told["kind"].as_str(), told["path"].as_array().unwrap().len()), (Some("authority"), path.len()));
     assert_eq!(told["digest"].as_str().unwrap(), hex::encode(&entry));
 
     let (_, text) = run(&["log", "prove", "--from", "42"]);
