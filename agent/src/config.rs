@@ -11,6 +11,7 @@ use watchpost_policy::engine::SELF_CHECK_CORP;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::roster::ONLY_MAX;
 
@@ -152,6 +153,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// How much may wait.
     pub outbox: OutboxConfig,
+    /// To whom segments are encrypted, if to anybody.
+    pub encryption: Option<Recipient>,
     /// Where to, and how patiently.
     pub uplink: UplinkConfig,
     /// What employees are told.
@@ -232,6 +235,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
             "policy",
             "source",
             "outbox",
+            "encryption",
             "uplink",
             "notice",
             "my_data",
@@ -246,6 +250,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let policy = read_policy(reader, &root);
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
+    let encryption = read_encryption(reader, &root);
     let (notice, my_data) = (read_notice(reader, &root), read_my_data(reader, &root));
     let uplink = read_uplink(reader, &root, collectors);
     Some(Config {
@@ -257,6 +262,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
         policy,
         source,
         outbox,
+        encryption,
         uplink,
         notice,
         my_data,
@@ -462,6 +468,15 @@ fn read_outbox<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> OutboxCon
     outbox
 }
 
+fn read_encryption<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<Recipient> {
+    let table = reader.optional_table(root, "encryption")?;
+    reader.known(&table, &["recipient"]);
+    reader.word(&table, "recipient")?;
+    reader.parsed(&table, "recipient", |text| {
+        Recipient::parse(text).ok_or("must be what watchpost-collector key encryption list prints; copy it whole")
+    })
+}
+
 fn read_uplink<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>, collectors: Vec<String>) -> UplinkConfig {
     let mut uplink =
         UplinkConfig { collectors, heartbeat: Duration::from_secs(60), retry_max: Duration::from_secs(60) };
@@ -492,7 +507,8 @@ fn read_notice<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> NoticeCon
 
 fn read_my_data<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> MyDataConfig {
     let Some(table) = reader.optional_table(root, "my_data") else { return MyDataConfig::default() };
-    reader.known(&table, &["socket", "users"]);
+    reader.known(&table, &["socket", "users", "excerpts"]);
+    let excerpts = reader.choice(&table, "excerpts", &[("keep", false), ("drop", true)]);
     let socket = if reader.has(&table, "socket") { reader.path(&table, "socket") } else { Some(SOCKET.into()) };
     let mut users = BTreeMap::new();
     if let Some(table) = reader.optional_table(&table, "users") {
@@ -504,7 +520,7 @@ fn read_my_data<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> MyDataCo
             users.insert(user, accounts.iter().filter_map(|account| account_of(account)).collect());
         }
     }
-    MyDataConfig { socket, users }
+    MyDataConfig { socket, users, without_excerpts: excerpts.unwrap_or(false) }
 }
 
 #[cfg(test)]
@@ -607,6 +623,17 @@ corp = "wwEXAMPLE0001"
             let told = mistakes(&text);
             assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}\nnot in {told:#?}");
         }
+    }
+
+    #[test]
+    fn a_recipient_that_is_not_copied_whole_is_a_mistake() {
+        let key = watchpost_proto::encryption::RecipientSecret::generate([1; 32]).unwrap().0.recipient().clone();
+        let with = |recipient: &str| format!("{SOUND}[encryption]\nrecipient = \"{recipient}\"\n");
+        let config = Config::parse(&with(&key.to_string()), Path::new("/")).unwrap();
+        assert_eq!(config.encryption, Some(key.clone()));
+        let told = mistakes(&with(&key.to_string()[..20]));
+        assert!(told[0].starts_with("line 13: recipient must be what watchpost-collector key"), "{told:?}");
+        assert_eq!(mistakes(&format!("{SOUND}[encryption]\n")), ["line 12: recipient is missing"]);
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Daemon {
     /// Loads everything the configuration names, verifies the chains and starts to watch. Returns how many folders are
     /// watched with the daemon.
     pub fn start(mut config: Config) -> Result<(Self, Stopper), DaemonError> {
-        let device = Arc::new(Device::load(&config.identity)?);
+        let device = load_device(&config)?;
         config.find_collectors().map_err(DaemonError::State)?;
         let switch = Arc::new(Switch::new(in_force(&config, &device)?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -160,7 +160,7 @@ pub async fn prove(config: &Config, patience: Duration) -> Result<(), String> {
     let mut config = config.clone();
     config.find_collectors()?;
     let told = |error: DaemonError| error.to_string();
-    let device = Arc::new(Device::load(&config.identity).map_err(|error| error.to_string())?);
+    let device = load_device(&config).map_err(|error| error.to_string())?;
     let switch = Arc::new(Switch::new(in_force(&config, &device).map_err(told)?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let _lock = lock_state(&config).map_err(told)?;
@@ -196,6 +196,13 @@ impl Stopper {
     }
 }
 
+/// Loads the device, which encrypts to whom the configuration says.
+fn load_device(config: &Config) -> Result<Arc<Device>, DeviceError> {
+    let device = Device::load(&config.identity)?;
+    device.encrypt_to(config.encryption.clone());
+    Ok(Arc::new(device))
+}
+
 /// Opens the database and verifies it. A damaged one is set aside, never deleted, and its loss is recorded in the new
 /// one. A disk that does not serve it now is no damage: the process ends and is started again.
 pub fn open_verified(
@@ -216,6 +223,9 @@ pub fn open_verified(
         }
     };
     begin(&store, dir, &MadeUnder::new(in_force, clock.wall_ms()))?;
+    if config.my_data.without_excerpts {
+        store.go_without_excerpts()?;
+    }
     Ok(store)
 }
 

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use watchpost_proto::DeviceId;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::identity::{Identity, IdentityError, Role, is_development_root, read_certificate};
 use watchpost_proto::keys::{KeyError, KeyId, SigningKey, SoftwareKey};
 use watchpost_proto::pem::pem;
@@ -58,6 +59,14 @@ pub struct Device {
     /// Keys the pseudonyms of customers and rooms.
     pub tenant_key: [u8; 32],
     held: RwLock<Arc<Held>>,
+    recipients: RwLock<Recipients>,
+}
+
+/// To whom segments are encrypted: what a policy says goes before what the device's files say.
+#[derive(Default)]
+struct Recipients {
+    policy: Option<Recipient>,
+    files: Option<Recipient>,
 }
 
 /// What a device holds for a time.
@@ -120,7 +129,7 @@ pub enum DeviceError {
 impl Device {
     /// A device of these parts.
     pub fn new(id: DeviceId, tenant: String, tenant_key: [u8; 32], held: Held) -> Self {
-        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)) }
+        Self { id, tenant, tenant_key, held: RwLock::new(Arc::new(held)), recipients: RwLock::default() }
     }
 
     /// Loads a device from its files, and finishes a change of key that was interrupted.
@@ -142,6 +151,22 @@ impl Device {
     /// What it holds now. Whoever needs key and certificate to fit asks once.
     pub fn held(&self) -> Arc<Held> {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To whom segments are encrypted that are sealed now.
+    pub fn recipient(&self) -> Option<Recipient> {
+        let recipients = self.recipients.read().unwrap_or_else(PoisonError::into_inner);
+        recipients.policy.as_ref().or(recipients.files.as_ref()).cloned()
+    }
+
+    /// Encrypts from now on to whom the device's files say, unless a policy says it. What is sealed already stays as it is.
+    pub fn encrypt_to(&self, recipient: Option<Recipient>) {
+        self.recipients.write().unwrap_or_else(PoisonError::into_inner).files = recipient;
+    }
+
+    /// Encrypts from now on to whom a policy says, if it says so.
+    pub fn encrypt_by_policy(&self, recipient: Option<Recipient>) {
+        self.recipients.write().unwrap_or_else(PoisonError::into_inner).policy = recipient;
     }
 
     /// Takes over something else to hold, from now on.

@@ -6,7 +6,6 @@ use watchpost_policy::accounts::Accounts;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
-use watchpost_proto::v1::RecipientKey;
 
 /// Rules, accounts and limits, from one switch to the next.
 #[derive(Debug)]
@@ -27,8 +26,6 @@ pub struct InForce {
     pub ceiling: Disclose,
     /// Own accounts that the roster does not know are told of as pseudonym and count.
     pub report_unknown_accounts: bool,
-    /// To whom segments are encrypted; `None` where the policy does not say.
-    pub recipient: Option<RecipientKey>,
 }
 
 impl InForce {
@@ -45,7 +42,6 @@ impl InForce {
             awaits_roster: false,
             ceiling,
             report_unknown_accounts: false,
-            recipient: None,
         }
     }
 
@@ -61,7 +57,6 @@ impl InForce {
             awaits_roster: accounts.awaits_roster,
             ceiling: self.ceiling,
             report_unknown_accounts: self.report_unknown_accounts,
-            recipient: self.recipient.clone(),
         }
     }
 

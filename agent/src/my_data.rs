@@ -14,11 +14,10 @@ use watchpost_policy::my_data::{self, Day, MyData, Sent, Watched};
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::digest::sha256;
-use watchpost_proto::record::SALT_BYTES;
 use watchpost_proto::v1::{self, Lane, summary::Kind};
 
 use crate::config::{Config, Folder, NoticeConfig};
-use crate::store::{LedgerRow, Store, StoreError, Tx};
+use crate::store::{LedgerRow, MARK_BYTES, Store, StoreError, Tx};
 use crate::summary::MadeUnder;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -42,6 +41,8 @@ pub struct MyDataConfig {
     pub socket: Option<PathBuf>,
     /// Accounts by name or number of the system's user.
     pub users: BTreeMap<String, Vec<String>>,
+    /// Whether the ledger goes without the excerpts that were sent.
+    pub without_excerpts: bool,
 }
 
 /// The notice in force.
@@ -135,23 +136,24 @@ fn watched(sources: &Sources<'_>, account: &str, now_ms: i64) -> Watched {
     }
 }
 
-/// The salts of those records that have no receipt.
-fn waiting(tx: &Tx<'_>, rows: &[LedgerRow]) -> Result<HashSet<Vec<u8>>, StoreError> {
-    let known: HashSet<&[u8]> = rows.iter().map(|row| &row.salt[..]).collect();
+/// The marks of those records that have no receipt.
+fn waiting(tx: &Tx<'_>, rows: &[LedgerRow]) -> Result<HashSet<[u8; MARK_BYTES]>, StoreError> {
+    let known: HashSet<_> = rows.iter().filter_map(LedgerRow::marks).flatten().collect();
     let mut waiting = HashSet::new();
     // Nothing was sent: the outbox, which may be large, is left alone.
     if known.is_empty() {
         return Ok(waiting);
     }
-    tx.unreceipted(|record| {
-        if let Some(salt) = record.get(..SALT_BYTES).filter(|salt| known.contains(salt)) {
-            waiting.insert(salt.to_vec());
+    tx.unreceipted(|mark| {
+        if known.contains(&mark) {
+            waiting.insert(mark);
         }
     })?;
     Ok(waiting)
 }
 
-fn sent(engine: &Engine, row: LedgerRow, waiting: &HashSet<Vec<u8>>) -> Sent {
+fn sent(engine: &Engine, row: LedgerRow, waiting: &HashSet<[u8; MARK_BYTES]>) -> Sent {
+    let receipted = row.marks().map(|marks| !marks.iter().any(|mark| waiting.contains(mark)));
     let told = row.disclosed;
     // A rule that is not in force any more has no title here, and its id might tell what a confidential list is about.
     let titled = my_data::titled(engine, &told.pack, &told.rule);
@@ -165,7 +167,7 @@ fn sent(engine: &Engine, row: LedgerRow, waiting: &HashSet<Vec<u8>>) -> Sent {
         level: told.level,
         disclose: told.disclose,
         excerpt: told.excerpt,
-        receipted: (!row.salt.is_empty()).then(|| !waiting.contains(&row.salt)),
+        receipted,
         withdrawn: told.withdrawn,
     }
 }

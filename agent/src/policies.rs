@@ -18,6 +18,7 @@ use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
 use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, SignedPolicyHeader, summary::Kind};
@@ -353,6 +354,9 @@ fn of_policy(policy: &Policy, config: &PolicyConfig) -> Result<InForce, Refused>
     let (packs, filters) = policy_files::parts_of(policy).map_err(rules)?;
     let engine = Engine::compile_checked(packs, filters, None).map_err(|error| Refused::Rules(error.to_string()))?;
     let settings = policy.header.settings();
+    if settings.recipient.as_ref().is_some_and(|key| Recipient::new(key).is_none()) {
+        return Err(Refused::Rules("it encrypts to a key this version cannot encrypt to; update the agent".into()));
+    }
     let ceiling = match settings.disclose {
         1 => Disclose::None,
         2 => Disclose::Masked,
@@ -367,11 +371,10 @@ fn of_policy(policy: &Policy, config: &PolicyConfig) -> Result<InForce, Refused>
         awaits_roster: false,
         ceiling: ceiling.min(config.disclose),
         report_unknown_accounts: settings.report_unknown_accounts,
-        recipient: settings.recipient,
     })
 }
 
-/// Takes over whom a policy says to trust, and whom not, for the connections from now on.
+/// Takes over whom a policy says to trust, and whom not, for the connections from now on; and to whom it says to encrypt.
 fn trust(device: &Device, policy: &Policy) {
     let held = device.held();
     let mut roots = held.roots.clone();
@@ -380,6 +383,7 @@ fn trust(device: &Device, policy: &Policy) {
             roots.push(root.clone().into());
         }
     }
+    device.encrypt_by_policy(policy.header.settings().recipient.as_ref().and_then(Recipient::new));
     device.hold(device::Held { roots, denied: policy.header.collectors_denied(), ..device::Held::clone(&held) });
 }
 

@@ -10,11 +10,14 @@ mod files;
 mod ledger;
 mod memory;
 mod outbox;
+mod private;
+mod taken_back;
 mod tallies;
 mod unknown;
 mod windows;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +28,8 @@ use watchpost_proto::segment::SealError;
 pub use files::{FileCounts, FileKey, FileRow, FileState};
 pub use ledger::{Disclosure, LedgerRow};
 pub use memory::{Remembered, Seen};
-pub use outbox::{Backlog, LaneState, OutboxFault, Outgoing, SegmentRow, lane_name, verify_chains};
+pub use outbox::{Backlog, LaneState, MARK_BYTES, OutboxFault, Outgoing, SegmentRow, lane_name, mark, verify_chains};
+pub use taken_back::TakenBack;
 pub use tallies::{TallyDelta, TallyRow};
 pub use unknown::UnknownRow;
 pub use windows::{FolderId, RuleId, WindowGroup};
@@ -39,11 +43,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 5] = [
+const SCHEMAS: [&[&str]; 6] = [
     &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
     &[windows::SCHEMA],
     &[files::SCHEMA_DONE],
     &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
+    &[taken_back::SCHEMA],
     &[unknown::SCHEMA],
 ];
 /// Version of the schema, kept in `user_version`.
@@ -64,6 +69,12 @@ pub enum StoreError {
     /// The key did not sign. Nothing was changed; try again.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Others on this machine may read what only the agent may, and it cannot be changed from here.
+    #[error(
+        "{} can be read by other users of this machine and is not the agent's own; run chown on it for the agent's user, \
+         and chmod {}", .0.display(), if .0.is_dir() { "700" } else { "600" }
+    )]
+    Exposed(PathBuf),
     /// Stored bytes do not have the shape they were written with.
     #[error("the database holds a malformed {0}")]
     Malformed(&'static str),
@@ -99,6 +110,7 @@ impl From<SealError> for StoreError {
         match error {
             SealError::Key(error) => Self::Key(error),
             SealError::Size => Self::Malformed("record"),
+            SealError::Recipient => Self::Setting("a key to encrypt to"),
         }
     }
 }
@@ -107,20 +119,28 @@ impl From<SealError> for StoreError {
 pub struct Store {
     db: Mutex<Connection>,
     path: PathBuf,
+    without_excerpts: AtomicBool,
 }
 
 /// One transaction. Everything done through it commits together or not at all.
-pub struct Tx<'a>(Transaction<'a>);
+pub struct Tx<'a>(Transaction<'a>, Excerpts);
+
+/// Whether the ledger keeps what was sent of the text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Excerpts {
+    Kept,
+    Dropped,
+}
 
 impl Store {
     /// Opens or creates the database in a state folder.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE_NAME);
+        private::keep(dir, FILE_NAME)?;
         let mut db = Connection::open(&path)?;
-        keep_private(&path);
         prepare(&mut db)?;
         sync_folder(dir);
-        Ok(Self { db: Mutex::new(db), path })
+        Ok(Self { db: Mutex::new(db), path, without_excerpts: AtomicBool::new(false) })
     }
 
     /// Opens an existing database to look at it, while the agent may be running.
@@ -129,7 +149,13 @@ impl Store {
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         check_schema(&db)?;
-        Ok(Self { db: Mutex::new(db), path })
+        Ok(Self { db: Mutex::new(db), path, without_excerpts: AtomicBool::new(false) })
+    }
+
+    /// From now on the ledger goes without excerpts, and those that are there are let go of.
+    pub fn go_without_excerpts(&self) -> Result<(), StoreError> {
+        self.without_excerpts.store(true, Ordering::Relaxed);
+        self.transaction(|tx| tx.forget_excerpts())
     }
 
     /// Where the database lies.
@@ -140,7 +166,7 @@ impl Store {
     /// Runs `act` in one transaction and commits it, durably, before returning.
     pub fn transaction<T>(&self, act: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut db = self.lock();
-        let tx = Tx(db.transaction_with_behavior(TransactionBehavior::Immediate)?);
+        let tx = Tx(db.transaction_with_behavior(TransactionBehavior::Immediate)?, self.excerpts());
         let value = act(&tx)?;
         tx.0.commit()?;
         Ok(value)
@@ -149,7 +175,7 @@ impl Store {
     /// Runs `look` on one consistent view of the database.
     pub fn read<T>(&self, look: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut db = self.lock();
-        let tx = Tx(db.transaction_with_behavior(TransactionBehavior::Deferred)?);
+        let tx = Tx(db.transaction_with_behavior(TransactionBehavior::Deferred)?, self.excerpts());
         look(&tx)
     }
 
@@ -159,15 +185,25 @@ impl Store {
         if verdict == "ok" { Ok(()) } else { Err(StoreError::Malformed("table")) }
     }
 
-    /// Moves the WAL into the database and cuts it back; for quiet moments.
-    pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    /// Moves the WAL into the database and cuts it back; for quiet moments. False where somebody reads and it cannot be.
+    pub fn checkpoint(&self) -> Result<bool, StoreError> {
+        let busy: bool = self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(!busy)
+    }
+
+    fn excerpts(&self) -> Excerpts {
+        if self.without_excerpts.load(Ordering::Relaxed) { Excerpts::Dropped } else { Excerpts::Kept }
     }
 
     /// A panic while the lock was held rolled its transaction back, so the connection is sound.
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tx<'_> {
+    fn keeps_excerpts(&self) -> bool {
+        self.1 == Excerpts::Kept
     }
 }
 
@@ -220,17 +256,6 @@ fn create_schema(db: &mut Connection) -> Result<(), StoreError> {
     tx.pragma_update(None, "user_version", SCHEMA)?;
     tx.commit()?;
     Ok(())
-}
-
-/// The ledger names accounts and excerpts: it is nobody's but the agent's. SQLite gives its WAL the same rights.
-fn keep_private(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }
 
 /// Whether a damaged database was ever set aside here.

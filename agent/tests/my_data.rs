@@ -55,7 +55,7 @@ impl Host {
             .map(|(user, own)| (user.to_owned(), own.into_iter().map(str::to_owned).collect()))
             .collect();
         let server = Server {
-            config: MyDataConfig { socket: None, users },
+            config: MyDataConfig { socket: None, users, ..MyDataConfig::default() },
             switch: switch(load_checked_engine(&[], None).unwrap()),
             store: store.clone(),
             clock: Arc::new(TestClock::default()),

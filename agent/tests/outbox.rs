@@ -5,13 +5,14 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
 use support::{TestClock, device, store};
 use watchpost_agent::device::Device;
 use watchpost_agent::seal::Sealer;
-use watchpost_agent::store::{Store, verify_chains};
+use watchpost_agent::store::{SegmentRow, Store, verify_chains};
+use watchpost_proto::encryption::RecipientSecret;
 use watchpost_proto::v1::{EpochCause, Lane, SignedReceipt, Summary};
 use watchpost_proto::{EpochId, record, segment};
 
@@ -26,6 +27,8 @@ enum Act {
     /// The collector receipts this many more segments of a lane.
     Receipt(usize, u64),
     NewEpoch,
+    /// Whether segments are encrypted from now on.
+    Encrypt(bool),
     Restart,
     Forget,
 }
@@ -38,6 +41,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0i64..15_000).prop_map(Act::Pass),
         3 => (0usize..2, 1u64..4).prop_map(|(lane, more)| Act::Receipt(lane, more)),
         1 => Just(Act::NewEpoch),
+        1 => any::<bool>().prop_map(Act::Encrypt),
         1 => Just(Act::Restart),
         1 => Just(Act::Forget),
     ]
@@ -46,6 +50,12 @@ fn act() -> impl Strategy<Value = Act> {
 fn a_record(number: i64, size: u8) -> Vec<u8> {
     let summary = Summary { made_at_ms: number, policy: vec![1; usize::from(size) * 60], ..Summary::default() };
     record::encode(&summary, [9; 16]).unwrap()
+}
+
+/// Reads what is encrypted; the device cannot.
+fn secret() -> &'static RecipientSecret {
+    static SECRET: OnceLock<RecipientSecret> = OnceLock::new();
+    SECRET.get_or_init(|| RecipientSecret::generate([6; 32]).unwrap().0)
 }
 
 struct World {
@@ -85,6 +95,7 @@ impl World {
                 let epoch = EpochId([self.epochs; 16]);
                 self.store.transaction(|tx| tx.open_epoch(epoch, EpochCause::Restored, 0)).unwrap();
             }
+            Act::Encrypt(yes) => self.device.encrypt_to(yes.then(|| secret().recipient().clone())),
             Act::Restart => {
                 // The old connection stays open for a moment, as after SIGKILL its lock would not.
                 self.store = Arc::new(Store::open(self.dir.path()).unwrap());
@@ -115,7 +126,8 @@ impl World {
         for row in rows.iter().filter(|row| row.lane == lane && row.receipted_ms.is_none()) {
             let segment = self.store.read(|tx| tx.segment(row.epoch, lane, row.sequence)).unwrap().unwrap();
             let read = segment::read_statement(&segment.statement).unwrap();
-            let records = segment::open_payload(&read.statement, &segment.payload).unwrap();
+            let plain = segment::decrypt(&read.statement, segment.payload, |_| Some(secret())).unwrap();
+            let records = record::unframe(&plain).unwrap();
             numbers.extend(records.iter().map(|bytes| record::decode(bytes).unwrap().made_at_ms));
         }
         numbers
@@ -188,8 +200,41 @@ fn a_new_epoch_names_what_a_receipt_covered() {
 }
 
 #[test]
-fn a_flipped_byte_anywhere_in_a_segment_is_found() {
+fn what_is_encrypted_is_stated_again_unread_and_in_order() {
     let mut world = World::new();
+    for encrypt in [false, true, false] {
+        world.act(&Act::Encrypt(encrypt));
+        world.act(&Act::Append(0, 1));
+        world.act(&Act::SealAll);
+    }
+    let payloads = |world: &World| -> Vec<Vec<u8>> {
+        let rows = world.store.read(|tx| tx.segments()).unwrap();
+        let segment = |row: &SegmentRow| world.store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap();
+        rows.iter().map(|row| segment(row).unwrap().payload).collect()
+    };
+    let before = payloads(&world);
+    world.act(&Act::NewEpoch);
+    world.act(&Act::Append(0, 1));
+    // Another one, while those of the first are not stated yet.
+    world.act(&Act::NewEpoch);
+    assert_eq!(world.store.read(|tx| tx.backlog()).unwrap().urgent.waiting, 4);
+    world.act(&Act::Encrypt(true));
+    world.act(&Act::SealAll);
+    assert_eq!(world.outgoing(Lane::Urgent), [1, 2, 3, 4]);
+    let rows = world.store.read(|tx| tx.segments()).unwrap();
+    assert!(rows.iter().all(|row| row.encrypted), "what was plain is encrypted where it can be");
+    assert_eq!(payloads(&world)[1], before[1], "what was encrypted is as it was");
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_segment_is_found() {
+    a_flipped_byte_is_found(false);
+    a_flipped_byte_is_found(true);
+}
+
+fn a_flipped_byte_is_found(encrypted: bool) {
+    let mut world = World::new();
+    world.act(&Act::Encrypt(encrypted));
     for _ in 0..3 {
         world.act(&Act::Append(0, 1));
         world.act(&Act::SealAll);

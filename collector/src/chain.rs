@@ -17,7 +17,7 @@ pub const BY_COLLECTOR: &str = "collector";
 pub struct Verified {
     /// The statement as read.
     pub read: ReadStatement,
-    /// The exact bytes.
+    /// The exact bytes of statement and signature, and the payload, plain.
     pub segment: Segment,
     /// When it arrived, milliseconds since 1970.
     pub received_at_ms: i64,

@@ -350,6 +350,16 @@ mod tests {
         assert!(matches!(read(&path, &Passphrase::new(Some(file))), Err(KeyFileError::NotAPassphrase(_))));
     }
 
+    /// As one wrong passphrase in some hundred does.
+    #[test]
+    fn what_opens_to_no_key_is_not_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        rewrite(&path, &PrivateKey::from_pkcs8(b"no key"), Some(RIGHT)).unwrap();
+        let told = read(&path, &Passphrase::known(RIGHT)).unwrap_err();
+        assert!(matches!(told, KeyFileError::WrongPassphrase { .. }), "{told}");
+    }
+
     #[test]
     fn nothing_is_overwritten_and_nothing_else_is_taken_for_a_key() {
         let folder = tempfile::tempdir().unwrap();

@@ -40,6 +40,7 @@ pub mod people;
 pub mod pki;
 pub mod policies;
 pub mod publish;
+pub mod recipients;
 pub mod registry;
 pub mod secrets;
 pub mod sequencer;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, ca, coverage, device, erase, evidence, finding, health, init, log, my_data, notice, output, people, policy,
-    serve, token, verify,
+    alert, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, output, people,
+    policy, serve, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -31,6 +31,7 @@ enum Command {
     Coverage(coverage::CoverageArgs),
     Notice(notice::NoticeArgs),
     MyData(my_data::MyDataArgs),
+    Key(key::KeyArgs),
     People(people::PeopleArgs),
     Log(log::LogArgs),
     Evidence(evidence::EvidenceArgs),
@@ -67,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Coverage(args) => coverage::run(args),
         Command::Notice(args) => notice::run(args),
         Command::MyData(args) => my_data::run(args),
+        Command::Key(args) => key::run(args),
         Command::People(args) => people::run(args),
         Command::Log(args) => log::run(args),
         Command::Evidence(args) => evidence::run(args),

@@ -17,7 +17,8 @@ use crate::authority::{self, Enrolling};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{self, Credentials};
-use crate::tls;
+use crate::recipients::Recipients;
+use crate::{secrets, tls};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -35,6 +36,8 @@ pub struct Serving {
     pub enrolment: Arc<ServerConfig>,
     /// What issues certificates; none where that is done elsewhere.
     pub enrolling: Option<Enrolling>,
+    /// What opens encrypted segments.
+    pub recipients: Recipients,
 }
 
 impl Serving {
@@ -46,6 +49,7 @@ impl Serving {
         let credentials = Credentials::load(config, clock)?;
         Ok(Self {
             enrolling: authority::load(config)?,
+            recipients: Recipients::load(config)?,
             log_key: receipt::sign_log_key(log_key, &credentials.key)?,
             uplink: Arc::new(tls::uplink_config(&credentials, clock)?),
             enrolment: Arc::new(tls::enrolment_config(&credentials, clock)?),
@@ -130,6 +134,7 @@ fn stamp(config: &Config) -> Vec<Option<Digest>> {
     if let Some(folder) = &config.enrolment.authority {
         files.extend(["devices.crt", "devices.key", "tenant.key"].map(|name| folder.join(name)));
     }
+    files.extend(secrets::encryption_files(config));
     files.into_iter().map(|path| std::fs::read(path).ok().map(|bytes| sha256(&[&bytes]))).collect()
 }
 

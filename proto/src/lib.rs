@@ -8,6 +8,7 @@
 
 pub mod digest;
 pub mod document;
+pub mod encryption;
 pub mod identity;
 pub mod keys;
 pub mod limits;

@@ -40,6 +40,8 @@ pub enum Code {
     PayloadAltered,
     /// A statement needs a format, compression or encryption this collector does not know.
     FormatUnsupported,
+    /// A segment is encrypted to a key the collector does not hold.
+    RecipientUnknown,
     /// A second statement for the same place in a chain.
     Fork,
     /// More segments are under way than the credit allows.
@@ -72,7 +74,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::DeviceRevoked,
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
@@ -87,6 +89,7 @@ impl Code {
         Self::SignatureInvalid,
         Self::PayloadAltered,
         Self::FormatUnsupported,
+        Self::RecipientUnknown,
         Self::Fork,
         Self::OverCredit,
         Self::StorageFailed,
@@ -214,6 +217,12 @@ impl Code {
                 HOUR,
                 "采集端不支持此数据格式，请先升级采集端。",
                 "The collector does not know this data format; update the collector first.",
+            ),
+            Self::RecipientUnknown => (
+                "recipient_unknown",
+                MINUTE,
+                "采集端没有解密此设备数据的密钥，数据仍保存在本机；请管理员将该密钥放回采集端（key encryption list）。",
+                "The collector does not hold the key this device encrypts to, and the data is kept on the device; an administrator has to put the key back (key encryption list).",
             ),
             Self::Fork => (
                 "fork",

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use crate::digest::{DeviceId, Digest, EpochId, framed, hash, sha256};
+use crate::encryption::{self, ENTROPY_BYTES, Recipient, RecipientSecret};
 use crate::keys::{ECDSA_P256_SHA256, KeyError, KeyId, PublicKey, SigningKey};
 use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX, STATEMENT_BYTES_MAX};
 use crate::record::{FRAME_BYTES, Kept, RecordError, SALT_BYTES, frame, unframe, unframe_kept};
@@ -59,12 +60,24 @@ pub struct Sealed {
     pub head: Head,
 }
 
+/// To whom a segment is encrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct Encryption<'a> {
+    /// Who can read it.
+    pub recipient: &'a Recipient,
+    /// Random bytes that nobody else knows and that are never used again.
+    pub entropy: [u8; ENTROPY_BYTES],
+}
+
 /// Why records cannot be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// No record, too many, or too many bytes; [`fits`] says how many go in.
     #[error("a segment holds 1 to {SEGMENT_RECORDS_MAX} records in {SEGMENT_BYTES_MAX} bytes")]
     Size,
+    /// Nothing can be encrypted to this recipient.
+    #[error("nothing can be encrypted to this key")]
+    Recipient,
     /// The key did not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -86,6 +99,16 @@ pub fn fits<R: AsRef<[u8]>>(records: &[R]) -> usize {
 
 /// Seals records, each made by [`crate::record::encode`], into the next segment of a lane.
 pub fn seal<R: AsRef<[u8]>>(seal: &Seal<'_>, records: &[R], key: &dyn SigningKey) -> Result<Sealed, SealError> {
+    seal_to(seal, records, key, None)
+}
+
+/// The same, encrypted to a recipient if there is one.
+pub fn seal_to<R: AsRef<[u8]>>(
+    seal: &Seal<'_>,
+    records: &[R],
+    key: &dyn SigningKey,
+    encryption: Option<Encryption<'_>>,
+) -> Result<Sealed, SealError> {
     let sound = |record: &R| (SALT_BYTES..=RECORD_BYTES_MAX).contains(&record.as_ref().len());
     if records.is_empty() || fits(records) != records.len() || !records.iter().all(sound) {
         return Err(SealError::Size);
@@ -96,6 +119,36 @@ pub fn seal<R: AsRef<[u8]>>(seal: &Seal<'_>, records: &[R], key: &dyn SigningKey
         leaves.push(merkle::leaf_hash(record.as_ref()));
         frame(record.as_ref(), &mut payload);
     }
+    let mut content = Statement {
+        tenant: seal.tenant.to_owned(),
+        device: seal.device.to_vec(),
+        lane: seal.lane.into(),
+        record_count: records.len() as u32,
+        merkle_root: merkle::root(&leaves).to_vec(),
+        ..Statement::default()
+    };
+    if let Some(Encryption { recipient, entropy }) = encryption {
+        content.encryption_suite = recipient.suite();
+        content.encryption_key_id = recipient.id().to_vec();
+        let bound = encryption::content(&content);
+        payload = recipient.encrypt(seal.tenant, &bound, &payload, entropy).ok_or(SealError::Recipient)?;
+    }
+    state(seal, content, payload, key)
+}
+
+/// States the content of a segment again, as the next of a lane: the same records, which need not be readable here. The
+/// tenant, the device and the lane must be the same, too, or nobody will read it.
+pub fn restate(
+    seal: &Seal<'_>,
+    before: &Statement,
+    payload: Vec<u8>,
+    key: &dyn SigningKey,
+) -> Result<Sealed, SealError> {
+    state(seal, before.clone(), payload, key)
+}
+
+/// Of `content` only what is said of the content is used.
+fn state(seal: &Seal<'_>, content: Statement, payload: Vec<u8>, key: &dyn SigningKey) -> Result<Sealed, SealError> {
     let statement = Statement {
         format: FORMAT,
         signature_algorithm: ECDSA_P256_SHA256,
@@ -105,13 +158,13 @@ pub fn seal<R: AsRef<[u8]>>(seal: &Seal<'_>, records: &[R], key: &dyn SigningKey
         epoch: seal.head.epoch.to_vec(),
         lane: seal.lane.into(),
         sequence: seal.head.next,
-        record_count: records.len() as u32,
+        record_count: content.record_count,
         previous: seal.head.digest.map(Digest::to_vec).unwrap_or_default(),
-        merkle_root: merkle::root(&leaves).to_vec(),
+        merkle_root: content.merkle_root,
         payload_digest: sha256(&[&payload]).to_vec(),
-        compression: 0,
-        encryption_suite: 0,
-        encryption_key_id: Vec::new(),
+        compression: content.compression,
+        encryption_suite: content.encryption_suite,
+        encryption_key_id: content.encryption_key_id,
         clocks: Some(seal.clocks.clone()),
         agent_version: seal.agent_version.to_owned(),
         epoch_start: seal.epoch_start.clone(),
@@ -164,6 +217,12 @@ pub enum OpenError {
     /// The payload is not the one the statement names.
     #[error("the payload is not the one that was signed")]
     Payload,
+    /// The payload is encrypted, and what was asked for needs it plain.
+    #[error("the payload is encrypted")]
+    Encrypted,
+    /// The payload is encrypted to a key that is not here.
+    #[error("the payload is encrypted to a key that is not here")]
+    Recipient,
     /// The payload's records do not have the signed root or count.
     #[error("the records are not those that were signed")]
     Records,
@@ -181,8 +240,7 @@ pub fn read_statement(bytes: &[u8]) -> Result<ReadStatement, OpenError> {
     if statement.format != FORMAT
         || statement.signature_algorithm != ECDSA_P256_SHA256
         || statement.compression != 0
-        || statement.encryption_suite != 0
-        || !statement.encryption_key_id.is_empty()
+        || encryption::overhead(statement.encryption_suite).is_none()
     {
         return Err(OpenError::Unsupported);
     }
@@ -199,6 +257,7 @@ fn shape(bytes: &[u8], statement: Statement) -> Option<ReadStatement> {
         && statement.clocks.is_some()
         && statement.merkle_root.len() == 32
         && statement.payload_digest.len() == 32
+        && statement.encryption_key_id.len() == if statement.encryption_suite == 0 { 0 } else { 32 }
         && (1..=SEGMENT_RECORDS_MAX).contains(&(statement.record_count as usize));
     if !sound {
         return None;
@@ -224,14 +283,52 @@ pub fn verify_signature(statement: &[u8], signature: &[u8], key: &PublicKey) -> 
     if key.verify(&message, signature) { Ok(()) } else { Err(OpenError::Signature) }
 }
 
+/// Checks a payload as sent against its statement: all that can be checked of one that is encrypted.
+pub fn check_payload(statement: &Statement, payload: &[u8]) -> Result<(), OpenError> {
+    let overhead = encryption::overhead(statement.encryption_suite).ok_or(OpenError::Unsupported)?;
+    if payload.len() > SEGMENT_BYTES_MAX + overhead {
+        return Err(OpenError::TooLarge);
+    }
+    if sha256(&[payload]).0[..] != statement.payload_digest[..] {
+        return Err(OpenError::Payload);
+    }
+    if statement.encryption_suite == 0 { open_records(statement, payload).map(drop) } else { Ok(()) }
+}
+
+/// Checks a payload as sent against its statement and returns it plain, with the key of this id if it is encrypted.
+pub fn decrypt<'a>(
+    statement: &Statement,
+    payload: Vec<u8>,
+    key: impl FnOnce(&KeyId) -> Option<&'a RecipientSecret>,
+) -> Result<Vec<u8>, OpenError> {
+    check_payload(statement, &payload)?;
+    if statement.encryption_suite == 0 {
+        return Ok(payload);
+    }
+    let id = KeyId::from_slice(&statement.encryption_key_id).ok_or(OpenError::Malformed)?;
+    let key = key(&id).ok_or(OpenError::Recipient)?;
+    let bound = encryption::content(statement);
+    let plain = key.decrypt(&statement.tenant, &bound, &payload).ok_or(OpenError::Payload)?;
+    open_records(statement, &plain)?;
+    Ok(plain)
+}
+
 /// Checks a payload against its statement and returns the records, in order and without copying.
 pub fn open_payload<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<&'a [u8]>, OpenError> {
+    if statement.encryption_suite != 0 {
+        return Err(OpenError::Encrypted);
+    }
     if payload.len() > SEGMENT_BYTES_MAX {
         return Err(OpenError::TooLarge);
     }
     if sha256(&[payload]).0[..] != statement.payload_digest[..] {
         return Err(OpenError::Payload);
     }
+    open_records(statement, payload)
+}
+
+/// Checks a plain payload against the count and the Merkle root of its statement.
+fn open_records<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<&'a [u8]>, OpenError> {
     let records = unframe(payload)?;
     let leaves: Vec<Digest> = records.iter().map(|record| merkle::leaf_hash(record)).collect();
     let same =
@@ -239,14 +336,15 @@ pub fn open_payload<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<
     if same { Ok(records) } else { Err(OpenError::Records) }
 }
 
-/// Checks a stored payload, of which records may have been erased, against its statement. Where any has, the digest of
-/// the payload cannot be computed any more, and the Merkle root says that the others are those that were signed.
+/// Checks a stored payload, plain and of which records may have been erased, against its statement. Where any has, or
+/// where it was sent encrypted, the digest of what was sent cannot be computed any more, and the Merkle root says that the
+/// others are those that were signed.
 pub fn open_kept<'a>(statement: &Statement, payload: &'a [u8]) -> Result<Vec<Kept<'a>>, OpenError> {
     if payload.len() > SEGMENT_BYTES_MAX + SEGMENT_RECORDS_MAX * size_of::<Digest>() {
         return Err(OpenError::TooLarge);
     }
     let records = unframe_kept(payload)?;
-    if records.iter().all(|kept| matches!(kept, Kept::Record(_))) {
+    if statement.encryption_suite == 0 && records.iter().all(|kept| matches!(kept, Kept::Record(_))) {
         open_payload(statement, payload)?;
         return Ok(records);
     }
@@ -377,11 +475,14 @@ mod tests {
         let (key, _) = SoftwareKey::generate().unwrap();
         let sound = Statement::decode(&first(&key).segment.statement[..]).unwrap();
         type Change = fn(&mut Statement);
-        let cases: [(Change, OpenError); 11] = [
+        let cases: [(Change, OpenError); 14] = [
             (|s| s.format = 2, OpenError::Unsupported),
             (|s| s.signature_algorithm = 2, OpenError::Unsupported),
             (|s| s.compression = 1, OpenError::Unsupported),
-            (|s| s.encryption_suite = 1, OpenError::Unsupported),
+            (|s| s.encryption_suite = 9, OpenError::Unsupported),
+            (|s| s.encryption_suite = 1, OpenError::Malformed),
+            (|s| s.encryption_key_id = vec![1; 32], OpenError::Malformed),
+            (|s| (s.encryption_suite, s.encryption_key_id) = (1, vec![1; 31]), OpenError::Malformed),
             (|s| s.device.push(0), OpenError::Malformed),
             (|s| s.previous = vec![0; 32], OpenError::Malformed),
             (|s| s.epoch_start = None, OpenError::Malformed),
@@ -397,7 +498,92 @@ mod tests {
         }
     }
 
+    fn encrypted(key: &SoftwareKey, secret: &RecipientSecret, count: usize) -> Segment {
+        let encryption = Encryption { recipient: secret.recipient(), entropy: [5; ENTROPY_BYTES] };
+        seal_to(&at_start(), &records(count), key, Some(encryption)).unwrap().segment
+    }
+
+    fn secret() -> RecipientSecret {
+        RecipientSecret::generate([4; ENTROPY_BYTES]).unwrap().0
+    }
+
+    #[test]
+    fn an_encrypted_segment_opens_to_its_records_for_its_recipient_alone() {
+        let ((key, _), secret) = (SoftwareKey::generate().unwrap(), secret());
+        let Segment { statement, signature, payload } = encrypted(&key, &secret, 3);
+        let read = read_statement(&statement).unwrap();
+        verify_signature(&statement, &signature, key.public()).unwrap();
+        check_payload(&read.statement, &payload).unwrap();
+        assert_eq!(open_payload(&read.statement, &payload), Err(OpenError::Encrypted));
+        assert_eq!(decrypt(&read.statement, payload.clone(), |_| None), Err(OpenError::Recipient));
+        let mut asked = None;
+        let plain = decrypt(&read.statement, payload.clone(), |id| {
+            asked = Some(*id);
+            Some(&secret)
+        });
+        let plain = plain.unwrap();
+        assert_eq!(asked, Some(secret.recipient().id()));
+        assert_eq!(unframe(&plain).unwrap(), records(3));
+        assert_eq!(open_kept(&read.statement, &plain).unwrap().len(), 3);
+        assert_eq!(open_kept(&read.statement, &[]).unwrap_err(), OpenError::Records);
+        // Anybody can encrypt the same records to the same key; only the signed bytes are taken.
+        let other = Encryption { recipient: secret.recipient(), entropy: [6; ENTROPY_BYTES] };
+        let other = seal_to(&at_start(), &records(3), &key, Some(other)).unwrap().segment.payload;
+        assert_eq!(decrypt(&read.statement, other, |_| Some(&secret)), Err(OpenError::Payload));
+        let salt = [1; SALT_BYTES];
+        assert!(plain.windows(SALT_BYTES).any(|bytes| bytes == salt));
+        assert!(!payload.windows(SALT_BYTES).any(|bytes| bytes == salt), "nothing plain is sent");
+    }
+
+    #[test]
+    fn content_is_stated_again_by_whom_cannot_read_it() {
+        let ((key, _), secret) = (SoftwareKey::generate().unwrap(), secret());
+        let before = encrypted(&key, &secret, 3);
+        let read = read_statement(&before.statement).unwrap();
+        let there = at(Head { epoch: EpochId([9; 16]), next: 7, digest: Some(read.digest) });
+        let again = restate(&there, &read.statement, before.payload, &key).unwrap();
+        let read = read_statement(&again.segment.statement).unwrap();
+        assert_eq!((read.epoch, read.statement.sequence), (EpochId([9; 16]), 7));
+        verify_signature(&again.segment.statement, &again.segment.signature, key.public()).unwrap();
+        let plain = decrypt(&read.statement, again.segment.payload.clone(), |_| Some(&secret)).unwrap();
+        assert_eq!(unframe(&plain).unwrap(), records(3));
+        let elsewhere = Seal { lane: Lane::Bulk, ..there };
+        let moved = restate(&elsewhere, &read.statement, again.segment.payload, &key).unwrap().segment;
+        let read = read_statement(&moved.statement).unwrap();
+        assert_eq!(decrypt(&read.statement, moved.payload, |_| Some(&secret)), Err(OpenError::Payload));
+    }
+
     proptest! {
+        /// Also by whoever could sign it anew: what is bound to the encrypted bytes cannot be exchanged under them.
+        #[test]
+        fn no_bit_of_an_encrypted_segment_can_be_changed(
+            count in 1_usize..20, part in 0_usize..3, at in any::<usize>(), bit in 0_u8..8, signed_anew in any::<bool>(),
+        ) {
+            let ((key, _), secret) = (SoftwareKey::generate().unwrap(), secret());
+            let mut segment = encrypted(&key, &secret, count);
+            let bytes = [&mut segment.statement, &mut segment.signature, &mut segment.payload].into_iter().nth(part).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let holds = |segment: &Segment| -> Result<(), OpenError> {
+                let mut read = read_statement(&segment.statement)?;
+                if signed_anew && part == 2 {
+                    read.statement.payload_digest = sha256(&[&segment.payload]).to_vec();
+                } else {
+                    verify_signature(&segment.statement, &segment.signature, key.public())?;
+                }
+                decrypt(&read.statement, segment.payload.clone(), |_| Some(&secret)).map(drop)
+            };
+            prop_assert!(holds(&segment).is_err(), "part {part} byte {at} bit {bit}");
+        }
+
+        #[test]
+        fn any_encrypted_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let secret = secret();
+            let mut statement = read_statement(&encrypted(&SoftwareKey::generate().unwrap().0, &secret, 1).statement).unwrap().statement;
+            statement.payload_digest = sha256(&[&bytes]).to_vec();
+            prop_assert!(decrypt(&statement, bytes, |_| Some(&secret)).is_err());
+        }
+
         /// Whatever is erased, in however many turns, what stays is what was signed, and nothing else passes for it.
         #[test]
         fn what_stays_is_proved_whatever_is_erased(

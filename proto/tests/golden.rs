@@ -10,10 +10,13 @@
 use std::path::PathBuf;
 
 use watchpost_proto::document::Signers;
+use watchpost_proto::encryption::RecipientSecret;
 use watchpost_proto::keys::{PublicKey, SigningKey, SoftwareKey};
 use watchpost_proto::note::{Checkpoint, LogSigner, origin};
 use watchpost_proto::policy::Policy;
-use watchpost_proto::segment::{Head, Link, Seal, link, open_payload, read_statement, seal, verify_signature};
+use watchpost_proto::segment::{
+    Encryption, Head, Link, Seal, decrypt, link, open_payload, read_statement, seal, seal_to, verify_signature,
+};
 use watchpost_proto::v1::{self, agent_message, collector_message, summary::Kind};
 use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message, digest, log, merkle, note, receipt, record, roster};
 
@@ -635,8 +638,8 @@ fn sample_key() -> &'static SoftwareKey {
     KEY.get_or_init(|| SoftwareKey::generate().unwrap().0)
 }
 
-fn seal_sample(lane: v1::Lane, head: Head, kind: Kind, salt: u8) -> SealedSample {
-    let what = Seal {
+fn sample_seal(lane: v1::Lane, head: Head) -> Seal<'static> {
+    Seal {
         tenant: "default",
         device: DEVICE,
         lane,
@@ -649,9 +652,12 @@ fn seal_sample(lane: v1::Lane, head: Head, kind: Kind, salt: u8) -> SealedSample
         }),
         clocks: clocks(),
         agent_version: "0.1.0",
-    };
+    }
+}
+
+fn seal_sample(lane: v1::Lane, head: Head, kind: Kind, salt: u8) -> SealedSample {
     let record = record::encode(&summary(kind), [salt; 16]).unwrap();
-    let sealed = seal(&what, &[record], sample_key()).unwrap();
+    let sealed = seal(&sample_seal(lane, head), &[record], sample_key()).unwrap();
     SealedSample { spki: sample_key().public().spki().to_vec(), segment: sealed.segment }
 }
 
@@ -679,6 +685,35 @@ fn a_sealed_segment_of_each_lane_and_a_fork_still_open() {
     assert_eq!((fork.lane, fork.statement.sequence), (urgent.lane, urgent.statement.sequence));
     assert_ne!(fork.digest, urgent.digest);
     assert_eq!((link(&start, &urgent), link(&start, &fork)), (Link::Next, Link::Next));
+}
+
+/// Key and random bytes are fixed, so the encrypted bytes are pinned, too, and not only that they open.
+#[test]
+fn an_encrypted_segment_still_opens() {
+    let (secret, der) = RecipientSecret::generate([0x5e; 32]).unwrap();
+    assert_eq!(golden("recipient-secret", || der.to_vec()), *der);
+    assert_eq!(
+        golden("recipient-text", || secret.recipient().to_string().into()),
+        secret.recipient().to_string().as_bytes()
+    );
+    check_message("recipient-key", &secret.recipient().key());
+    let finding = kinds().remove(0).1;
+    let record = record::encode(&summary(finding), [4; 16]).unwrap();
+    let make = || {
+        let encryption = Encryption { recipient: secret.recipient(), entropy: [0xe4; 32] };
+        let what = sample_seal(v1::Lane::Urgent, Head::start(EPOCH));
+        seal_to(&what, &[&record], sample_key(), Some(encryption)).unwrap().segment
+    };
+    let bytes = golden("sealed-encrypted", || {
+        SealedSample { spki: sample_key().public().spki().to_vec(), segment: make() }.bytes()
+    });
+    let sample = SealedSample::read(&bytes);
+    let key = PublicKey::from_spki(&sample.spki).unwrap();
+    verify_signature(&sample.segment.statement, &sample.segment.signature, &key).unwrap();
+    let read = read_statement(&sample.segment.statement).unwrap();
+    let plain = decrypt(&read.statement, sample.segment.payload.clone(), |_| Some(&secret)).unwrap();
+    assert_eq!(record::unframe(&plain).unwrap(), [&record[..]]);
+    assert_eq!(hex::encode(make().payload), hex::encode(&sample.segment.payload), "it is encrypted differently");
 }
 
 #[test]

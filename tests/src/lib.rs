@@ -11,6 +11,7 @@ pub mod log_speed;
 pub mod outcome;
 pub mod proxy;
 pub mod speed;
+pub mod trust_speed;
 
 /// A pack of one rule that holds for every word of a file.
 pub fn words_pack(words_file: &str) -> String {

@@ -63,10 +63,11 @@ fn inspect(options: &OutboxOptions) -> anyhow::Result<ExitCode> {
     }
     for segment in &segments {
         let state = if segment.receipted_ms.is_some() { "receipted" } else { "waiting" };
+        let encrypted = if segment.encrypted { "  encrypted" } else { "" };
         let epoch = segment.epoch.to_string();
         writeln!(
             out,
-            "{}  {:<6} {:>8}  {:>6} records {:>8} bytes  {state}",
+            "{}  {:<6} {:>8}  {:>6} records {:>8} bytes  {state}{encrypted}",
             &epoch[..8],
             lane_name(segment.lane),
             segment.sequence,
@@ -88,6 +89,7 @@ fn segment_json(segment: &SegmentRow) -> serde_json::Value {
         "bytes": segment.bytes,
         "sealed_ms": segment.sealed_ms,
         "receipted_ms": segment.receipted_ms,
+        "encrypted": segment.encrypted,
     })
 }
 

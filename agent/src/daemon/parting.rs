@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use watchpost_proto::v1::GoodbyeCause;
 
-use super::{DaemonError, STOP_GRACE, Shared, in_force, lock_state, open_verified};
+use super::{DaemonError, STOP_GRACE, Shared, in_force, load_device, lock_state, open_verified};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::device::Device;
@@ -55,7 +55,7 @@ pub fn say_uninstalled(config: &Config, patience: Duration) -> Result<bool, Daem
     let mut config = config.clone();
     config.find_collectors().map_err(DaemonError::State)?;
     let _lock = lock_state(&config)?;
-    let device = Arc::new(Device::load(&config.identity)?);
+    let device = load_device(&config)?;
     let switch = Arc::new(Switch::new(in_force(&config, &device)?));
     let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
     let store = Arc::new(open_verified(&config, &device, &switch.now(), &*clock)?);

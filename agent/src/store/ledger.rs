@@ -1,9 +1,8 @@
 //! What was disclosed about whom, readable by the employee for 90 days.
 
+use super::outbox::MARK_BYTES;
+use super::{StoreError, Tx, mark};
 use rusqlite::{Row, params};
-use watchpost_proto::record::SALT_BYTES;
-
-use super::{StoreError, Tx};
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE ledger (
@@ -19,7 +18,8 @@ CREATE TABLE ledger (
 CREATE INDEX ledger_at ON ledger (at_ms);
 ";
 
-/// Added later: what an employee wants to know beside, and the record's salt, by which it is known in the outbox.
+/// Added later: what an employee wants to know beside, and the record's mark, by which it is known in the outbox (in older
+/// lines the salt it is made of).
 pub(super) const SCHEMA_MORE: &str = "
 ALTER TABLE ledger ADD COLUMN category TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger ADD COLUMN level TEXT NOT NULL DEFAULT '';
@@ -29,6 +29,9 @@ ALTER TABLE ledger ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ledger ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
 CREATE INDEX ledger_person ON ledger (person, at_ms);
 ";
+
+/// Stands in the place of an excerpt where excerpts are not kept.
+const NOT_KEPT: &str = "（本机不保存片段 not kept on this device）";
 
 /// One finding as the ledger tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +67,16 @@ pub struct LedgerRow {
     pub at_ms: i64,
     /// What it disclosed.
     pub disclosed: Disclosure,
-    /// The first bytes of the record; empty in lines that are older than this column.
-    pub salt: Vec<u8>,
+    /// By what the record is known in the outbox; empty in lines that are older than this column.
+    mark: Vec<u8>,
+}
+
+impl LedgerRow {
+    /// The marks that the record may have; none in lines that are older than marks.
+    pub fn marks(&self) -> Option<[[u8; MARK_BYTES]; 2]> {
+        let stored = self.mark.as_slice().try_into().ok()?;
+        Some([stored, mark(&self.mark)])
+    }
 }
 
 impl Tx<'_> {
@@ -84,14 +95,20 @@ impl Tx<'_> {
                 entry.rule,
                 entry.msgid,
                 entry.disclose,
-                entry.excerpt,
+                if self.keeps_excerpts() || entry.excerpt.is_empty() { &entry.excerpt } else { NOT_KEPT },
                 entry.category,
                 entry.level,
                 entry.msgtime_ms,
                 entry.parties.join("\n"),
                 entry.withdrawn,
-                record.get(..SALT_BYTES).unwrap_or_default(),
+                mark(record),
             ])?;
+        Ok(())
+    }
+
+    /// Lets go of the excerpts that are there.
+    pub fn forget_excerpts(&self) -> Result<(), StoreError> {
+        self.0.execute("UPDATE ledger SET excerpt = ?1 WHERE excerpt NOT IN ('', ?1)", [NOT_KEPT])?;
         Ok(())
     }
 
@@ -139,6 +156,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
             disclose: row.get("disclose")?,
             excerpt: row.get("excerpt")?,
         },
-        salt: row.get("salt")?,
+        mark: row.get("salt")?,
     })
 }

@@ -4,10 +4,11 @@
 //! content. Nothing is dropped to make room; [`Tx::backlog`] lets the source rest instead.
 
 use rusqlite::{OptionalExtension, Row, params};
+use watchpost_proto::digest::hash;
 use watchpost_proto::keys::PublicKey;
 use watchpost_proto::limits::{SEGMENT_BYTES_MAX, SEGMENT_RECORDS_MAX};
-use watchpost_proto::record::{FRAME_BYTES, unframe};
-use watchpost_proto::segment::{Head, Sealed, open_payload, read_statement, statement_digest, verify_signature};
+use watchpost_proto::record::{FRAME_BYTES, SALT_BYTES, unframe};
+use watchpost_proto::segment::{Head, Sealed, check_payload, read_statement, statement_digest, verify_signature};
 use watchpost_proto::v1::{EpochCause, EpochStart, Lane, Segment, SignedReceipt};
 use watchpost_proto::{Digest, EpochId, Message};
 
@@ -125,6 +126,19 @@ pub struct SegmentRow {
     pub sealed_ms: i64,
     /// When its receipt came, milliseconds.
     pub receipted_ms: Option<i64>,
+    /// Whether its payload is encrypted, so that nobody here can read it.
+    pub encrypted: bool,
+}
+
+/// Bytes of a [`mark`].
+pub const MARK_BYTES: usize = 16;
+
+/// By what a record is known where it cannot be read: of its salt, which would let its content be guessed, only a digest.
+pub fn mark(record: &[u8]) -> [u8; MARK_BYTES] {
+    let digest = hash("watchpost/mark", &[record.get(..SALT_BYTES).unwrap_or_default()]);
+    let mut mark = [0; MARK_BYTES];
+    mark.copy_from_slice(&digest.0[..MARK_BYTES]);
+    mark
 }
 
 /// Where a stored chain does not hold.
@@ -171,25 +185,38 @@ impl Tx<'_> {
                 .0
                 .prepare_cached("SELECT count(*), coalesce(sum(length(record)), 0) FROM pending WHERE lane = ?1")?
                 .query_row([lane as i32], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(Outgoing { records: sealed + waiting, bytes: sealed_bytes + waiting_bytes, waiting })
+            let back = self.outgoing_taken_back(lane)?;
+            Ok(Outgoing {
+                records: sealed + waiting + back.records,
+                bytes: sealed_bytes + waiting_bytes + back.bytes,
+                waiting: waiting + back.waiting,
+            })
         };
         Ok(Backlog { urgent: outgoing(Lane::Urgent)?, bulk: outgoing(Lane::Bulk)? })
     }
 
-    /// Gives every urgent record without a receipt to `take`.
-    pub fn unreceipted(&self, mut take: impl FnMut(&[u8])) -> Result<(), StoreError> {
+    /// Gives the mark of every urgent record without a receipt to `take`.
+    pub fn unreceipted(&self, mut take: impl FnMut([u8; MARK_BYTES])) -> Result<(), StoreError> {
         let mut sealed = self.0.prepare_cached(
-            "SELECT payload FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL",
+            "SELECT payload, (SELECT marks FROM segment_mark WHERE segment_mark.segment = segment.id) FROM segment
+             WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL
+             UNION ALL SELECT payload, marks FROM taken_back WHERE lane = ?1",
         )?;
         let mut rows = sealed.query([Lane::Urgent as i32])?;
         while let Some(row) = rows.next()? {
-            let payload: Vec<u8> = row.get(0)?;
-            unframe(&payload).map_err(|_| StoreError::Malformed("segment"))?.into_iter().for_each(&mut take);
+            let (payload, marks): (Vec<u8>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+            match marks {
+                Some(marks) => marks.as_chunks().0.iter().copied().for_each(&mut take),
+                None => {
+                    let records = unframe(&payload).map_err(|_| StoreError::Malformed("segment"))?;
+                    records.into_iter().map(mark).for_each(&mut take);
+                }
+            }
         }
         let mut waiting = self.0.prepare_cached("SELECT record FROM pending WHERE lane = ?1")?;
         let mut rows = waiting.query([Lane::Urgent as i32])?;
         while let Some(row) = rows.next()? {
-            take(&row.get::<_, Vec<u8>>(0)?);
+            take(mark(&row.get::<_, Vec<u8>>(0)?));
         }
         Ok(())
     }
@@ -286,13 +313,22 @@ impl Tx<'_> {
         }
         let state = self.lane(lane)?;
         let sealed = make(&state, &records)?;
-        self.put_segment(&state, &sealed, records.len(), now_ms)?;
+        // Only findings are looked for again, and only what is encrypted cannot be looked into.
+        let marks = lane == Lane::Urgent && is_encrypted(&sealed.segment.statement);
+        let marks = marks.then(|| records.iter().flat_map(|record| mark(record)).collect());
+        self.put_segment(&state, &sealed, records.len(), marks, now_ms)?;
         self.0.execute("DELETE FROM pending WHERE lane = ?1 AND id <= ?2", params![lane as i32, last_id])?;
+        self.advance(lane, &sealed)?;
+        Ok(true)
+    }
+
+    /// The next statement of a lane continues this one.
+    pub(super) fn advance(&self, lane: Lane, sealed: &Sealed) -> Result<(), StoreError> {
         self.0.execute(
             "UPDATE lane SET next = ?2, head = ?3 WHERE lane = ?1",
             params![lane as i32, sealed.head.next, sealed.head.digest.map(Digest::to_vec)],
         )?;
-        Ok(true)
+        Ok(())
     }
 
     /// The segment at a place, to be sent; `None` if it is not sealed yet or not kept any more.
@@ -350,7 +386,8 @@ impl Tx<'_> {
     /// Every stored segment in order of sealing.
     pub fn segments(&self) -> Result<Vec<SegmentRow>, StoreError> {
         let mut statement = self.0.prepare(
-            "SELECT epoch, lane, sequence, digest, records, bytes, sealed_ms, receipted_ms FROM segment ORDER BY id",
+            "SELECT epoch, lane, sequence, digest, records, bytes, sealed_ms, receipted_ms, statement FROM segment
+             ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| Ok(segment_row(row)))?;
         rows.map(|row| row??.ok_or(StoreError::Malformed("segment"))).collect()
@@ -428,7 +465,14 @@ impl Tx<'_> {
         Ok((records, last_id, false))
     }
 
-    fn put_segment(&self, state: &LaneState, sealed: &Sealed, records: usize, now_ms: i64) -> Result<(), StoreError> {
+    pub(super) fn put_segment(
+        &self,
+        state: &LaneState,
+        sealed: &Sealed,
+        records: usize,
+        marks: Option<Vec<u8>>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         let segment = &sealed.segment;
         self.0
             .prepare_cached(
@@ -448,6 +492,10 @@ impl Tx<'_> {
                 segment.signature,
                 segment.payload,
             ])?;
+        if let Some(marks) = marks {
+            let segment = self.0.last_insert_rowid();
+            self.0.prepare_cached("INSERT INTO segment_mark VALUES (?1, ?2)")?.execute(params![segment, marks])?;
+        }
         Ok(())
     }
 
@@ -473,16 +521,27 @@ impl Tx<'_> {
         Ok(last.map_or((0, None), |(sequence, digest)| (sequence + 1, Digest::from_slice(&digest))))
     }
 
-    /// Moves the records of every unreceipted segment of a lane before those that wait, one segment at a time.
+    /// Moves the records of every unreceipted segment of a lane before those that wait, one segment at a time. Where one
+    /// of them is encrypted, or others wait already to be stated again, they stay whole, so that their order stays.
     fn take_back(&self, state: &LaneState) -> Result<(), StoreError> {
         let lane = state.lane as i32;
         let mut statement = self.0.prepare(
-            "SELECT id, records FROM segment WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL
-             ORDER BY id",
+            "SELECT id, records, statement FROM segment
+             WHERE lane = ?1 AND receipted_ms IS NULL AND payload IS NOT NULL ORDER BY id",
         )?;
+        let mut whole = self.has_taken_back(state.lane)?;
         let segments = statement
-            .query_map([lane], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([lane], |row| {
+                whole |= is_encrypted(&row.get::<_, Vec<u8>>(2)?);
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<Result<Vec<(i64, i64)>, _>>()?;
+        if whole {
+            let ids: Vec<i64> = segments.iter().map(|(id, _)| *id).collect();
+            self.take_back_whole(state.lane, &ids)?;
+            self.0.execute("DELETE FROM segment WHERE lane = ?1 AND receipted_ms IS NULL", [lane])?;
+            return Ok(());
+        }
         let first: i64 = self.0.query_row("SELECT coalesce(min(id), 1) FROM pending", [], |row| row.get(0))?;
         let mut id = first - segments.iter().map(|(_, records)| records).sum::<i64>();
         let mut insert = self.0.prepare_cached("INSERT INTO pending (id, lane, record) VALUES (?1, ?2, ?3)")?;
@@ -530,7 +589,12 @@ fn segment_row(row: &Row<'_>) -> Result<Option<SegmentRow>, StoreError> {
         bytes: row.get(5)?,
         sealed_ms: row.get(6)?,
         receipted_ms: row.get(7)?,
+        encrypted: is_encrypted(&row.get::<_, Vec<u8>>(8)?),
     }))
+}
+
+fn is_encrypted(statement: &[u8]) -> bool {
+    read_statement(statement).is_ok_and(|read| read.statement.encryption_suite != 0)
 }
 
 /// Walks the chains of the current epoch as far back as statements are kept: each must be what was signed, continue the
@@ -606,7 +670,7 @@ impl StoredSegment {
             return Err("the statement does not continue the one before it");
         }
         if let Some(payload) = &self.payload {
-            open_payload(&read.statement, payload).map_err(|_| "the payload is damaged")?;
+            check_payload(&read.statement, payload).map_err(|_| "the payload is damaged")?;
         }
         // What an earlier key of this device signed is for the collector to verify.
         if let Some(key) = key.filter(|key| key.id() == read.key_id) {

@@ -126,10 +126,10 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
     let mut out = Output::new();
     match (&checked, json) {
         (Ok(sound), true) => {
-            let Sound { size, root, erased, erased_in } = sound;
+            let Sound { size, root, erased, erased_in, encrypted } = sound;
             out.json(&json!({
                 "size": size, "root": root.to_string(), "entries_checked": size, "erased_records": erased,
-                "payloads_with_erased_records": erased_in, "checkpoints_compared": kept.len(), "ok": true,
+                "payloads_with_erased_records": erased_in, "payloads_sent_encrypted": encrypted, "checkpoints_compared": kept.len(), "ok": true,
             }))?;
         }
         (Ok(sound), false) => say(&mut out, sound, kept.len())?,
@@ -151,7 +151,7 @@ fn verify(config: &Config, kept: &[PathBuf], json: bool) -> anyhow::Result<()> {
 }
 
 fn say(out: &mut Output, sound: &Sound, compared: usize) -> anyhow::Result<()> {
-    let Sound { size, root, erased, erased_in } = sound;
+    let Sound { size, root, erased, erased_in, encrypted } = sound;
     out.row(&[&format!("the log holds: {size} entries, root {root}")])?;
     if compared > 0 {
         out.row(&[&format!("it leads through the checkpoints that were kept: {compared}")])?;
@@ -160,6 +160,12 @@ fn say(out: &mut Output, sound: &Sound, compared: usize) -> anyhow::Result<()> {
         out.row(&[&format!(
             "{erased} records in {erased_in} segments were erased, as entries of the log say; the payload digests of \
              these segments cannot be computed any more, and every other record still proves under its signature"
+        )])?;
+    }
+    if *encrypted > 0 {
+        out.row(&[&format!(
+            "{encrypted} segments were sent encrypted and are kept plain: their payload digests are of what was sent, and \
+             every record proves under its signature"
         )])?;
     }
     Ok(())

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod finding;
 pub mod health;
 pub mod init;
+pub mod key;
 pub mod log;
 pub mod my_data;
 pub mod notice;

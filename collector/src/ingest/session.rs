@@ -320,7 +320,9 @@ impl Session {
         connection.heard();
         let now = self.shared.clock.now_ms();
         self.peer.check_dates(now)?;
-        let verified = verify(segment, &self.peer, &self.shared.registry, now)?;
+        // The keys there are now: one may have come since the stream began.
+        let serving = Arc::clone(&self.shared.serving.borrow());
+        let verified = verify(segment, &self.peer, &self.shared.registry, &serving.recipients, now)?;
         let under_way = self.under_way(verified.read.lane);
         if *under_way >= LANE_CREDIT {
             return Err(Code::OverCredit);

@@ -23,6 +23,7 @@ const FILE_BYTES_MAX: u64 = 4096;
 #[derive(Clone, Default)]
 pub struct Passphrase {
     file: Option<PathBuf>,
+    terminal_only: bool,
     typed: Arc<Mutex<Option<Zeroizing<String>>>>,
 }
 
@@ -35,13 +36,18 @@ pub(super) struct Found {
 impl Passphrase {
     /// One that is looked for in `file` first, if one is named.
     pub fn new(file: Option<PathBuf>) -> Self {
-        Self { file, typed: Arc::default() }
+        Self { file, ..Self::default() }
     }
 
     /// One that is known already.
     pub fn known(text: &str) -> Self {
         let typed = Some(Zeroizing::new(text.to_owned()));
-        Self { file: None, typed: Arc::new(Mutex::new(typed)) }
+        Self { typed: Arc::new(Mutex::new(typed)), ..Self::default() }
+    }
+
+    /// One that only a person at the terminal can say.
+    pub fn to_be_typed() -> Self {
+        Self { terminal_only: true, ..Self::default() }
     }
 
     /// The passphrase for something that is to be encrypted; at a terminal it is asked for twice.
@@ -77,6 +83,9 @@ impl Passphrase {
     fn found(&self) -> Result<Option<Found>, KeyFileError> {
         if let Some(text) = &*self.typed.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Some(Found { text: text.clone(), from: "the terminal".into() }));
+        }
+        if self.terminal_only {
+            return Ok(None);
         }
         if let Some(file) = &self.file {
             check_private(file)?;

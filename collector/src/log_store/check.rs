@@ -33,6 +33,8 @@ pub struct Sound {
     pub erased: u64,
     /// Payloads whose digest cannot be computed for that.
     pub erased_in: u64,
+    /// Payloads that were sent encrypted: their digest is of what was sent, and cannot be computed from what is kept.
+    pub encrypted: u64,
 }
 
 /// The first thing found wrong.
@@ -114,6 +116,7 @@ struct SeenDevice {
 #[derive(Default)]
 struct Counts {
     payloads: u64,
+    encrypted: u64,
     statements: u64,
     forks: u64,
     erased: u64,
@@ -186,8 +189,8 @@ impl<'a> Walk<'a> {
             return Err(Fault::Entry { log_index: head.size, reason });
         }
         self.indexes(head.size)?;
-        let Counts { erased, erased_in, .. } = self.counts;
-        Ok(Sound { size: head.size, root: head.root, erased, erased_in })
+        let Counts { erased, erased_in, encrypted, .. } = self.counts;
+        Ok(Sound { size: head.size, root: head.root, erased, erased_in, encrypted })
     }
 
     fn entry(&mut self, entry: Entry) -> Result<(), Fault> {
@@ -333,6 +336,7 @@ impl<'a> Walk<'a> {
         let payload = entry.payload.as_deref().ok_or_else(|| wrong("its records are missing"))?;
         let records = open_kept(&read.statement, payload).map_err(|error| wrong(error.to_string()))?;
         self.counts.payloads += 1;
+        self.counts.encrypted += u64::from(read.statement.encryption_suite != 0);
         let gone: Vec<u32> =
             (0..).zip(&records).filter(|(_, kept)| matches!(kept, Kept::Erased(_))).map(|(place, _)| place).collect();
         if self.erased_from(entry.log_index)? != gone {

@@ -7,9 +7,10 @@
 //! cargo run --release -p watchpost-tests --bin bench -- run       messages/s of the daemon, and its memory at rest
 //! cargo run --release -p watchpost-tests --bin bench -- drain     a million sealed summaries to a collector
 //! cargo run --release -p watchpost-tests --bin bench -- log       appends, proofs and checks of a log of 100,000 entries
+//! cargo run --release -p watchpost-tests --bin bench -- trust     sealing and checking, plain and encrypted; connections beside plain handshakes; enrolments
 //! ```
 //!
-//! `--messages N`, `--summaries N` and `--entries N` change the amounts. Figures of a shared machine drift: quote the medians and the
+//! `--messages N`, `--summaries N`, `--entries N`, `--connections N` and `--enrolments N` change the amounts. Figures of a shared machine drift: quote the medians and the
 //! ratios.
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use watchpost_proto::v1::{self, EpochCause, Lane, summary::Kind};
 use watchpost_proto::{EpochId, digest, record};
 use watchpost_tests::corpus::{Corpus, Settings};
 use watchpost_tests::lab::{Lab, binaries};
-use watchpost_tests::{log_speed, speed, words_pack};
+use watchpost_tests::{log_speed, speed, trust_speed, words_pack};
 
 /// Counted runs of each command; one more comes first and is not counted.
 const RUNS: usize = 5;
@@ -59,7 +60,11 @@ fn run() -> anyhow::Result<()> {
         Some("run") => bench_run(amount("--messages", 400_000)?),
         Some("drain") => bench_drain(amount("--summaries", 1_000_000)?),
         Some("log") => log_speed::report(amount("--entries", 100_000)?),
-        _ => bail!("name one of scan, match, carriers, run, drain, log"),
+        Some("trust") => {
+            let (connections, enrolments) = (amount("--connections", 3_000)?, amount("--enrolments", 900)?);
+            trust_speed::report(usize::try_from(connections)?, usize::try_from(enrolments)?)
+        }
+        _ => bail!("name one of scan, match, carriers, run, drain, log, trust"),
     }
 }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, ValueEnum};
 use watchpost_policy::bundle::{File, Role};
 use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
+use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::{KeyId, SigningKey as _, SoftwareKey};
 use watchpost_proto::policy::{Header, Policy};
 use watchpost_proto::v1::{PolicyHeader, PolicyRole, PolicySettings, RecipientKey};
@@ -58,7 +57,7 @@ pub(super) struct SignArgs {
     /// Whether own accounts that the roster does not know are told of, as pseudonym and count.
     #[arg(long, value_name = "BOOL")]
     report_unknown_accounts: Option<bool>,
-    /// To whom devices encrypt segments, as `key encryption` prints it; `none` for nobody.
+    /// To whom devices encrypt segments, as `key encryption list` prints it; `none` for nobody.
     #[arg(long, value_name = "KEY")]
     recipient: Option<String>,
     /// Id of a key that may sign the next policy; may be repeated. Those that sign this one, if nobody has said so before.
@@ -249,11 +248,8 @@ impl SignArgs {
 }
 
 fn recipient(text: &str) -> anyhow::Result<RecipientKey> {
-    let read = || {
-        let (suite, public) = text.split_once(':')?;
-        Some(RecipientKey { suite: suite.parse().ok()?, public: BASE64.decode(public).ok()? })
-    };
-    read().with_context(|| format!("{text:?} is not like 1:BASE64, as the collector prints it"))
+    let read = Recipient::parse(text).map(|recipient| recipient.key());
+    read.with_context(|| format!("{text:?} is not what key encryption list prints; copy it whole"))
 }
 
 fn key_id(text: &str) -> anyhow::Result<KeyId> {
