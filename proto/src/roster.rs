@@ -178,7 +178,7 @@ pub fn make(
         let row = row.encode_to_vec();
         records.push((leaf_of(&account, &row), RosterRecord { row, details }));
     }
-    records.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    records.sort_unstable_by_key(|(leaf, _)| *leaf);
     if records.len() > ROWS_MAX || never.len() > NEVER_MAX {
         return Err(RosterError::Malformed("too many rows"));
     }
