@@ -13,12 +13,14 @@ use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
 use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::KeyId;
+use watchpost_proto::roster::ONLY_MAX;
 
 use crate::carrier::{Limits, Names};
 use crate::device::DeviceFiles;
 use crate::expectation::Expectation;
 use crate::my_data::{MyDataConfig, SOCKET, account_of};
 use crate::policies::PolicyConfig;
+use crate::rosters::RosterConfig;
 use crate::uplink::UplinkConfig;
 
 use read::Reader;
@@ -143,8 +145,8 @@ pub struct Config {
     pub enrolment: EnrolmentConfig,
     /// The folders watched.
     pub folders: Vec<Folder>,
-    /// The roster file; without it every message is evaluated.
-    pub accounts: Option<PathBuf>,
+    /// Who is managed at most, and who signs rosters.
+    pub roster: RosterConfig,
     /// Packs in force until there is a signed policy, and what such a one is allowed.
     pub policy: PolicyConfig,
     /// How exports are taken.
@@ -229,6 +231,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
             "folder",
             "columns",
             "accounts",
+            "roster",
             "policy",
             "source",
             "outbox",
@@ -243,7 +246,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
     let identity = read_identity(reader, &root, state_dir.as_deref().unwrap_or(Path::new("")));
     let enrolment = read_enrolment(reader, &root);
     let folders = read_folders(reader, &root);
-    let accounts = read_accounts(reader, &root);
+    let roster = read_roster(reader, &root);
     let policy = read_policy(reader, &root);
     let source = read_source(reader, &root);
     let outbox = read_outbox(reader, &root);
@@ -255,7 +258,7 @@ fn read_config(reader: &mut Reader<'_>) -> Option<Config> {
         identity,
         enrolment,
         folders,
-        accounts,
+        roster,
         policy,
         source,
         outbox,
@@ -353,10 +356,28 @@ fn read_profiles<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> BTreeMa
     profiles
 }
 
-fn read_accounts<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> Option<PathBuf> {
-    let table = reader.optional_table(root, "accounts")?;
-    reader.known(&table, &["file"]);
-    reader.path(&table, "file")
+fn read_roster<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> RosterConfig {
+    let mut roster = RosterConfig::default();
+    if let Some(table) = reader.optional_table(root, "accounts") {
+        reader.known(&table, &["file", "only"]);
+        roster.list = reader.optional_path(&table, "file");
+        roster.only = reader.words(&table, "only").iter().filter_map(|account| account_of(account)).collect();
+        if roster.only.len() != reader.words(&table, "only").len() || roster.only.len() > ONLY_MAX {
+            reader.mistake(table.at, format!("only names at most {ONLY_MAX} accounts, each like \"ww1234/li.na\""));
+        }
+        if roster.list.is_none() && roster.only.is_empty() {
+            reader.mistake(table.at, "[accounts] names a file, or the only accounts to manage");
+        }
+    }
+    if let Some(table) = reader.optional_table(root, "roster") {
+        reader.known(&table, &["key"]);
+        roster.key = reader.parsed(&table, "key", |id| {
+            Digest::from_hex(id)
+                .map(KeyId)
+                .ok_or("is not the id of a key: 64 hexadecimal characters, as people key prints them")
+        });
+    }
+    roster
 }
 
 fn read_policy<'i>(reader: &mut Reader<'i>, root: &read::Table<'i>) -> PolicyConfig {

@@ -25,6 +25,7 @@ use crate::in_force::{InForce, Switch};
 use crate::intake::{Intake, Round};
 use crate::pipeline::Pipeline;
 use crate::policies::Policies;
+use crate::rosters::Rosters;
 use crate::seal::Sealer;
 use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
@@ -106,7 +107,11 @@ impl Daemon {
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
         let policies = policies(&config, (&device, &store, &clock, &switch), &shared, &failed);
         policies.tell_in_force()?;
-        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source).offering_to(policies);
+        let rosters = rosters(&config, (&device, &store, &clock, &switch), &shared, &failed)?;
+        rosters.tell_in_force()?;
+        let uplink = uplink(&config, &store, &device, &switch, &clock, &shared, source)
+            .offering_to(policies)
+            .offering_rosters_to(rosters);
         let connected = uplink.connected();
         let run = shared.clone();
         let intake = spawn("intake", &failed, {
@@ -305,6 +310,24 @@ fn policies(
             let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).send(error.into());
         }),
     ))
+}
+
+fn rosters(
+    config: &Config,
+    parts: (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
+    shared: &Arc<Shared>,
+    failed: &mpsc::Sender<DaemonError>,
+) -> Result<Arc<Rosters>, StoreError> {
+    let (appended, failed) = (shared.clone(), Mutex::new(failed.clone()));
+    let appended = move || {
+        appended.seal.wake();
+        // Reading may have waited for it.
+        appended.intake.wake();
+    };
+    let failed = move |error: StoreError| {
+        let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).send(error.into());
+    };
+    Ok(Arc::new(Rosters::new(config, parts, Box::new(appended), Box::new(failed))?))
 }
 
 fn uplink(

@@ -45,6 +45,9 @@ pub struct Membership {
     /// Id of the key that signs the first policy, hexadecimal; empty where the token did not say it.
     #[serde(default)]
     pub policy_key: String,
+    /// Id of a key that signs the first roster, hexadecimal; empty where the token did not say it.
+    #[serde(default)]
+    pub roster_key: String,
 }
 
 /// A device as loaded.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use watchpost_policy::accounts::Accounts;
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::Digest;
@@ -17,6 +18,10 @@ pub struct InForce {
     pub version: u64,
     /// The version of the roster; 0 where there is none.
     pub roster_version: u64,
+    /// The roster in force has everybody: who is not in it is nobody the company knows.
+    pub knows_all: bool,
+    /// A roster is to come and has not: until then nobody can say who is managed, and nothing is read.
+    pub awaits_roster: bool,
     /// The most that any rule may disclose: as far as the device and the policy both allow.
     pub ceiling: Disclose,
     /// Own accounts that the roster does not know are told of as pseudonym and count.
@@ -28,8 +33,56 @@ impl InForce {
     #[must_use]
     pub fn of_files(engine: Engine, ceiling: Disclose) -> Self {
         let policy = Digest(engine.digest().0);
-        Self { engine, policy, version: 0, roster_version: 0, ceiling, report_unknown_accounts: false }
+        Self {
+            engine,
+            policy,
+            version: 0,
+            roster_version: 0,
+            knows_all: false,
+            awaits_roster: false,
+            ceiling,
+            report_unknown_accounts: false,
+        }
     }
+
+    /// The same rules for whoever `accounts` say is managed.
+    #[must_use]
+    pub fn for_accounts(&self, accounts: &Scope) -> Self {
+        Self {
+            engine: self.engine.with_accounts(accounts.accounts.clone()),
+            policy: self.policy,
+            version: self.version,
+            roster_version: accounts.roster_version,
+            knows_all: accounts.knows_all,
+            awaits_roster: accounts.awaits_roster,
+            ceiling: self.ceiling,
+            report_unknown_accounts: self.report_unknown_accounts,
+        }
+    }
+
+    /// Who is managed.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope {
+            accounts: self.engine.shared_accounts(),
+            roster_version: self.roster_version,
+            knows_all: self.knows_all,
+            awaits_roster: self.awaits_roster,
+        }
+    }
+}
+
+/// Whose messages are looked at, and by what that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// `None` where everybody's are.
+    pub accounts: Option<Arc<Accounts>>,
+    /// As in [`InForce`].
+    pub roster_version: u64,
+    /// As in [`InForce`].
+    pub knows_all: bool,
+    /// As in [`InForce`].
+    pub awaits_roster: bool,
 }
 
 /// Where everybody looks up what is in force.
@@ -50,7 +103,8 @@ impl Switch {
     }
 
     /// Puts something else in force, for whatever begins from now on.
-    pub fn turn(&self, next: InForce) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    pub fn turn(&self, next: impl FnOnce(&InForce) -> InForce) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::new(next(&held));
     }
 }

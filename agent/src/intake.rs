@@ -4,6 +4,7 @@
 mod changes;
 mod feeds;
 mod index;
+mod rescan;
 mod self_check;
 mod telling;
 
@@ -27,6 +28,7 @@ use crate::store::{FileRow, FileState, Store, StoreError};
 use index::{Index, Standing, Unseen};
 
 pub use feeds::fed_of;
+pub use rescan::{Rescanned, rescanned, wish};
 pub use self_check::{LastCheck, failed_sentence, last_check};
 
 /// After a full disk, before trying again.
@@ -81,6 +83,8 @@ pub struct Intake {
     unlisted: HashSet<PathBuf>,
     /// Where self-checks are made.
     self_check: Option<self_check::SelfCheck>,
+    /// A look back that is under way.
+    rescan: Option<rescan::Rescan>,
 }
 
 impl Intake {
@@ -104,6 +108,7 @@ impl Intake {
             untold: true,
             unlisted: HashSet::new(),
             self_check: None,
+            rescan: None,
         })
     }
 
@@ -131,6 +136,9 @@ impl Intake {
         if free_on_disk_of(self.pipeline.store.path()).is_some_and(|free| free < floor) {
             (round.resting, round.wait) = ("disk_full", Some(DISK_FULL_PAUSE));
         }
+        if self.pipeline.in_force.awaits_roster {
+            round.resting = "roster_awaited";
+        }
         self.pending.clear();
         let mut is_read = false;
         for listed in &found.due {
@@ -149,6 +157,7 @@ impl Intake {
             round.wait = Some(Duration::ZERO);
         }
         if !stop.load(Ordering::Relaxed) {
+            self.look_back(stop, committed, &mut round)?;
             if found.more == 0 && round.resting.is_empty() {
                 self.note_reading()?;
             }

@@ -24,6 +24,7 @@ pub mod policies;
 pub mod policy_files;
 pub mod posture;
 pub mod random;
+pub mod rosters;
 pub mod seal;
 pub mod source;
 pub mod store;

@@ -109,7 +109,7 @@ pub fn page(sources: &Sources<'_>, account: &str, now_ms: i64) -> Result<MyData,
         Ok(MyData {
             account: account.to_owned(),
             made_ms: now_ms,
-            watched: Some(watched(sources, account)),
+            watched: Some(watched(sources, account, now_ms)),
             rules: Some(my_data::categories(sources.engine, sources.ceiling)),
             who: sources.who.to_vec(),
             notice,
@@ -121,7 +121,7 @@ pub fn page(sources: &Sources<'_>, account: &str, now_ms: i64) -> Result<MyData,
     })
 }
 
-fn watched(sources: &Sources<'_>, account: &str) -> Watched {
+fn watched(sources: &Sources<'_>, account: &str, now_ms: i64) -> Watched {
     let (corp, userid) = account.split_once('/').unwrap_or_default();
     let accounts = sources.engine.accounts();
     let entry = accounts.and_then(|accounts| accounts.get(&Corp::new(corp), userid));
@@ -129,7 +129,8 @@ fn watched(sources: &Sources<'_>, account: &str) -> Watched {
     let folders = sources.folders.iter().map(|it| (it.path.display().to_string(), it.corp.as_str().to_owned()));
     Watched {
         folders: folders.collect(),
-        managed: is_watched && (accounts.is_none() || entry.is_some()),
+        managed: is_watched
+            && (accounts.is_none() || entry.is_some_and(|entry| entry.managed_at(Some(now_ms)).is_some())),
         never: accounts.map(|accounts| accounts.never() as u64),
         is_never: entry.is_some_and(|entry| entry.never),
     }

@@ -4,6 +4,7 @@
 //! and reading goes on where the last commit stands. What a batch would do twice is recognised by its message ids.
 
 mod batch;
+mod look_back;
 mod probe;
 mod resume;
 mod windows;
@@ -35,6 +36,7 @@ use crate::store::{FileRow, FileState, Seen, Store, StoreError, Tx};
 use crate::summary::{MadeUnder, unread_loss};
 
 use batch::{Batch, Taken};
+pub use look_back::LookedBack;
 use windows::{Added, WindowsUnder};
 
 /// Reads exports. One per process.
@@ -135,7 +137,11 @@ impl Pipeline {
     /// source → messages → hits → findings → summary, for some megabytes of lines, or as far as they could be read.
     fn read_batch(&mut self, lines: &mut Lines<impl Read>, corp: &Corp, now_ms: i64) -> (Batch, Option<Aside>) {
         self.look_up();
-        let mut batch = Batch::new(MadeUnder::new(&self.in_force, self.clock.wall_ms()), now_ms);
+        let batch = Batch::new(MadeUnder::new(&self.in_force, self.clock.wall_ms()), now_ms);
+        self.fill_batch(batch, lines, corp)
+    }
+
+    fn fill_batch(&mut self, mut batch: Batch, lines: &mut Lines<impl Read>, corp: &Corp) -> (Batch, Option<Aside>) {
         let failed = self.fill(&mut batch, lines, corp).err().map(|error| Aside::of(&error));
         (batch, failed)
     }
@@ -143,6 +149,10 @@ impl Pipeline {
     fn fill(&mut self, batch: &mut Batch, lines: &mut Lines<impl Read>, corp: &Corp) -> io::Result<()> {
         let start = lines.offset();
         while lines.offset() - start < self.config.batch_bytes as u64 && !batch.is_full() {
+            if lines.offset() >= batch.until {
+                batch.end(false);
+                return Ok(());
+            }
             match lines.next()? {
                 Some(Line::Whole(line)) => self.read_line(line, corp, batch),
                 Some(Line::TooLong) => batch.defect("line_too_long"),
@@ -169,11 +179,18 @@ impl Pipeline {
         batch.line(&parsed.defects);
         let Some(message) = parsed.message else { return };
         batch.message(&message);
-        if self.in_force.engine.standing(corp, &message) != Standing::Evaluate {
-            batch.out_of_scope += 1;
+        if batch.passes_over(&message, self.config.horizon_days) {
             return;
         }
         let key = TenantKey(self.device.tenant_key);
+        let standing = self.in_force.engine.standing(corp, &message);
+        if self.in_force.report_unknown_accounts && self.in_force.knows_all && standing != Standing::Never {
+            batch.unknown.count(&self.in_force.engine, &key, corp, &message);
+        }
+        if standing != Standing::Evaluate {
+            batch.out_of_scope += 1;
+            return;
+        }
         let evaluated = self.in_force.engine.look(corp, &message, &key, &mut self.scratch);
         let context = self.context(corp, &key);
         let summaries = evaluated.findings.iter().map(|finding| summarise(finding, &message, &context)).collect();
@@ -288,6 +305,20 @@ fn commit(
     if let Some(lost) = lost {
         tx.append(Lane::Urgent, &batch.made.record(lost.clone())?)?;
     }
+    let added = tell_new(tx, row, batch)?;
+    batch.unknown.write(tx, &row.corp)?;
+    batch.add_counts(&mut row.counts);
+    if batch.ended {
+        row.finish(batch.now_ms);
+    }
+    let applied = windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
+    row.counts.findings += applied.new;
+    tx.put_file(row)?;
+    Ok(applied.more)
+}
+
+/// Remembers the messages of a batch, and counts and tells those that are new. Returns what they add to windows.
+fn tell_new<'b>(tx: &Tx<'_>, row: &mut FileRow, batch: &'b Batch) -> Result<Vec<&'b Added>, StoreError> {
     let seen = tx.remember(batch.taken.iter().map(|taken| &taken.remembered))?;
     let mut tallies = batch::Tallies::default();
     let mut added = Vec::new();
@@ -311,12 +342,5 @@ fn commit(
         }
     }
     tallies.write(tx)?;
-    batch.add_counts(&mut row.counts);
-    if batch.ended {
-        row.finish(batch.now_ms);
-    }
-    let applied = windows::apply(tx, windows, row, added.into_iter(), batch.ended)?;
-    row.counts.findings += applied.new;
-    tx.put_file(row)?;
-    Ok(applied.more)
+    Ok(added)
 }

@@ -28,6 +28,7 @@ use crate::config::{Config, Folder};
 use crate::device::{self, Device};
 use crate::in_force::{InForce, Switch};
 use crate::policy_files;
+use crate::rosters;
 use crate::store::{Store, StoreError};
 use crate::summary::MadeUnder;
 
@@ -114,7 +115,6 @@ impl<E: Into<Refused>> From<E> for Failed {
 /// What the device goes by while no policy has come.
 pub struct Policies {
     config: PolicyConfig,
-    accounts: Option<PathBuf>,
     folders: Vec<Folder>,
     reading: crate::carrier::Limits,
     folder: PathBuf,
@@ -143,8 +143,9 @@ struct State {
 /// # Errors
 /// Mistakes in the device's own files, a sentence each.
 pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec<String>> {
+    let scope = rosters::at_start(config, device)?;
     for policy in held::all(&config.state_dir) {
-        match of_policy(&policy, &config.policy, config.accounts.as_deref()) {
+        match of_policy(&policy, &config.policy).map(|in_force| in_force.for_accounts(&scope)) {
             Ok(in_force) => {
                 if let Some(device) = device {
                     trust(device, &policy);
@@ -156,8 +157,8 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
             }
         }
     }
-    let engine = policy_files::load_checked_engine(&config.policy.packs, config.accounts.as_deref())?;
-    Ok(InForce::of_files(engine, config.policy.disclose))
+    let engine = policy_files::load_checked_engine(&config.policy.packs, None)?;
+    Ok(InForce::of_files(engine, config.policy.disclose).for_accounts(&scope))
 }
 
 /// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
@@ -186,7 +187,6 @@ impl Policies {
         let anchor = signers.map(|signers| Anchor { tenant, group, signers, highest });
         Self {
             config: config.policy.clone(),
-            accounts: config.accounts.clone(),
             folders: config.folders.clone(),
             reading: config.source.limits,
             folder: config.state_dir.clone(),
@@ -288,9 +288,9 @@ impl Policies {
         anchor.follow(leading)?;
         anchor.accept(&policy.header)?;
         let began = Instant::now();
-        let next = of_policy(policy, &self.config, self.accounts.as_deref())?;
-        let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let before = self.switch.now();
+        let next = of_policy(policy, &self.config)?.for_accounts(&before.scope());
+        let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let trial = trial::run(&self.folders, self.reading, &before.engine, &next.engine);
         let is_way_back = anchor.highest.is_some_and(|highest| highest.version > policy.header.said.version);
         Held::keep(&self.folder, policy, is_way_back).map_err(Failed::Kept)?;
@@ -311,7 +311,8 @@ impl Policies {
             ..PolicyReport::default()
         };
         trust(&self.device, policy);
-        self.switch.turn(InForce { roster_version: before.roster_version, ..next });
+        // Another roster may have come meanwhile.
+        self.switch.turn(|now| next.for_accounts(&now.scope()));
         tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");
         self.tell(report).map_err(Failed::Store)?;
         Ok(anchor)
@@ -343,17 +344,15 @@ impl Policies {
     }
 }
 
-/// What a policy comes to on this device.
-fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) -> Result<InForce, Refused> {
+/// What a policy comes to on this device, whoever is managed.
+fn of_policy(policy: &Policy, config: &PolicyConfig) -> Result<InForce, Refused> {
     let bytes = policy.contents().len() as u64;
     if bytes > config.bytes_max {
         return Err(Refused::Ceiling(bytes, config.bytes_max));
     }
     let rules = |mistakes: Vec<String>| Refused::Rules(mistakes.join("\n"));
     let (packs, filters) = policy_files::parts_of(policy).map_err(rules)?;
-    let accounts = accounts.map(policy_files::load_accounts).transpose().map_err(rules)?;
-    let engine =
-        Engine::compile_checked(packs, filters, accounts).map_err(|error| Refused::Rules(error.to_string()))?;
+    let engine = Engine::compile_checked(packs, filters, None).map_err(|error| Refused::Rules(error.to_string()))?;
     let settings = policy.header.settings();
     if settings.recipient.as_ref().is_some_and(|key| Recipient::new(key).is_none()) {
         return Err(Refused::Rules("it encrypts to a key this version cannot encrypt to; update the agent".into()));
@@ -368,6 +367,8 @@ fn of_policy(policy: &Policy, config: &PolicyConfig, accounts: Option<&Path>) ->
         policy: policy.header.digest,
         version: policy.header.said.version,
         roster_version: 0,
+        knows_all: false,
+        awaits_roster: false,
         ceiling: ceiling.min(config.disclose),
         report_unknown_accounts: settings.report_unknown_accounts,
     })

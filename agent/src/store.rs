@@ -13,6 +13,7 @@ mod outbox;
 mod private;
 mod taken_back;
 mod tallies;
+mod unknown;
 mod windows;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use memory::{Remembered, Seen};
 pub use outbox::{Backlog, LaneState, MARK_BYTES, OutboxFault, Outgoing, SegmentRow, lane_name, mark, verify_chains};
 pub use taken_back::TakenBack;
 pub use tallies::{TallyDelta, TallyRow};
+pub use unknown::UnknownRow;
 pub use windows::{FolderId, RuleId, WindowGroup};
 
 /// File name of the database inside the state folder.
@@ -41,12 +43,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The WAL is cut back to this size after a checkpoint, in bytes.
 const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// What each version of the schema added, the first one first.
-const SCHEMAS: [&[&str]; 5] = [
+const SCHEMAS: [&[&str]; 6] = [
     &[files::SCHEMA, ledger::SCHEMA, outbox::SCHEMA, tallies::SCHEMA],
     &[windows::SCHEMA],
     &[files::SCHEMA_DONE],
     &[ledger::SCHEMA_MORE, acknowledgements::SCHEMA],
     &[taken_back::SCHEMA],
+    &[unknown::SCHEMA],
 ];
 /// Version of the schema, kept in `user_version`.
 const SCHEMA: i32 = SCHEMAS.len() as i32;

@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::expectation::{Expectation, Fed};
 use crate::in_force::InForce;
 use crate::random;
-use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow};
+use crate::store::{Disclosure, FileKey, FileRow, FileState, StoreError, TallyRow, UnknownRow};
 
 /// What every summary names: when and under what it was made.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +25,14 @@ pub struct MadeUnder {
     pub roster_version: u64,
     /// The device's wall clock, milliseconds.
     pub at_ms: i64,
+    /// Made by an explicit look back.
+    pub retro: bool,
 }
 
 impl MadeUnder {
     /// The present moment under what is in force.
     pub fn new(in_force: &InForce, at_ms: i64) -> Self {
-        Self { policy: in_force.policy, roster_version: in_force.roster_version, at_ms }
+        Self { policy: in_force.policy, roster_version: in_force.roster_version, at_ms, retro: false }
     }
 
     /// Salts and encodes a summary of this kind.
@@ -39,7 +41,7 @@ impl MadeUnder {
             made_at_ms: self.at_ms,
             policy: self.policy.to_vec(),
             roster_version: self.roster_version,
-            retro: false,
+            retro: self.retro,
             kind: Some(kind),
         };
         watchpost_proto::record::encode(&summary, random::bytes()).map_err(|_| StoreError::Malformed("record"))
@@ -164,6 +166,18 @@ fn known_types(types: &BTreeMap<String, u64>) -> HashMap<String, u64> {
         *known.entry(name.to_owned()).or_default() += count;
     }
     known
+}
+
+/// Accounts that look like the company's own and are in no roster.
+pub fn unknown_accounts(rows: &[UnknownRow], total: u64) -> Kind {
+    let account = |row: &UnknownRow| v1::UnknownAccount {
+        corp: row.corp.clone(),
+        pseudonym: row.pseudonym.clone(),
+        messages: row.messages,
+        first_day: row.first_day,
+        last_day: row.last_day,
+    };
+    Kind::UnknownAccounts(v1::UnknownAccounts { accounts: rows.iter().map(account).collect(), total })
 }
 
 /// A loss of what was left unread in an export.

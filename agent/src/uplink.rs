@@ -8,6 +8,7 @@ mod offers;
 mod reconcile;
 mod renewal;
 mod report;
+mod rosters;
 mod tls;
 mod trouble;
 
@@ -34,6 +35,7 @@ use crate::device::{Device, DeviceFiles, Held};
 use crate::in_force::Switch;
 use crate::policies::Policies;
 use crate::random;
+use crate::rosters::Rosters;
 use crate::seal::{SERVER_TIME, last_server_time};
 use crate::store::{Backlog, Store, StoreError, verify_chains};
 use crate::summary::MadeUnder;
@@ -111,6 +113,8 @@ pub struct Uplink {
     connected: Arc<AtomicBool>,
     /// Takes policies that are offered; `None` where nobody does.
     policies: Option<Arc<Policies>>,
+    /// Takes rosters that are offered; `None` where nobody does.
+    rosters: Option<Arc<Rosters>>,
 }
 
 /// How one connection ended.
@@ -181,7 +185,14 @@ impl Uplink {
             source,
             connected,
             policies: None,
+            rosters: None,
         }
+    }
+
+    /// Hands on rosters that are offered.
+    #[must_use]
+    pub fn offering_rosters_to(self, rosters: Arc<Rosters>) -> Self {
+        Self { rosters: Some(rosters), ..self }
     }
 
     /// Hands on policies that are offered.
@@ -341,6 +352,7 @@ impl Uplink {
             useful: false,
             renew_now: false,
             offer: Vec::new(),
+            roster_offer: Vec::new(),
         };
         Ok((session, welcome))
     }
@@ -431,6 +443,8 @@ struct Session<'a> {
     renew_now: bool,
     /// The policy on offer.
     offer: Vec<u8>,
+    /// The roster on offer.
+    roster_offer: Vec<u8>,
 }
 
 /// How far a lane has been sent on this connection.
@@ -456,6 +470,7 @@ impl Session<'_> {
         uplink.learn_roots(welcome);
         self.renew_now = welcome.renew_now;
         self.offer.clone_from(&welcome.policy_offer);
+        self.roster_offer.clone_from(&welcome.roster_offer);
         self.signer = Some(trusted);
         self.epoch = agreed.epoch;
         self.lanes = agreed
@@ -472,6 +487,7 @@ impl Session<'_> {
     async fn serve(&mut self, until_drained: bool) -> Result<(), Ended> {
         self.renew_if_due().await?;
         self.uplink.offered(&self.offer, &self.client);
+        self.uplink.roster_offered(&self.roster_offer, &self.client);
         let mut heartbeat = tokio::time::interval(self.uplink.config.heartbeat);
         loop {
             self.fill().await?;
@@ -525,8 +541,9 @@ impl Session<'_> {
             // A relay has it. Nothing may be deleted for that.
             collector_message::Kind::Held(_) => Ok(()),
             collector_message::Kind::Offer(offer) => {
-                self.offer = offer.policy;
+                (self.offer, self.roster_offer) = (offer.policy, offer.roster);
                 self.uplink.offered(&self.offer, &self.client);
+                self.uplink.roster_offered(&self.roster_offer, &self.client);
                 Ok(())
             }
             collector_message::Kind::Welcome(_) => Err(Ended::Distrusted(Trouble::OutOfTurn)),
@@ -622,6 +639,7 @@ impl Session<'_> {
         let uplink = self.uplink;
         // What could not be fetched is tried again.
         uplink.offered(&self.offer, &self.client);
+        uplink.roster_offered(&self.roster_offer, &self.client);
         let (backlog, oldest_ms, server_ms) =
             uplink.store.read(|tx| Ok((tx.backlog()?, tx.oldest_unreceipted_ms()?, last_server_time(tx)?)))?;
         let source = uplink.source.borrow().clone();

@@ -19,7 +19,7 @@ use watchpost_proto::v1::{
 };
 use watchpost_proto::{Digest, EpochId, LogId, merkle, receipt, record, segment};
 
-const MADE: MadeUnder = MadeUnder { policy: Digest([8; 32]), roster_version: 0, at_ms: NOW_MS };
+const MADE: MadeUnder = MadeUnder { policy: Digest([8; 32]), roster_version: 0, at_ms: NOW_MS, retro: false };
 const LOG: LogId = LogId([5; 16]);
 
 struct World {

@@ -33,6 +33,8 @@ use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::notices;
+use crate::people::publish::{Brought, handed_over, publish};
+use crate::people::shelf::Shelf;
 use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
@@ -46,6 +48,8 @@ const LOOK_FOR_ANSWER: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long where the server has to read the whole log first.
 const PATIENCE_FOR_ERASURE: Duration = Duration::from_secs(1800);
+/// How long where it has to check and keep a million rows.
+const PATIENCE_FOR_ROSTER: Duration = Duration::from_secs(300);
 /// Longest request read, in bytes: a list of some hundred thousand assets, or the largest policy in base64.
 const REQUEST_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
@@ -112,6 +116,11 @@ pub enum What {
     Reject {
         /// Their codes.
         codes: Vec<String>,
+    },
+    /// Publish a roster that lies beside the requests.
+    PublishRoster {
+        /// Digest of its header, hexadecimal.
+        roster: String,
     },
     /// Publish a policy.
     PublishPolicy {
@@ -194,12 +203,29 @@ impl Request {
         Some(erasure::Request { deed: deed.clone(), by: self.by.clone(), reason: self.reason.clone() })
     }
 
+    /// The roster it is to publish, if that is what it asks: read and checked before the writer has to wait for it.
+    fn bring(&self, config: &Config) -> anyhow::Result<Option<Brought>> {
+        let What::PublishRoster { roster } = &self.what else { return Ok(None) };
+        let digest = Digest::from_hex(roster).context("the request names no roster")?;
+        Brought::read(&handed_over(config, &digest), &config.tenant).map(Some)
+    }
+
     fn patience(&self) -> Duration {
-        if matches!(self.what, What::Keep { .. }) { PATIENCE_FOR_ERASURE } else { PATIENCE }
+        match self.what {
+            What::Keep { .. } => PATIENCE_FOR_ERASURE,
+            What::PublishRoster { .. } => PATIENCE_FOR_ROSTER,
+            _ => PATIENCE,
+        }
     }
 
     /// Does it in the group under way; returns the log indexes of the entries made. What would change nothing makes none.
-    fn perform(&self, appender: &mut Appender<'_>, effects: &mut Effects, at_ms: i64) -> Result<Vec<u64>, DeskError> {
+    fn perform(
+        &self,
+        appender: &mut Appender<'_>,
+        effects: &mut Effects,
+        brought: Option<&Brought>,
+        at_ms: i64,
+    ) -> Result<Vec<u64>, DeskError> {
         let act = Act { by: &self.by, reason: &self.reason, at_ms };
         match &self.what {
             What::Revoke { device } => self.deeds(device, &[DeviceVerb::Revoke], appender, effects, at_ms),
@@ -252,6 +278,10 @@ impl Request {
                 policies::change(appender, effects, group, verb, &act)
             }
             What::Reject { codes } => desk::decide(appender, codes, false, &act),
+            What::PublishRoster { .. } => {
+                let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
+                Ok(publish(appender, brought, &act)?.into_iter().collect())
+            }
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }
@@ -350,8 +380,9 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     })?;
     let entries = match request.keeping() {
         None => {
+            let brought = request.bring(config)?;
             let (mut effects, mut appender) = (Effects::default(), store.begin()?);
-            let entries = request.perform(&mut appender, &mut effects, now_ms())?;
+            let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
             if !appender.is_empty() {
                 appender.commit()?;
             }
@@ -385,6 +416,8 @@ pub struct Desk {
     pub sequencer: Sequencer,
     /// Which process speaks for which device.
     pub sessions: Arc<Sessions>,
+    /// The roster handed on.
+    pub shelf: Shelf,
     /// The time.
     pub clock: Clock,
 }
@@ -462,17 +495,26 @@ impl Desk {
             return Ok(entries);
         }
         let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
-        let work =
-            move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(appender, effects, at_ms) {
-                Ok(entries) => Ok(Ok(entries)),
-                Err(DeskError::Told(sentence)) => Ok(Err(sentence)),
-                Err(DeskError::Store(error)) => Err(error),
-            };
+        let (asked, config) = (request.clone(), self.config.clone());
+        let brought = tokio::task::spawn_blocking(move || asked.bring(&config)).await??;
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(
+            appender,
+            effects,
+            brought.as_ref(),
+            at_ms,
+        ) {
+            Ok(entries) => Ok(Ok(entries)),
+            Err(DeskError::Told(sentence)) => Ok(Err(sentence)),
+            Err(DeskError::Store(error)) => Err(error),
+        };
         let entries = self.sequencer.run(work).await?.map_err(anyhow::Error::msg)?;
         if let What::Release { device } = &what
             && let Some(device) = DeviceId::parse(device)
         {
             self.sessions.pardon(&device);
+        }
+        if matches!(what, What::PublishRoster { .. }) {
+            self.shelf.stock(&self.config).await?;
         }
         info!(?entries, "request done");
         Ok(entries)

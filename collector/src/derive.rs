@@ -8,6 +8,7 @@ mod apply;
 pub mod follow;
 pub(crate) mod grouping;
 mod members;
+mod rosters;
 mod schema;
 mod told;
 

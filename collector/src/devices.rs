@@ -1,6 +1,6 @@
 //! Devices as people see them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use watchpost_proto::EpochId;
 use watchpost_proto::v1::Lane;
@@ -48,6 +48,22 @@ pub struct Device {
     pub losses: u64,
     /// Its folders of which exports are expected.
     pub feeds: Vec<FeedOf>,
+    /// What it has told of rosters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roster: Option<RosterOf>,
+}
+
+/// How a device stands with the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RosterOf {
+    /// The version in force on it; 0 = none.
+    pub version: u64,
+    /// Accounts it managed when it said so.
+    pub managed: u64,
+    /// The version it was offered last, and the documented word for why it refused it; empty where it did not.
+    pub offered: u64,
+    /// See `offered`.
+    pub refused: String,
 }
 
 /// A folder of a device, and how it stands with what is expected of it.
@@ -112,6 +128,7 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
             forks: row.get(9)?,
             losses: row.get(10)?,
             feeds: feeds(db, row.get(0)?)?,
+            roster: roster(db, row.get(0)?)?,
             group: row.get(11)?,
             site: row.get(12)?,
             hostname: row.get(13)?,
@@ -136,6 +153,15 @@ fn lanes(db: &Connection, device: i64) -> Result<Vec<LaneOf>, DeriveError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn roster(db: &Connection, device: i64) -> Result<Option<RosterOf>, DeriveError> {
+    let mut statement =
+        db.prepare_cached("SELECT in_force, managed, offered, refused FROM roster_report WHERE device = ?1")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(RosterOf { version: row.get(0)?, managed: row.get(1)?, offered: row.get(2)?, refused: row.get(3)? })
+    };
+    Ok(statement.query_row([device], read).optional()?)
 }
 
 fn feeds(db: &Connection, device: i64) -> Result<Vec<FeedOf>, DeriveError> {
@@ -163,4 +189,41 @@ fn state(quarantined: bool, revoked: bool) -> &'static str {
         (false, true) => "quarantined",
         (false, false) => "active",
     }
+}
+
+/// An account that looks like the company's own and is in no roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// The corporation of the exports.
+    pub corp: String,
+    /// Whoever it is.
+    pub pseudonym: String,
+    /// Messages read in which it took part, on the device that read most of them.
+    pub messages: u64,
+    /// UTC days of the first and the last, days since 1970.
+    pub first_day: i64,
+    /// See `first_day`.
+    pub last_day: i64,
+}
+
+/// Accounts that nobody knows, the busiest first.
+///
+/// # Errors
+/// The database.
+pub fn unknown(db: &Connection) -> Result<Vec<Unknown>, DeriveError> {
+    let mut statement = db.prepare(
+        "SELECT corp, pseudonym, max(messages), min(first_day), max(last_day) FROM unknown_account
+         JOIN device ON device.id = unknown_account.device WHERE NOT device.quarantined
+         GROUP BY corp, pseudonym ORDER BY 3 DESC, pseudonym",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Unknown {
+            corp: row.get(0)?,
+            pseudonym: row.get(1)?,
+            messages: row.get(2)?,
+            first_day: row.get(3)?,
+            last_day: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -19,7 +19,7 @@ use watchpost_proto::{DeviceId, Digest, Message as _};
 use crate::config::Config;
 use crate::derive;
 use crate::derive::grouping::AlertKey;
-use crate::log_store::{Appender, Entry, LogReader, StoreError};
+use crate::log_store::{self, Appender, Entry, LogReader, StoreError};
 use crate::notices::account_of;
 
 /// Records that one entry names; an erasure of more goes on in the next, in the same commit.
@@ -157,6 +157,9 @@ pub fn append(appender: &mut Appender<'_>, plan: &Plan) -> Result<Vec<u64>, Stor
         for records in &erasure.records {
             appender.erase(records, log_index)?;
         }
+        if let Some(erasure::Scope::Person(person)) = &erasure.scope {
+            log_store::blank_person(appender.connection(), person)?;
+        }
         entries.push(log_index);
     }
     Ok(entries)
@@ -193,7 +196,21 @@ fn plan_erasure(
     let mut search =
         Search { wanted: Wanted::of(derived, scope)?, held: Held::of(derived, holds)?, ..Search::default() };
     read_all(log, |entry| search.entry(entry))?;
+    let is_held = matches!(scope, Scope::Person(person) if search.held.persons.contains(person));
     let found = search.end()?;
+    // Name and number in the roster go with the records of a person, and also where there are none.
+    let is_named = match scope {
+        Scope::Person(person) => log_store::names_person(log.connection(), person)?,
+        _ => false,
+    };
+    ensure!(
+        !(is_held && is_named),
+        "a hold forbids it for the name in the roster; hold list shows it, hold lift ends it"
+    );
+    let mut portions = portions(found);
+    if is_named && portions.is_empty() {
+        portions.push(Vec::new());
+    }
     let scope = match scope {
         Scope::Alert(id) => erasure::Scope::Alert(alert_id(id)?),
         Scope::Device { device, before_ms } => {
@@ -208,7 +225,7 @@ fn plan_erasure(
         at_ms,
         records,
     };
-    Ok(Plan::Erase(portions(found).into_iter().map(erasure).collect()))
+    Ok(Plan::Erase(portions.into_iter().map(erasure).collect()))
 }
 
 /// Entries read in one go: a long read would keep the write-ahead log from being reset.

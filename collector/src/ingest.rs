@@ -3,6 +3,7 @@
 //! A session is polled by the transport when it can send. Nothing is read from an agent that does not take its
 //! answers, so a slow reader holds back itself and nobody else.
 
+mod roster;
 mod session;
 mod welcome;
 
@@ -16,7 +17,8 @@ use tracing::info;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, PolicyRequest, RenewAnswer, RenewRequest, Renewed, renew_answer,
+    AgentMessage, CollectorMessage, PolicyRequest, RenewAnswer, RenewRequest, Renewed, RosterPart, RosterRequest,
+    renew_answer,
 };
 
 use crate::acceptor::Link;
@@ -25,6 +27,7 @@ use crate::enrolment::{self, Presented};
 use crate::liveness::Liveness;
 use crate::log_store::{Appender, LogName};
 use crate::peer::Peer;
+use crate::people::shelf::Shelved;
 use crate::policies::handing::{Handing, Parts};
 use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
@@ -45,6 +48,8 @@ pub struct Shared {
     pub liveness: Arc<Liveness>,
     /// Certificate, key, roots: what a new stream is met with.
     pub serving: watch::Receiver<Arc<Serving>>,
+    /// The roster handed on.
+    pub shelf: watch::Receiver<Option<Arc<Shelved>>>,
     /// The time.
     pub clock: Clock,
     /// Which log this is.
@@ -77,6 +82,11 @@ impl Shared {
         let chain = self.sequencer.run(work).await.map_err(|_| Code::StorageFailed)??;
         info!(device = %peer.device, "certificate renewed");
         Ok(chain)
+    }
+
+    /// Digest of the roster that devices should have in force; empty where there is none.
+    fn roster_offer(&self) -> Vec<u8> {
+        self.shelf.borrow().as_ref().map(|shelved| shelved.digest.to_vec()).unwrap_or_default()
     }
 
     fn presented(&self, peer: &Peer) -> Presented {
@@ -115,6 +125,21 @@ impl Uplink for Ingest {
     }
 
     type PolicyStream = Parts;
+    type RosterStream = Pin<Box<dyn Stream<Item = Result<RosterPart, Status>> + Send>>;
+
+    async fn roster(&self, request: Request<RosterRequest>) -> Result<Response<Self::RosterStream>, Status> {
+        let link = request.extensions().get::<Link>().cloned();
+        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let open = link.open();
+        let peer = link.peer().ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let mut parts = roster::answer(&self.0, peer, request.into_inner())?;
+        // Open as long as there are parts.
+        let parts = std::iter::from_fn(move || {
+            let _ = &open;
+            parts.next().map(Ok)
+        });
+        Ok(Response::new(Box::pin(futures_util::stream::iter(parts))))
+    }
 
     async fn policy(&self, request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
         let link = request.extensions().get::<Link>().cloned();

@@ -36,6 +36,7 @@ pub mod members;
 pub mod my_data;
 pub mod notices;
 pub mod peer;
+pub mod people;
 pub mod pki;
 pub mod policies;
 pub mod publish;

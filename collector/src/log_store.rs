@@ -11,6 +11,7 @@ mod erase;
 mod members;
 mod policies;
 mod read;
+mod rosters;
 mod schema;
 
 use std::path::Path;
@@ -32,6 +33,8 @@ pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, published, rollouts};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
+pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
+pub(crate) use rosters::{blank_person, names_person};
 
 use crate::durable_file::{self, Access};
 

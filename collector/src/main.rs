@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, output, policy,
-    serve, token, verify,
+    alert, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, output, people,
+    policy, serve, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -32,6 +32,7 @@ enum Command {
     Notice(notice::NoticeArgs),
     MyData(my_data::MyDataArgs),
     Key(key::KeyArgs),
+    People(people::PeopleArgs),
     Log(log::LogArgs),
     Evidence(evidence::EvidenceArgs),
     Erase(erase::EraseArgs),
@@ -68,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Notice(args) => notice::run(args),
         Command::MyData(args) => my_data::run(args),
         Command::Key(args) => key::run(args),
+        Command::People(args) => people::run(args),
         Command::Log(args) => log::run(args),
         Command::Evidence(args) => evidence::run(args),
         Command::Erase(args) => erase::run(args),

@@ -26,6 +26,7 @@ use crate::enrolment::Enrolments;
 use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
+use crate::people::shelf::Shelf;
 use crate::policies::handing::Handing;
 use crate::policies::rollout;
 use crate::registry::Registry;
@@ -126,6 +127,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let (sequencer, writer) = sequencer::start(store, signer, Arc::clone(&registry))?;
     let sessions = Arc::new(Sessions::default());
     let liveness = Arc::new(Liveness::begin(config));
+    let shelf = Shelf::default();
+    shelf.stock(config).await?;
     let shared = Shared {
         tenant: config.tenant.clone(),
         sequencer: sequencer.clone(),
@@ -133,6 +136,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         sessions: Arc::clone(&sessions),
         liveness: Arc::clone(&liveness),
         serving: keeper.serving(),
+        shelf: shelf.watch(),
         clock: clock.clone(),
         log,
         log_public,
@@ -141,7 +145,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     };
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let desk = Arc::new(Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, clock: clock.clone() });
+    let desk =
+        Arc::new(Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, shelf, clock: clock.clone() });
     tokio::spawn(take_requests(Arc::clone(&desk), stopping.clone()));
     tokio::spawn(rollout::watch_over(desk, registry, Arc::clone(&liveness), stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));

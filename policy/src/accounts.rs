@@ -1,4 +1,4 @@
-//! The accounts file: who is managed, who is never evaluated. CSV with the header `corp,userid,name,labels,never`.
+//! Who is managed, who is never evaluated: by a roster, or by the accounts file, a CSV with the header `corp,userid,name,labels,never`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,6 +9,10 @@ use crate::message::{Corp, compared};
 use crate::normalise::is_zero_width;
 use crate::parse::RECEIVER_SEPARATORS;
 
+mod dated;
+
+pub use dated::{Ceiling, Period};
+
 /// One row: an account bound to an employee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -18,12 +22,15 @@ pub struct Entry {
     pub labels: Vec<String>,
     /// Messages with this account among the parties are never evaluated.
     pub never: bool,
+    /// When it is managed; `None` for always, with `labels`.
+    pub periods: Option<Vec<Period>>,
 }
 
 /// All accounts, looked up by corp and userid without ASCII case of the userid.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     corps: HashMap<String, HashMap<String, Entry>>,
+    version: u64,
 }
 
 /// Something wrong in a row.
@@ -165,7 +172,7 @@ impl Reader {
         }
         let [corp, userid, name, labels, never] =
             cells.map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim());
-        if userid.chars().any(|c| c.is_whitespace() || is_zero_width(c)) || userid.contains(RECEIVER_SEPARATORS) {
+        if !is_plain(userid) {
             return self
                 .wrong(line, "`userid` holds a space, a separator or a character nobody sees; write one plain id");
         }
@@ -177,12 +184,18 @@ impl Reader {
         };
         let labels =
             labels.split(['|', ';']).map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect();
-        let entry = Entry { name: name.to_owned(), labels, never };
+        let entry = Entry { name: name.to_owned(), labels, never, periods: None };
         let users = self.accounts.corps.entry(corp.to_owned()).or_default();
         if users.insert(userid.to_ascii_lowercase(), entry).is_some() {
             self.wrong(line, format!("the account {corp}/{userid} stands twice (case does not count); remove one"));
         }
     }
+}
+
+/// Whether an id has no space, no separator and no character that nobody sees: another one would never be met in a message.
+#[must_use]
+pub fn is_plain(id: &str) -> bool {
+    !id.chars().any(|c| c.is_whitespace() || c.is_control() || is_zero_width(c)) && !id.contains(RECEIVER_SEPARATORS)
 }
 
 fn flag(cell: &str) -> Option<bool> {

@@ -1,7 +1,7 @@
 //! Packs and accounts compiled into one engine: messages go in, findings come out.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -127,9 +127,15 @@ const LIST_HITS_MIN: u32 = 64;
 const MESSAGE_HITS_SEEN_MAX: usize = 2_000_000;
 
 /// Compiled packs and accounts. Shared between threads; each thread has its own [`Scratch`].
+#[derive(Clone)]
 pub struct Engine {
+    compiled: Arc<Compiled>,
+    accounts: Option<Arc<Accounts>>,
+}
+
+/// What is compiled of packs and filters, and may be shared by engines with other accounts.
+pub struct Compiled {
     packs: Vec<Pack>,
-    accounts: Option<Accounts>,
     matcher: FastMatcher,
     /// By list id of the matcher: the selection it belongs to.
     lists: Vec<ListRef>,
@@ -150,6 +156,20 @@ pub struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("digest", &self.digest).field("packs", &self.packs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Deref for Engine {
+    type Target = Compiled;
+
+    fn deref(&self) -> &Compiled {
+        &self.compiled
+    }
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled").field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 
@@ -196,20 +216,21 @@ impl Engine {
         let every = plan::rules(&packs).filter(|(_, rule)| rule.needs_every_message()).map(|(at, _)| at).collect();
         let windowed = plan::rules(&packs).any(|(_, rule)| rule.window.is_some());
         let watch = OnceLock::new();
-        Ok(Self {
-            packs,
-            accounts,
-            matcher,
-            lists,
-            allow,
-            plan,
-            tuning,
-            watch,
-            every,
-            windowed,
-            self_check: number,
-            digest,
-        })
+        let compiled =
+            Compiled { packs, matcher, lists, allow, plan, tuning, watch, every, windowed, self_check: number, digest };
+        Ok(Self { compiled: Arc::new(compiled), accounts: accounts.map(Arc::new) })
+    }
+
+    /// The same rules over other accounts. Nothing is compiled again.
+    #[must_use]
+    pub fn with_accounts(&self, accounts: Option<Arc<Accounts>>) -> Self {
+        Self { compiled: Arc::clone(&self.compiled), accounts }
+    }
+
+    /// The accounts, to be shared with another engine.
+    #[must_use]
+    pub fn shared_accounts(&self) -> Option<Arc<Accounts>> {
+        self.accounts.clone()
     }
 
     /// The packs of the policy.
@@ -228,7 +249,7 @@ impl Engine {
     /// The accounts, if any were given.
     #[must_use]
     pub fn accounts(&self) -> Option<&Accounts> {
-        self.accounts.as_ref()
+        self.accounts.as_deref()
     }
 
     /// Digest over the digests of the packs and filters, in order of id.
@@ -246,18 +267,25 @@ impl Engine {
         if message.unread_parties && self.accounts.is_some() {
             return Standing::Never;
         }
-        self.standing_among(corp, message.parties())
+        self.standing_among(corp, message.msgtime, message.parties())
     }
 
-    /// The standing of a message with these parties, all of which could be read.
-    pub(crate) fn standing_among<'a>(&self, corp: &Corp, parties: impl Iterator<Item = &'a str>) -> Standing {
+    /// The standing of a message of a moment with these parties, all of which could be read.
+    pub(crate) fn standing_among<'a>(
+        &self,
+        corp: &Corp,
+        at_ms: Option<i64>,
+        parties: impl Iterator<Item = &'a str>,
+    ) -> Standing {
         let Some(accounts) = &self.accounts else { return Standing::Evaluate };
         let mut standing = Standing::OutOfScope;
         for entry in parties.filter_map(|id| accounts.get(corp, id)) {
             if entry.never {
                 return Standing::Never;
             }
-            standing = Standing::Evaluate;
+            if entry.managed_at(at_ms).is_some() {
+                standing = Standing::Evaluate;
+            }
         }
         standing
     }
@@ -309,10 +337,16 @@ impl Engine {
         if scratch.rules.is_empty() { Vec::new() } else { self.findings(corp, message, scratch, capped) }
     }
 
+    /// Whether an account is managed at a moment: by the accounts where there are any, else by the shape of its id.
+    #[must_use]
+    pub fn is_managed(&self, corp: &Corp, id: &str, at_ms: Option<i64>) -> bool {
+        parties::is_managed(self.accounts.as_deref(), corp, id, at_ms)
+    }
+
     /// Which side an id stands on: an account of the roster is an employee, else the shape of the id decides.
     #[must_use]
     pub fn side(&self, corp: &Corp, id: &str) -> Side {
-        side(self.accounts.as_ref(), corp, id)
+        side(self.accounts.as_deref(), corp, id)
     }
 
     /// Finds all words in all texts. Returns whether hits were left out.

@@ -232,7 +232,7 @@ impl<'e> Skim<'e> {
             texts_begin = line.texts_end as usize;
             let read =
                 line.values.as_ref().and_then(|values| Read::new(chunk, values, &batch.receivers, texts, &self.shapes));
-            let standing = read.map(|read| self.engine.standing_among(&self.corp, read.parties()));
+            let standing = read.map(|read| self.engine.standing_among(&self.corp, read.msgtime(), read.parties()));
             // Out of scope nothing is found, whatever the gate says.
             let look = line.look || has_reason && standing == Some(Standing::Evaluate);
             result = match (read, standing) {

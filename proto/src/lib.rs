@@ -21,6 +21,7 @@ pub mod receipt;
 pub mod record;
 pub mod refusal;
 pub mod request;
+pub mod roster;
 pub mod segment;
 pub mod tiles;
 pub mod token;

@@ -18,7 +18,7 @@ use watchpost_proto::segment::{
     Encryption, Head, Link, Seal, decrypt, link, open_payload, read_statement, seal, seal_to, verify_signature,
 };
 use watchpost_proto::v1::{self, agent_message, collector_message, summary::Kind};
-use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message, digest, log, merkle, note, receipt, record};
+use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message, digest, log, merkle, note, receipt, record, roster};
 
 const DEVICE: DeviceId = DeviceId([0xd1; 16]);
 const EPOCH: EpochId = EpochId([0xe1; 16]);
@@ -214,6 +214,30 @@ fn kinds() -> Vec<(&'static str, Kind)> {
                 notice_version: 2,
                 at_ms: 1_795_053_600_000,
                 ..v1::NoticeAcknowledgement::default()
+            }),
+        ),
+        (
+            "roster-report",
+            Kind::RosterReport(v1::RosterReport {
+                version: 8,
+                digest: vec![0x7d; 32],
+                refused: "older".into(),
+                in_force: 9,
+                managed: 10,
+                never: 2,
+            }),
+        ),
+        (
+            "unknown-accounts",
+            Kind::UnknownAccounts(v1::UnknownAccounts {
+                accounts: vec![v1::UnknownAccount {
+                    corp: "wwEXAMPLE0001".into(),
+                    pseudonym: "p_0011223344556677889900aa".into(),
+                    messages: 3,
+                    first_day: 20_770,
+                    last_day: 20_776,
+                }],
+                total: 4,
             }),
         ),
         ("finding-window", Kind::Finding(v1::Finding { window: Some(window()), ..finding() })),
@@ -519,6 +543,56 @@ fn every_header_of_the_log() {
             at_ms: 1_795_053_602_000,
         },
     );
+}
+
+fn a_roster_row() -> v1::RosterRow {
+    v1::RosterRow {
+        corp: "wwEXAMPLE0001".into(),
+        userid: "li.na".into(),
+        periods: vec![v1::RosterPeriod {
+            from_ms: 1_795_017_600_000,
+            until_ms: 1_795_104_000_000,
+            labels: vec!["销售".into(), "上海".into()],
+            status: "在职".into(),
+        }],
+        never: true,
+        details: roster::details_digest(b"details").to_vec(),
+    }
+}
+
+#[test]
+fn a_signed_roster_still_counts() {
+    let never = ["wwEXAMPLE0001/li.na"];
+    let stored = golden("signed-roster", || {
+        let key = sample_key();
+        let tree = roster::Tree::of(vec![roster::leaf_of(never[0], &a_roster_row().encode_to_vec())]);
+        let header = v1::RosterHeader {
+            format: roster::FORMAT,
+            tenant: "default".into(),
+            version: 9,
+            previous: vec![0x7c; 32],
+            next: Some(Signers::pinned(key.public().id()).write()),
+            made_at_ms: 1_795_053_600_000,
+            root: tree.root().to_vec(),
+            rows: 1,
+            never: roster::never_digest(never).to_vec(),
+            never_count: 1,
+        };
+        let held = v1::HeldRoster {
+            header: Some(roster::sign(&header, &[key]).unwrap()),
+            only: never.map(str::to_owned).to_vec(),
+            never: never.map(str::to_owned).to_vec(),
+            answers: vec![tree.answer(never[0], |_| None)],
+            rows: vec![a_roster_row().encode_to_vec()],
+        };
+        held.encode_to_vec()
+    });
+    let held = v1::HeldRoster::decode(&stored[..]).unwrap();
+    let header = roster::read_header(&held.header.unwrap(), "default").unwrap();
+    assert_eq!((header.header.version, roster::check_never(&header, &held.never)), (9, Ok(())));
+    assert_eq!(roster::check_all(&header, held.rows.iter().map(|row| &row[..])), Ok(vec![a_roster_row()]));
+    let answer = v1::RosterAnswer { row: held.rows[0].clone(), ..held.answers[0].clone() };
+    assert_eq!(roster::check_some(&header, &held.only, &[answer]), Ok(vec![a_roster_row()]));
 }
 
 #[test]

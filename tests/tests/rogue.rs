@@ -28,7 +28,8 @@ use watchpost_proto::segment::read_statement;
 use watchpost_proto::v1::uplink_server::{Uplink, UplinkServer};
 use watchpost_proto::v1::{
     AgentMessage, CollectorMessage, Held, Lane, LaneHead, LaneWelcome, LogKey, PolicyPart, PolicyRequest, Receipt,
-    RenewAnswer, RenewRequest, Segment, SignedReceipt, Welcome, agent_message, collector_message,
+    RenewAnswer, RenewRequest, RosterPart, RosterRequest, Segment, SignedReceipt, Welcome, agent_message,
+    collector_message,
 };
 use watchpost_proto::{Digest, LogId, digest, receipt};
 use watchpost_tests::corpus::{Corpus, Settings};
@@ -109,6 +110,12 @@ impl Uplink for Rogue {
     type PolicyStream = ReceiverStream<Result<PolicyPart, Status>>;
 
     async fn policy(&self, _: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
+        Err(Status::unimplemented("not this one's business"))
+    }
+
+    type RosterStream = ReceiverStream<Result<RosterPart, Status>>;
+
+    async fn roster(&self, _: Request<RosterRequest>) -> Result<Response<Self::RosterStream>, Status> {
         Err(Status::unimplemented("not this one's business"))
     }
 

@@ -5,6 +5,7 @@ mod goodbye;
 mod my_data;
 mod outbox;
 mod policy;
+mod rescan;
 mod run;
 mod scan;
 mod split;
@@ -37,6 +38,7 @@ enum Command {
     Status(status::StatusArgs),
     Goodbye(goodbye::GoodbyeArgs),
     MyData(my_data::MyDataArgs),
+    Rescan(rescan::RescanArgs),
     Outbox(outbox::OutboxArgs),
     Policy(policy::PolicyArgs),
 }
@@ -66,6 +68,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Goodbye(args) => goodbye::run(&args),
         Command::MyData(args) => my_data::run(&args),
+        Command::Rescan(args) => rescan::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Policy(args) => policy::run(&args),
     };

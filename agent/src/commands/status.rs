@@ -3,15 +3,17 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 use watchpost_agent::aside::Aside;
 use watchpost_agent::clock::{Clock as _, SystemClock, corrected_ms};
 use watchpost_agent::config::Folder;
 use watchpost_agent::expectation::{Expectation, Fed};
-use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check};
+use watchpost_agent::in_force::Scope;
+use watchpost_agent::intake::{LastCheck, failed_sentence, fed_of, last_check, rescanned};
 use watchpost_agent::policies::in_force_in;
+use watchpost_agent::rosters;
 use watchpost_agent::seal::last_server_time;
 use watchpost_agent::store::{FileRow, FileState, Store, lane_name};
 use watchpost_agent::uplink::{UplinkReport, uplink_report};
@@ -48,6 +50,9 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     // What the daemon goes by, too: where the outbox is full it reads nothing more.
     let resting = if backlog.urgent.bytes >= config.outbox.urgent_bytes_max() { "outbox_full" } else { "" };
     let uplink = store.read(uplink_report)?;
+    let roster = rosters::at_start(&config, None).map_err(|mistakes| anyhow!(mistakes.join("\n")))?;
+    let managed = roster.accounts.as_ref().map(|accounts| accounts.managed_at(now_ms));
+    let (under_way, rescan) = store.read(|tx| rescanned(&config.state_dir, tx))?;
     let policy = in_force_in(&config.state_dir);
     let mut out = io::stdout().lock();
     if args.json {
@@ -60,6 +65,8 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             })).collect::<Vec<_>>(),
             "resting": resting,
             "self_check": check.as_ref().map(check_json),
+            "roster": { "version": roster.roster_version, "managed": managed, "awaited": roster.awaits_roster },
+            "rescan": { "under_way": under_way, "last": rescan },
             "uplink": uplink,
             "policy": policy.as_ref().map(policy_json),
             "last_server_time_ms": server_ms,
@@ -95,11 +102,42 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(check) = &check {
         writeln!(out, "{}", checked(check))?;
     }
+    tell_roster(&mut out, &roster, managed)?;
+    if under_way {
+        writeln!(out, "rescan   under way, or waits for the agent to run")?;
+    } else if let Some(it) = &rescan {
+        writeln!(
+            out,
+            "rescan   from {} on: {} exports read again, {} not; {} messages, {} findings",
+            time_of(it.since_ms),
+            it.exports,
+            it.unread,
+            it.messages,
+            it.findings
+        )?;
+    }
     tell_uplink(&mut out, uplink.as_ref())?;
     if !resting.is_empty() {
         writeln!(out, "resting  the outbox is full; reading goes on when the collector has taken some of it")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// By what it is known who is managed, and how many are.
+fn tell_roster(out: &mut impl Write, roster: &Scope, managed: Option<usize>) -> io::Result<()> {
+    match managed {
+        _ if roster.awaits_roster => {
+            writeln!(
+                out,
+                "roster   等待花名册，收到前不读取导出文件\n  NOT YET HERE: exports are read when it has come"
+            )
+        }
+        Some(managed) if roster.roster_version > 0 => {
+            writeln!(out, "roster   version {}, {managed} accounts managed here", roster.roster_version)
+        }
+        Some(managed) => writeln!(out, "roster   none; {managed} accounts managed by the device's own list"),
+        None => writeln!(out, "roster   none; everybody is managed"),
+    }
 }
 
 /// Which policy is in force, in a line.

@@ -23,6 +23,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const PAYLOAD_KEPT_MS: i64 = 7 * DAY_MS;
 const PAYLOAD_KEPT_BYTES: u64 = 64 * 1024 * 1024;
 const STATEMENT_KEPT_MS: i64 = 90 * DAY_MS;
+/// Where the store keeps the day on which unknown accounts were told last, and how many are told of at most.
+const UNKNOWN_DAY: &str = "unknown_day";
+const UNKNOWN_MAX: u32 = 150;
 /// Where the store keeps the day of the last posture told.
 const POSTURE_DAY: &str = "posture_day";
 
@@ -107,7 +110,29 @@ impl Intake {
             tx.forget_segments(now_ms - PAYLOAD_KEPT_MS, PAYLOAD_KEPT_BYTES, now_ms - STATEMENT_KEPT_MS)
         })?;
         self.forgotten = Some(now);
-        self.tell_posture(now_ms)
+        let told = self.tell_unknown(now_ms)?;
+        Ok(self.tell_posture(now_ms)? || told)
+    }
+
+    /// Accounts that nobody knows, once a day, where the policy asks for them; else nothing of them is kept.
+    fn tell_unknown(&mut self, now_ms: i64) -> Result<bool, StoreError> {
+        let (in_force, store) = (&self.pipeline.in_force, &self.pipeline.store);
+        let today = now_ms.div_euclid(DAY_MS).to_be_bytes();
+        let (is_told, (rows, total)) = store
+            .read(|tx| Ok((tx.seen(UNKNOWN_DAY)?.as_deref() == Some(&today[..]), tx.unknown_accounts(UNKNOWN_MAX)?)))?;
+        let is_asked = in_force.report_unknown_accounts && in_force.knows_all;
+        if total == 0 || is_asked && is_told {
+            return Ok(false);
+        }
+        let record = MadeUnder::new(in_force, now_ms).record(summary::unknown_accounts(&rows, total))?;
+        store.transaction(|tx| {
+            if is_asked {
+                tx.append(Lane::Bulk, &record)?;
+                tx.put_seen(UNKNOWN_DAY, &today)?;
+            }
+            tx.forget_unknown()
+        })?;
+        Ok(is_asked)
     }
 
     /// Once a day, also across restarts.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use watchpost_policy::engine::Engine;
-use watchpost_policy::identity::{TenantKey, content_digest, mid};
+use watchpost_policy::identity::{TenantKey, content_digest, mid, pseudonym};
 use watchpost_policy::message::{Account, Corp, Message, Side};
 use watchpost_policy::parse::Defect;
 use watchpost_policy::summary::FindingSummary;
@@ -18,6 +18,8 @@ const MESSAGES_MAX: usize = 100_000;
 const SUMMARIES_MAX: usize = 8_192;
 /// Contributions to windows of one transaction; each touches some pages of the database.
 const CONTRIBUTIONS_MAX: usize = 50_000;
+/// Unknown accounts of one transaction.
+const UNKNOWN_MAX: usize = 10_000;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Messages and counts of one transaction.
@@ -29,6 +31,12 @@ pub(super) struct Batch {
     summaries: usize,
     contributions: usize,
     pub(super) out_of_scope: u64,
+    /// Own accounts that nobody knows, by pseudonym.
+    pub(super) unknown: Unknowns,
+    /// Of a look back: messages before this are passed over.
+    pub(super) since_ms: Option<i64>,
+    /// Where reading ends, whatever comes behind.
+    pub(super) until: u64,
     /// The export ended with this batch.
     pub(super) ended: bool,
     counts: FileCounts,
@@ -43,6 +51,9 @@ impl Batch {
             summaries: 0,
             contributions: 0,
             out_of_scope: 0,
+            unknown: Unknowns::default(),
+            since_ms: None,
+            until: u64::MAX,
             ended: false,
             counts: FileCounts::default(),
         }
@@ -73,7 +84,18 @@ impl Batch {
         }
     }
 
+    /// Whether a look back has nothing to do with a message: it is older, or could not be told from one that was looked at before.
+    pub(super) fn passes_over(&self, message: &Message, horizon_days: i64) -> bool {
+        let Some(since_ms) = self.since_ms else { return false };
+        let first_ms = since_ms.max(super::horizon_ms(self.now_ms, horizon_days));
+        message.msgtime.is_none_or(|at_ms| at_ms < first_ms)
+    }
+
     pub(super) fn take(&mut self, taken: Taken) {
+        // A look back has nothing to do with what cannot be known again.
+        if self.since_ms.is_some() && taken.remembered.is_none() {
+            return;
+        }
         self.summaries += taken.summaries.len();
         self.contributions += taken.added.as_ref().map_or(0, |added| added.contributions.len());
         self.taken.push(taken);
@@ -93,6 +115,32 @@ impl Batch {
         counts.add_types(&self.counts.types);
         counts.time(self.counts.first_ms);
         counts.time(self.counts.last_ms);
+    }
+}
+
+/// Own accounts that are on no list, by corp and pseudonym: messages, first and last UTC day.
+#[derive(Default)]
+pub(super) struct Unknowns(HashMap<String, (u64, i64, i64)>);
+
+impl Unknowns {
+    /// Counts a message of everybody in it whom nobody knows.
+    pub(super) fn count(&mut self, engine: &Engine, key: &TenantKey, corp: &Corp, message: &Message) {
+        let day = message.msgtime.unwrap_or(0).div_euclid(24 * HOUR_MS);
+        for id in engine.unknown_own(corp, message) {
+            // A hostile export makes up as many as it likes.
+            if self.0.len() >= UNKNOWN_MAX {
+                return;
+            }
+            let (messages, first, last) = self.0.entry(pseudonym(key, corp, id)).or_insert((0, day, day));
+            *messages += 1;
+            (*first, *last) = (day.min(*first), day.max(*last));
+        }
+    }
+
+    pub(super) fn write(&self, tx: &Tx<'_>, corp: &str) -> Result<(), StoreError> {
+        self.0.iter().try_for_each(|(pseudonym, (messages, first, last))| {
+            tx.count_unknown(corp, pseudonym, *messages, (*first, *last))
+        })
     }
 }
 
@@ -130,7 +178,7 @@ impl Taken {
 
 fn own_parties(engine: &Engine, corp: &Corp, message: &Message) -> Vec<(String, bool)> {
     let own = |id: &&str| match engine.accounts() {
-        Some(accounts) => accounts.get(corp, id).is_some(),
+        Some(_) => engine.is_managed(corp, id, message.msgtime),
         None => engine.side(corp, id) == Side::Employee,
     };
     let name = |id: &str| Account::new(corp, id).to_string();

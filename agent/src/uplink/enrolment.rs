@@ -102,6 +102,7 @@ fn keep(token: &Token, files: &DeviceFiles, key: &dyn SigningKey, enrolled: Enro
         group: enrolled.group,
         site: enrolled.site,
         policy_key: token.policy_pin.map(|key| key.0.to_string()).unwrap_or_default(),
+        roster_key: token.roster_pin.map(|key| key.0.to_string()).unwrap_or_default(),
     };
     let kept = files
         .keep_roots(&[root])

@@ -19,7 +19,7 @@ use watchpost_agent::store::Store;
 use watchpost_policy::engine::{Engine, Scratch};
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::keys::SoftwareKey;
-use watchpost_proto::v1::{EpochCause, Lane, summary::Kind};
+use watchpost_proto::v1::{EpochCause, Lane, Summary, summary::Kind};
 use watchpost_proto::{DeviceId, EpochId, record, segment};
 
 /// 2026-11-20 00:00 UTC.
@@ -93,15 +93,24 @@ pub(crate) fn hit(msgid: &str) -> String {
 
 /// Seals what waits, and reads every urgent record of the outbox in order of appending.
 pub(crate) fn urgent(store: &Arc<Store>) -> Vec<Kind> {
+    of_lanes(store, &[Lane::Urgent]).into_iter().filter_map(|summary| summary.kind).collect()
+}
+
+/// The records of both lanes.
+pub(crate) fn records(store: &Arc<Store>) -> Vec<Summary> {
+    of_lanes(store, &[Lane::Urgent, Lane::Bulk])
+}
+
+fn of_lanes(store: &Arc<Store>, lanes: &[Lane]) -> Vec<Summary> {
     let mut sealer = Sealer::new(store.clone(), device(), Arc::new(TestClock::default()));
     sealer.seal_all().unwrap();
-    let mut kinds = Vec::new();
-    for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| row.lane == Lane::Urgent) {
+    let mut records = Vec::new();
+    for row in store.read(|tx| tx.segments()).unwrap().iter().filter(|row| lanes.contains(&row.lane)) {
         let segment = store.read(|tx| tx.segment(row.epoch, row.lane, row.sequence)).unwrap().unwrap();
         let read = segment::read_statement(&segment.statement).unwrap();
         for bytes in segment::open_payload(&read.statement, &segment.payload).unwrap() {
-            kinds.extend(record::decode(bytes).unwrap().kind);
+            records.push(record::decode(bytes).unwrap());
         }
     }
-    kinds
+    records
 }

@@ -226,6 +226,14 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
             .collect::<Vec<_>>();
         out.row(&[feed.state, &feed.corp, &feed.expected, &said.join(", ")])?;
     }
+    if let Some(roster) = &device.roster {
+        let refused = if roster.refused.is_empty() {
+            String::new()
+        } else {
+            format!("REFUSED version {}: {}", roster.offered, roster.refused)
+        };
+        out.row(&["roster", &roster.version.to_string(), &format!("{} accounts managed", roster.managed), &refused])?;
+    }
     for lane in &device.lanes {
         out.row(&[lane.lane, &lane.epoch, &lane.next_seq.to_string()])?;
     }

@@ -15,6 +15,7 @@ pub mod log;
 pub mod my_data;
 pub mod notice;
 pub mod output;
+pub mod people;
 pub mod policy;
 pub mod queue;
 pub mod serve;

@@ -134,7 +134,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         credential,
         expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
         policy_pin: policy_pin(&config, &args.group)?,
-        roster_pin: None,
+        roster_pin: roster_pin(&config)?,
     };
     let id = credential_digest(&credential);
     let what = What::CreateToken {
@@ -171,6 +171,16 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Who signs the next roster, for devices that have seen none.
+fn roster_pin(config: &Config) -> anyhow::Result<Option<KeyId>> {
+    if !config.log_db().exists() {
+        return Ok(None);
+    }
+    let log = LogReader::open(&config.log_db())?;
+    let latest = log_store::latest_roster(log.connection())?;
+    Ok(latest.map(|latest| latest.next.pin()))
 }
 
 /// Who signs the next policy of a group, for devices that have seen none.

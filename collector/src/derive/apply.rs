@@ -14,7 +14,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, members, schema, told};
+use super::{DeriveError, members, rosters, schema, told};
 use crate::chain::after;
 use crate::log_store::{DeviceFacts, Entry};
 
@@ -91,6 +91,8 @@ impl Batch<'_> {
             EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Policy | EntryKind::Unspecified => {}
+            // The roster in force is asked of the log itself.
+            EntryKind::Roster => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
@@ -179,6 +181,8 @@ impl Batch<'_> {
                 told::self_check(&self.transaction, place.whence(), &summary.policy, check, bytes)?;
             }
             Some(summary::Kind::PolicyReport(said)) => told::policy(&self.transaction, place.whence(), said)?,
+            Some(summary::Kind::RosterReport(said)) => rosters::report(&self.transaction, place.whence(), said)?,
+            Some(summary::Kind::UnknownAccounts(said)) => rosters::unknown(&self.transaction, place.device, said)?,
             Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
                 told::acknowledged(&self.transaction, place.whence(), said)?;

@@ -122,6 +122,10 @@ pub(super) fn starved(folder: &StarvedOf) -> Standing {
 pub(super) fn resting(device: &LiveDevice) -> Standing {
     let (zh, en) = match device.resting.as_str() {
         "disk_full" => ("磁盘空间不足，已暂停读取；请清理磁盘", "its disk is full and reading rests; free some space"),
+        "roster_awaited" => (
+            "尚未收到花名册，已暂停读取；请发布花名册，或检查设备拒绝的原因（device show）",
+            "it has no roster yet and reading rests; publish one, or see with device show why it was refused",
+        ),
         _ => (
             "待发数据已满，已暂停读取；请检查到采集端的网络带宽",
             "its outbox is full and reading rests; check the line to the collector",

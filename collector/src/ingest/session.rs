@@ -25,6 +25,7 @@ use crate::enrolment;
 use crate::liveness::Connection;
 use crate::log_store::{Appender, LaneState, RolloutFacts};
 use crate::peer::Peer;
+use crate::people::shelf::Shelved;
 use crate::policies;
 use crate::registry::Effects;
 use crate::serving::Serving;
@@ -63,10 +64,13 @@ pub(super) struct Session {
     stopping: watch::Receiver<bool>,
     /// Changes when any device comes to stand otherwise.
     standing: watch::Receiver<()>,
+    /// Changes when another roster is handed on.
+    shelf: watch::Receiver<Option<Arc<Shelved>>>,
     /// How far policies have come, what the device says it has in force, and what it was offered last.
     rollouts: watch::Receiver<Arc<Vec<RolloutFacts>>>,
     has: Vec<u8>,
     offered: Option<Digest>,
+    roster_offered: Vec<u8>,
     deadline: Instant,
     /// The last word; nothing more is read once it is known.
     ending: Option<Code>,
@@ -81,6 +85,7 @@ enum Event {
     Displaced,
     Stopping,
     Standing,
+    Shelf,
     Rollouts,
     Silence,
 }
@@ -92,9 +97,11 @@ impl Session {
         Self {
             stopping: shared.stopping.clone(),
             standing: shared.registry.changes(),
+            shelf: shared.shelf.clone(),
             rollouts: shared.registry.rollouts(),
             has: Vec::new(),
             offered: None,
+            roster_offered: Vec::new(),
             serving,
             shared,
             peer: Arc::clone(peer),
@@ -140,7 +147,7 @@ impl Session {
                     self.ending = Some(Code::DeviceRevoked);
                 }
             }
-            Event::Rollouts => self.offer_anew(),
+            Event::Shelf | Event::Rollouts => self.offer_anew(),
             Event::Silence => {
                 debug!(device = %self.peer.device, "stream silent");
                 self.closed = true;
@@ -168,6 +175,7 @@ impl Session {
             () = displaced => Event::Displaced,
             _ = self.stopping.changed() => Event::Stopping,
             _ = self.standing.changed() => Event::Standing,
+            Ok(()) = self.shelf.changed() => Event::Shelf,
             Ok(()) = self.rollouts.changed() => Event::Rollouts,
             () = tokio::time::sleep_until(self.deadline) => Event::Silence,
         }
@@ -223,6 +231,7 @@ impl Session {
             .collect::<Result<Vec<_>, Code>>()?;
         self.has.clone_from(&hello.policy);
         self.offered = self.offer();
+        self.roster_offered = self.shared.roster_offer();
         let offer = self.offered.map(Digest::to_vec).unwrap_or_default();
         let message = welcome::compose(&self.shared, &self.serving, &viewed, receipts, nonce, renew_now, offer);
         self.outbox.push_back(wrap(collector_message::Kind::Welcome(message)));
@@ -242,6 +251,8 @@ impl Session {
             self.quarantine_clone().await?;
         }
         self.stage = Stage::Live(seated.seat, self.shared.liveness.connect(self.peer.device, &policy));
+        // What changed since Welcome.
+        self.offer_anew();
         Ok(())
     }
 
@@ -264,11 +275,13 @@ impl Session {
 
     /// Says what is on offer, where that has changed.
     fn offer_anew(&mut self) {
-        let offer = self.offer();
-        if offer != self.offered && matches!(self.stage, Stage::Live(..)) {
+        let (offer, roster) = (self.offer(), self.shared.roster_offer());
+        let is_news = offer != self.offered || roster != self.roster_offered;
+        if is_news && matches!(self.stage, Stage::Live(..)) {
             self.offered = offer;
+            self.roster_offered.clone_from(&roster);
             let policy = offer.map(Digest::to_vec).unwrap_or_default();
-            self.outbox.push_back(wrap(collector_message::Kind::Offer(Offer { policy, ..Offer::default() })));
+            self.outbox.push_back(wrap(collector_message::Kind::Offer(Offer { policy, roster })));
         }
     }
 

@@ -84,7 +84,7 @@ pub(super) fn compose(
         signer_chain: serving.credentials.chain_der(),
         log_key: Some(serving.log_key.clone()),
         policy_offer,
-        roster_offer: Vec::new(),
+        roster_offer: shared.roster_offer(),
         roots: serving.credentials.roots_der(),
         links: serving.credentials.links_der(),
         renew_now,

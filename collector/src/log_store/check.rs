@@ -20,6 +20,7 @@ use crate::chain::after;
 use crate::trust::Trust;
 
 mod indexes;
+mod rosters;
 
 /// What was found in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ struct Walk<'a> {
     notes: Vec<String>,
     /// What they say, the smallest last.
     kept: Vec<Checkpoint>,
+    last_roster: Option<rosters::LastRoster>,
     /// The size at which the log was last seen to agree with one of them.
     agreed: u64,
     counts: Counts,
@@ -131,6 +133,7 @@ impl<'a> Walk<'a> {
     fn new(log: &'a LogReader, trust: &'a Trust, notes: Vec<String>) -> Result<Self, Fault> {
         let members = rusqlite::Connection::open_in_memory()?;
         members::create_empty(&members)?;
+        super::rosters::create_empty(&members)?;
         Ok(Self {
             log,
             trust,
@@ -141,6 +144,7 @@ impl<'a> Walk<'a> {
             members,
             notes,
             kept: Vec::new(),
+            last_roster: None,
             agreed: 0,
             counts: Counts::default(),
         })
@@ -216,6 +220,7 @@ impl<'a> Walk<'a> {
             | EntryKind::Expected
             | EntryKind::Authority
             | EntryKind::Policy => {}
+            EntryKind::Roster => self.roster(&entry)?,
             EntryKind::Acknowledgements => {
                 AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
             }

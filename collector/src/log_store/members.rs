@@ -10,7 +10,7 @@ use watchpost_proto::v1::{
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, policies};
+use super::{StoreError, policies, rosters};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -73,7 +73,7 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
 }
 
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 4] = ["token", "enrolment", "expected", "certificate"];
+pub(super) const NAMES: [&str; 5] = ["token", "enrolment", "expected", "certificate", rosters::NAME];
 
 /// A token as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +133,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::Expected => expected(db, &ExpectedEntry::decode(header).map_err(malformed)?),
         EntryKind::KeyEvent => certificate(db, log_index, &KeyEvent::decode(header).map_err(malformed)?),
         EntryKind::Policy => policies::apply(db, log_index, header),
+        EntryKind::Roster => rosters::apply(db, log_index, header),
         _ => Ok(()),
     }
 }

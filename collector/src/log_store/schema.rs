@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, members, policies};
+use super::{StoreError, members, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 3;
-/// The version before there were policies.
+/// The version before there were policies and rosters.
 const WITHOUT_POLICIES: i64 = 2;
 /// The version before records could be erased and devices could enrol: the same without [`ERASED`] and the tables of [`members`].
 const WITHOUT_MEMBERS: i64 = 1;
@@ -117,6 +117,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
             }
             policies::create(&transaction)?;
             policies::create_contents(&transaction)?;
+            rosters::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

@@ -389,3 +389,32 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_message_is_judged_by_who_was_managed_when_it_was_written() {
+    let pack = pack("p", "scope: { labels: [sales] }\ndetection:\n  a: { words: [保本] }\n  condition: a");
+    let period =
+        |from_ms, until_ms, label: &str| crate::accounts::Period { from_ms, until_ms, labels: vec![label.into()] };
+    let mut accounts = Accounts::of_roster(3);
+    accounts.add("ww1", "li.na", vec![period(100, 200, "sales"), period(200, 300, "risk")]);
+    accounts.add("ww1", "zhou", vec![period(250, i64::MAX, "sales")]);
+    let engine = Engine::compile(vec![pack], Some(accounts)).unwrap();
+    let at = |msgtime| Message {
+        msgtime: Some(msgtime),
+        from: "li.na".into(),
+        to: vec!["zhou".into(), CUSTOMER.into()],
+        ..message(&["保本"])
+    };
+    for (msgtime, standing, person) in [
+        (99, Standing::OutOfScope, None),
+        (100, Standing::Evaluate, Some("ww1/li.na")),
+        (200, Standing::Evaluate, None),
+        (299, Standing::Evaluate, None),
+        // Who has left is not concerned; who is still there is.
+        (300, Standing::Evaluate, Some("ww1/zhou")),
+    ] {
+        let found = evaluate(&engine, &at(msgtime));
+        let named = found.first().and_then(|finding| finding.person.as_ref()).map(ToString::to_string);
+        assert_eq!((engine.standing(&corp(), &at(msgtime)), named.as_deref()), (standing, person), "{msgtime}");
+    }
+}

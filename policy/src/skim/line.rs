@@ -155,6 +155,10 @@ impl<'a> Read<'a> {
         self.receivers.iter().map(move |receiver| self.part(*receiver))
     }
 
+    pub(super) fn msgtime(self) -> Option<i64> {
+        Some(self.values.msgtime)
+    }
+
     pub(super) fn parties(self) -> impl Iterator<Item = &'a str> {
         std::iter::once_with(move || self.from()).chain(self.to())
     }
