@@ -182,6 +182,46 @@ fn a_rollout_goes_ring_by_ring_and_one_that_would_flood_people_halts_itself_and_
     Ok(())
 }
 
+/// How many of a device's sealed segments are encrypted, and how many there are.
+fn encrypted(agent: &Agent) -> anyhow::Result<(usize, usize)> {
+    let segments = agent.command_configured(&["outbox", "inspect", "--json"])?.json_lines()?;
+    Ok((segments.iter().filter(|segment| segment["encrypted"] == json!(true)).count(), segments.len()))
+}
+
+#[test]
+fn a_policy_says_to_whom_devices_encrypt_and_that_they_do_not() -> anyhow::Result<()> {
+    let (mut lab, desk) = fleet(1, "")?;
+    let made = lab.collector.json(&["key", "encryption", "new"])?.remove(0);
+    let recipient = made["recipient"].as_str().context("recipient")?;
+    let slip = desk.sign(&lab, WORD, 1, &["--recipient", &recipient[..30]])?;
+    assert!(slip.stderr.contains("copy it whole"), "{slip:?}");
+    desk.sign(&lab, WORD, 1, &["--recipient", recipient])?.ok()?;
+    desk.publish(&lab, 1, &[])?.ok()?;
+    lab.wait_until("the policy is in force", PATIENCE, || Ok(version_on(&lab.agents[0])? == 1))?;
+    lab.agents[0].drop_export("one.jsonl", &export("one", &[WORD.to_owned()]))?;
+    lab.wait_until("what is encrypted arrives", PATIENCE, || Ok(outcome::findings(&lab.collector)?.len() == 1))?;
+    let (before, _) = encrypted(&lab.agents[0])?;
+    assert!(before > 0);
+    // What is in force outlives the process.
+    lab.agents[0].kill()?;
+    lab.agents[0].start()?;
+    lab.agents[0].drop_export("two.jsonl", &export("two", &[WORD.to_owned()]))?;
+    lab.wait_until("so does the next", PATIENCE, || Ok(outcome::findings(&lab.collector)?.len() == 2))?;
+    let (between, _) = encrypted(&lab.agents[0])?;
+    assert!(between > before);
+    desk.sign(&lab, WORD, 2, &["--recipient", "none"])?.ok()?;
+    desk.publish(&lab, 2, &[])?.ok()?;
+    lab.wait_until("the next policy is in force", PATIENCE, || Ok(stands(&lab, 2)?.1 == 1))?;
+    outcome::wait_until_drained(&lab, PATIENCE)?;
+    let (then, all) = encrypted(&lab.agents[0])?;
+    lab.agents[0].drop_export("three.jsonl", &export("three", &[WORD.to_owned()]))?;
+    lab.wait_until("what is not encrypted arrives", PATIENCE, || Ok(outcome::findings(&lab.collector)?.len() == 3))?;
+    let (after, more) = encrypted(&lab.agents[0])?;
+    assert!(after == then && more > all, "{then} of {all}, then {after} of {more}");
+    lab.collector.command(&["log", "verify"])?.ok()?;
+    Ok(())
+}
+
 #[test]
 fn a_policy_that_devices_refuse_halts_and_the_one_before_stays() -> anyhow::Result<()> {
     let (lab, desk) = fleet(1, "bytes_max = \"64KiB\"\n")?;

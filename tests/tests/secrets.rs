@@ -242,6 +242,24 @@ fn a_collector_keeps_its_keys_under_a_passphrase_and_says_what_it_misses() -> an
     Ok(())
 }
 
+#[test]
+fn a_passphrase_comes_from_the_environment_or_from_systemd() -> anyhow::Result<()> {
+    let lab = Lab::new(0)?;
+    let key = lab.collector.dir().join("pki/devices.key");
+    fs::write(lab.dir().join("watchpost-passphrase"), RIGHT)?;
+    let run = |verb: &str, name: &str, value: &Path| -> anyhow::Result<bool> {
+        let mut command = Command::new(&watchpost_tests::lab::binaries()?.collector);
+        command.args(["key", verb]).arg(&key).stdin(std::process::Stdio::null());
+        Ok(command.env(name, value).output()?.status.success())
+    };
+    assert!(run("encrypt", "WATCHPOST_PASSPHRASE", Path::new(RIGHT))?);
+    assert!(!run("decrypt", "WATCHPOST_PASSPHRASE", Path::new("staple staple staple"))?);
+    assert!(!run("decrypt", "CREDENTIALS_DIRECTORY", &lab.dir().join("missing"))?);
+    assert!(run("decrypt", "CREDENTIALS_DIRECTORY", lab.dir())?);
+    assert!(fs::read_to_string(&key)?.contains("BEGIN PRIVATE KEY"));
+    Ok(())
+}
+
 /// Not every machine has it.
 fn openssl_reads(key: &Path, passphrase: &str) {
     let Ok(done) = Command::new("openssl")

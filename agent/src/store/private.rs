@@ -42,7 +42,8 @@ fn restrict(path: &Path, mode: u32) -> Result<(), StoreError> {
     set_permissions(path, Permissions::from_mode(mode)).map_err(|_| StoreError::Exposed(path.to_owned()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt as _;

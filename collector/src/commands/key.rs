@@ -1,6 +1,6 @@
 //! `watchpost-collector key`: how private keys are kept, and the keys that open encrypted segments.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
@@ -215,7 +215,7 @@ fn rewrite(files: &[PathBuf], opened_by: &[&Passphrase], under: Option<&Passphra
     out.finish()
 }
 
-fn open(path: &PathBuf, passphrases: &[&Passphrase]) -> Result<PrivateKey, KeyFileError> {
+fn open(path: &Path, passphrases: &[&Passphrase]) -> Result<PrivateKey, KeyFileError> {
     let mut first = None;
     for passphrase in passphrases {
         match key_file::read(path, passphrase) {
@@ -225,7 +225,7 @@ fn open(path: &PathBuf, passphrases: &[&Passphrase]) -> Result<PrivateKey, KeyFi
             other => return other,
         }
     }
-    Err(first.unwrap_or_else(|| KeyFileError::NoPassphrase(path.clone())))
+    Err(first.unwrap_or_else(|| KeyFileError::NoPassphrase(path.to_owned())))
 }
 
 fn new_encryption(config: &Config, json: bool) -> anyhow::Result<()> {
@@ -272,7 +272,7 @@ fn list_encryption(config: &Config, json: bool) -> anyhow::Result<()> {
     out.finish()
 }
 
-fn told(path: &std::path::Path, secret: &RecipientSecret) -> serde_json::Value {
+fn told(path: &Path, secret: &RecipientSecret) -> serde_json::Value {
     let recipient = secret.recipient();
     json!({ "file": path.display().to_string(), "key_id": recipient.id().0.to_string(), "recipient": recipient.to_string() })
 }
