@@ -153,7 +153,7 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
                 return Ok(in_force);
             }
             Err(error) => {
-                tracing::error!(version = policy.header.said.version, %error, "the policy held cannot be put in force")
+                tracing::error!(version = policy.header.said.version, %error, "the policy held cannot be put in force");
             }
         }
     }
@@ -264,7 +264,7 @@ impl Policies {
                 self.settle(told);
             }
             Err(Failed::Kept(error)) => {
-                tracing::error!(%error, "the policy offered cannot be kept now; it is asked for again")
+                tracing::error!(%error, "the policy offered cannot be kept now; it is asked for again");
             }
             Err(Failed::Store(error)) => {
                 drop(state);

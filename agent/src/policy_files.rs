@@ -113,8 +113,11 @@ fn shipped(file: &Path) -> Option<Result<Vec<Pack>, Vec<String>>> {
     Some(packs.map_err(|mistakes| told(&mistakes)))
 }
 
+/// Packs and filters, in their order.
+type Documents = (Vec<Pack>, Vec<Filter>);
+
 /// The packs and filters of a signed policy; `None` for any other file. Whether devices would believe who signed it is not asked here.
-fn signed(file: &Path) -> Option<Result<(Vec<Pack>, Vec<Filter>), Vec<String>>> {
+fn signed(file: &Path) -> Option<Result<Documents, Vec<String>>> {
     let mut start = [0; 64];
     let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut start)).ok()?;
     if !Policy::is_meant(&start[..read]) {
@@ -130,7 +133,7 @@ fn signed(file: &Path) -> Option<Result<(Vec<Pack>, Vec<Filter>), Vec<String>>> 
 }
 
 /// The packs and filters of a policy.
-pub(crate) fn parts_of(policy: &Policy) -> Result<(Vec<Pack>, Vec<Filter>), Vec<String>> {
+pub(crate) fn parts_of(policy: &Policy) -> Result<Documents, Vec<String>> {
     let files = policy.files().map(|(file, bytes)| {
         let role = match file.role() {
             PolicyRole::Pack => Role::Pack,

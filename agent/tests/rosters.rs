@@ -145,6 +145,9 @@ impl OnDevice {
 const PEOPLE: [(&str, i64, bool); 4] =
     [("li.na", 0, false), ("wang", 0, false), ("gong.hui", 0, true), ("lv.shi", 0, true)];
 
+/// A reason, and how what is brought is spoilt for it.
+type Case = (&'static str, fn(&mut Brought));
+
 #[test]
 fn a_collector_that_changes_omits_or_shortens_is_refused_and_the_last_good_one_stays() {
     let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
@@ -153,7 +156,7 @@ fn a_collector_that_changes_omits_or_shortens_is_refused_and_the_last_good_one_s
     let first = hr.roster(&PEOPLE, None);
     assert_eq!(it.take(&first, first.whole()), (1, String::new()));
     assert!(!it.switch.now().awaits_roster);
-    let cases: [(&str, fn(&mut Brought)); 6] = [
+    let cases: [Case; 6] = [
         ("rows_altered", |brought| {
             let mut row = RosterRow::decode(&brought.rows[0][..]).unwrap();
             row.periods.clear();

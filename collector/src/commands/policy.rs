@@ -4,7 +4,7 @@ mod history;
 mod publish;
 mod sign;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -105,7 +105,7 @@ pub fn run(args: PolicyArgs) -> anyhow::Result<()> {
     }
 }
 
-fn key(out: &PathBuf, encrypt: bool, passphrase: &PassphraseArgs) -> anyhow::Result<()> {
+fn key(out: &Path, encrypt: bool, passphrase: &PassphraseArgs) -> anyhow::Result<()> {
     let (key, der) = SoftwareKey::generate()?;
     let chosen = encrypt.then(|| passphrase.passphrase().choose()).transpose()?;
     key_file::write_new(out, &der, chosen.as_ref().map(|chosen| chosen.as_str()))?;
@@ -169,7 +169,7 @@ fn files_of(policy: &Policy) -> impl Iterator<Item = (Role, &str, &[u8])> {
     })
 }
 
-fn read_policy(path: &PathBuf) -> anyhow::Result<Policy> {
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     let shown = path.display();
     let length = std::fs::metadata(path).with_context(|| shown.to_string())?.len();
     anyhow::ensure!(length <= POLICY_BYTES_MAX as u64, "{shown} is too large to be a policy");

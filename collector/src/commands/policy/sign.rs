@@ -158,13 +158,12 @@ fn tell(policy: &Policy, before: Option<&Header>, path: &Path) -> anyhow::Result
     out.row(&["files", &header.said.files.len().to_string()])?;
     let missing = header.signatures_missing();
     let by_before = before.is_none_or(|before| header.check_signed_by(&before.signers).is_ok() || missing > 0);
-    match (missing, by_before) {
-        (0, true) => {
-            out.row(&["已签名，可以发布 signed; publish it with policy publish", &path.display().to_string()])?
-        }
-        (0, false) => out.row(&["the keys of the policy before have to sign it as well: policy cosign"])?,
-        (missing, _) => out.row(&[&format!("还差 {missing} 个签名 {missing} more to sign: policy cosign")])?,
-    }
+    let next = match (missing, by_before) {
+        (0, true) => format!("已签名，可以发布 signed; publish it with policy publish {}", path.display()),
+        (0, false) => "the keys of the policy before have to sign it as well: policy cosign".into(),
+        (missing, _) => format!("还差 {missing} 个签名 {missing} more to sign: policy cosign {}", path.display()),
+    };
+    out.row(&[&next])?;
     out.finish()
 }
 
