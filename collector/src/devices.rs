@@ -54,9 +54,27 @@ pub struct Device {
     pub losses: u64,
     /// Its folders of which exports are expected.
     pub feeds: Vec<FeedOf>,
+    /// What it has told of the policy it was offered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyOf>,
     /// What it has told of rosters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roster: Option<RosterOf>,
+}
+
+/// How a device stands with the policy it was offered last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyOf {
+    /// Its version.
+    pub version: u64,
+    /// Whether it is in force.
+    pub applied: bool,
+    /// Why not: the documented word, and a sentence.
+    pub reason: String,
+    /// See `reason`.
+    pub detail: String,
+    /// How long its rules took to compile on the device, milliseconds.
+    pub compile_ms: u64,
 }
 
 /// How a device stands with the roster.
@@ -139,6 +157,7 @@ pub fn list(db: &Connection, only: Option<&[u8]>) -> Result<Vec<Device>, DeriveE
             forks: row.get(9)?,
             losses: row.get(10)?,
             feeds: feeds(db, row.get(0)?)?,
+            policy: policy(db, row.get(0)?)?,
             roster: roster(db, row.get(0)?)?,
             group: row.get(11)?,
             site: row.get(12)?,
@@ -167,6 +186,21 @@ fn lanes(db: &Connection, device: i64) -> Result<Vec<LaneOf>, DeriveError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn policy(db: &Connection, device: i64) -> Result<Option<PolicyOf>, DeriveError> {
+    let mut select =
+        db.prepare_cached("SELECT version, applied, reason, detail, compile_ms FROM policy_report WHERE device = ?1")?;
+    let row = select.query_row([device], |row| {
+        Ok(PolicyOf {
+            version: row.get(0)?,
+            applied: row.get(1)?,
+            reason: row.get(2)?,
+            detail: row.get(3)?,
+            compile_ms: row.get(4)?,
+        })
+    });
+    Ok(row.optional()?)
 }
 
 fn roster(db: &Connection, device: i64) -> Result<Option<RosterOf>, DeriveError> {

@@ -253,6 +253,14 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
             .collect::<Vec<_>>();
         out.row(&[feed.state, &feed.corp, &feed.expected, &said.join(", ")])?;
     }
+    if let Some(policy) = &device.policy {
+        let stands = if policy.applied {
+            format!("in force, compiled in {} ms", policy.compile_ms)
+        } else {
+            format!("REFUSED ({}): {}", policy.reason, policy.detail)
+        };
+        out.row(&["policy", &policy.version.to_string(), &stands])?;
+    }
     if let Some(roster) = &device.roster {
         let refused = if roster.refused.is_empty() {
             String::new()
