@@ -105,7 +105,7 @@ impl Daemon {
         let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
         let intake = intake(&config, &store, &device, &switch, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
-        let policies = policies(&config, (&device, &store, &clock, &switch), &shared, &failed);
+        let policies = policies(&config, (&device, &store, &clock, &switch), &shared, &failed)?;
         policies.tell_in_force()?;
         let rosters = rosters(&config, (&device, &store, &clock, &switch), &shared, &failed)?;
         rosters.tell_in_force()?;
@@ -296,9 +296,9 @@ fn policies(
     parts: (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
     shared: &Arc<Shared>,
     failed: &mpsc::Sender<DaemonError>,
-) -> Arc<Policies> {
+) -> Result<Arc<Policies>, StoreError> {
     let (appended, failed) = (shared.clone(), Mutex::new(failed.clone()));
-    Arc::new(Policies::new(
+    Ok(Arc::new(Policies::new(
         config,
         parts,
         Box::new(move || {
@@ -309,7 +309,7 @@ fn policies(
         Box::new(move |error| {
             let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).send(error.into());
         }),
-    ))
+    )?))
 }
 
 fn rosters(

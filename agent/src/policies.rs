@@ -7,12 +7,13 @@
 //!
 //! Whoever brings a policy need not be trusted: its key is pinned by the enrolment token, or by `[policy] key`.
 
+mod floor;
 mod held;
 mod trial;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use watchpost_policy::engine::Engine;
 use watchpost_policy::rules::Disclose;
@@ -96,6 +97,14 @@ impl Refused {
             Self::Rules(_) => "rules",
         }
     }
+
+    /// When it may be asked for again.
+    fn again(&self) -> Duration {
+        match self {
+            Self::Other | Self::Policy(PolicyError::Malformed | PolicyError::File(_)) => AGAIN,
+            _ => NEVER,
+        }
+    }
 }
 
 /// What came of putting a policy in force.
@@ -134,9 +143,13 @@ struct State {
     anchor: Option<Anchor>,
     /// Being fetched or tried.
     under_way: Option<Digest>,
-    /// Refused last: not asked for again by this process.
-    refused: Option<Digest>,
+    /// What is not asked for again before a moment of the monotonic clock: refused, or not to be kept now.
+    put_off: Option<(Digest, Duration)>,
 }
+
+/// After what may have gone wrong on the way, or on the disk, it is asked for again; what was refused for itself stays so.
+const AGAIN: Duration = Duration::from_secs(600);
+const NEVER: Duration = Duration::MAX;
 
 /// What is in force when the agent starts: the policy held, or the last good one before it, or what the device's files say.
 ///
@@ -144,11 +157,18 @@ struct State {
 /// Mistakes in the device's own files, a sentence each.
 pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec<String>> {
     let scope = rosters::at_start(config, device)?;
-    for policy in held::all(&config.state_dir) {
+    let group = group(config);
+    let is_ours = |policy: &Policy| {
+        let said = &policy.header.said;
+        said.group == group && device.is_none_or(|device| device.tenant == said.tenant)
+    };
+    for policy in held::all(&config.state_dir).into_iter().filter(is_ours) {
         match of_policy(&policy, &config.policy).map(|in_force| in_force.for_accounts(&scope)) {
             Ok(in_force) => {
                 if let Some(device) = device {
-                    trust(device, &policy);
+                    // Whom to trust and to whom to encrypt is not taken back with the rules.
+                    let highest = Held::read(&config.state_dir).map(|held| held.highest).filter(is_ours);
+                    trust(device, highest.as_ref().unwrap_or(&policy));
                 }
                 return Ok(in_force);
             }
@@ -161,6 +181,11 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
     Ok(InForce::of_files(engine, config.policy.disclose).for_accounts(&scope))
 }
 
+/// A certificate that came another way than by enrolment says nothing of a group.
+fn group(config: &Config) -> String {
+    Some(config.identity.membership().group).filter(|group| !group.is_empty()).unwrap_or_else(|| GROUP.into())
+}
+
 /// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
 #[must_use]
 pub fn in_force_in(state_dir: &Path) -> Option<Header> {
@@ -169,23 +194,33 @@ pub fn in_force_in(state_dir: &Path) -> Option<Header> {
 
 impl Policies {
     /// Begins where the state folder stands.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The database.
     pub fn new(
         config: &Config,
         (device, store, clock, switch): (&Arc<Device>, &Arc<Store>, &Arc<dyn Clock>, &Arc<Switch>),
         appended: Box<dyn Fn() + Send + Sync>,
         failed: Box<dyn Fn(StoreError) + Send + Sync>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let membership = config.identity.membership();
-        let held = Held::read(&config.state_dir);
         let pinned = config.policy.key.or_else(|| KeyId::from_slice(&hex::decode(&membership.policy_key).ok()?));
-        let highest = held.as_ref().map(|held| Highest::of(&held.highest.header));
-        let signers = held.map(|held| held.highest.header.signers).or_else(|| pinned.map(Signers::pinned));
-        // A certificate that came another way than by enrolment says nothing of a group.
-        let group = if membership.group.is_empty() { GROUP.into() } else { membership.group };
-        let tenant = device.tenant.clone();
-        let anchor = signers.map(|signers| Anchor { tenant, group, signers, highest });
-        Self {
+        let (tenant, group) = (device.tenant.clone(), group(config));
+        let known = store.read(|tx| floor::read(tx, &tenant, &group))?;
+        // A database that was lost or put back knows less than the folder.
+        let held = Held::read(&config.state_dir).map(|held| held.highest.header);
+        let held = held.filter(|held| (&held.said.tenant, &held.said.group) == (&tenant, &group)).filter(|held| {
+            known.as_ref().and_then(|known| known.highest).is_none_or(|known| known.version < held.said.version)
+        });
+        let anchor = match (held, known) {
+            (Some(held), _) => {
+                let highest = Some(Highest::of(&held));
+                Some(Anchor { tenant, group, signers: held.signers, highest })
+            }
+            (None, Some(known)) => Some(known),
+            (None, None) => pinned.map(|key| Anchor { tenant, group, signers: Signers::pinned(key), highest: None }),
+        };
+        Ok(Self {
             config: config.policy.clone(),
             folders: config.folders.clone(),
             reading: config.source.limits,
@@ -194,10 +229,10 @@ impl Policies {
             store: store.clone(),
             clock: clock.clone(),
             switch: switch.clone(),
-            state: Mutex::new(State { anchor, under_way: None, refused: None }),
+            state: Mutex::new(State { anchor, under_way: None, put_off: None }),
             appended,
             failed,
-        }
+        })
     }
 
     /// Tells that the policy in force is, where that has not been told: the process may have ended in between.
@@ -207,7 +242,7 @@ impl Policies {
     pub fn tell_in_force(&self) -> Result<(), StoreError> {
         let in_force = self.switch.now();
         let told = self.store.read(|tx| tx.seen(TOLD))?;
-        if in_force.version == 0 || told.is_some_and(|told| told == in_force.policy.to_vec()) {
+        if in_force.version == 0 || told.is_some_and(|told| told == remembered(&in_force.policy.0, "")) {
             return Ok(());
         }
         let report = PolicyReport {
@@ -217,7 +252,7 @@ impl Policies {
             rules: rules(&in_force.engine),
             ..PolicyReport::default()
         };
-        self.tell(report)
+        self.tell(report, &in_force, None)
     }
 
     /// What to ask for, where this is offered and it is not here yet. Whoever asks ends with [`Policies::take`] or
@@ -225,7 +260,9 @@ impl Policies {
     pub fn request(&self, offered: &[u8]) -> Option<PolicyRequest> {
         let offered = Digest::from_slice(offered)?;
         let mut state = self.state();
-        let idle = state.under_way.is_none() && state.refused != Some(offered);
+        let now = self.clock.monotonic();
+        let idle =
+            state.under_way.is_none() && state.put_off.is_none_or(|(digest, until)| digest != offered || now >= until);
         if !idle || self.switch.now().policy == offered {
             return None;
         }
@@ -247,26 +284,32 @@ impl Policies {
         let mut state = self.state();
         state.under_way = None;
         match taken {
-            Ok(anchor) => (state.anchor, state.refused) = (Some(anchor), None),
+            Ok(anchor) => (state.anchor, state.put_off) = (Some(anchor), None),
             Err(Failed::Refused(refused)) => {
-                state.refused = Digest::from_slice(offered);
+                state.put_off = self.put_off(offered, refused.again());
                 drop(state);
                 tracing::error!(reason = refused.word(), %refused, "the policy offered is refused; the one before stays");
                 let said = read.as_ref().ok().map(|policy| &policy.header.said);
-                let told = self.tell(PolicyReport {
+                let report = PolicyReport {
                     policy: offered.to_vec(),
                     version: said.map_or(0, |said| said.version),
                     group: said.map(|said| said.group.clone()).unwrap_or_default(),
                     reason: refused.word().to_owned(),
                     detail: refused.to_string().chars().take(DETAIL_CHARS_MAX).collect(),
                     ..PolicyReport::default()
+                };
+                let told = self.store.read(|tx| tx.seen(TOLD)).and_then(|told| {
+                    let is_news = told.is_none_or(|told| told != remembered(offered, refused.word()));
+                    if is_news { self.tell(report, &self.switch.now(), None) } else { Ok(()) }
                 });
                 self.settle(told);
             }
             Err(Failed::Kept(error)) => {
+                state.put_off = self.put_off(offered, AGAIN);
                 tracing::error!(%error, "the policy offered cannot be kept now; it is asked for again");
             }
             Err(Failed::Store(error)) => {
+                state.put_off = self.put_off(offered, AGAIN);
                 drop(state);
                 self.settle(Err(error));
             }
@@ -291,7 +334,12 @@ impl Policies {
         let before = self.switch.now();
         let next = of_policy(policy, &self.config)?.for_accounts(&before.scope());
         let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let trial = trial::run(&self.folders, self.reading, &before.engine, &next.engine);
+        // Until it is known whose messages are looked at, none is.
+        let trial = if before.awaits_roster {
+            Trial::default()
+        } else {
+            trial::run(&self.folders, self.reading, &before.engine, &next.engine)
+        };
         let is_way_back = anchor.highest.is_some_and(|highest| highest.version > policy.header.said.version);
         Held::keep(&self.folder, policy, is_way_back).map_err(Failed::Kept)?;
         if !is_way_back {
@@ -310,21 +358,31 @@ impl Policies {
             flagged_after: trial.after,
             ..PolicyReport::default()
         };
-        trust(&self.device, policy);
+        // First what cannot be taken back, with the word that it is so; only then is anything judged by it.
+        self.tell(report, &next, Some(&anchor)).map_err(Failed::Store)?;
+        if !is_way_back {
+            trust(&self.device, policy);
+        }
         // Another roster may have come meanwhile.
         self.switch.turn(|now| next.for_accounts(&now.scope()));
         tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");
-        self.tell(report).map_err(Failed::Store)?;
+        // The self-check goes with every policy.
+        (self.appended)();
         Ok(anchor)
     }
 
-    fn tell(&self, report: PolicyReport) -> Result<(), StoreError> {
-        let made = MadeUnder::new(&self.switch.now(), self.clock.wall_ms());
-        let policy = report.policy.clone();
+    fn put_off(&self, offered: &[u8], wait: Duration) -> Option<(Digest, Duration)> {
+        Some((Digest::from_slice(offered)?, self.clock.monotonic().saturating_add(wait)))
+    }
+
+    fn tell(&self, report: PolicyReport, under: &InForce, anchor: Option<&Anchor>) -> Result<(), StoreError> {
+        let made = MadeUnder::new(under, self.clock.wall_ms());
+        let told = remembered(&report.policy, &report.reason);
         let record = made.record(Kind::PolicyReport(report))?;
         self.store.transaction(|tx| {
             tx.append(Lane::Urgent, &record)?;
-            tx.put_seen(TOLD, &policy)
+            anchor.map_or(Ok(()), |anchor| floor::keep(tx, anchor))?;
+            tx.put_seen(TOLD, &told)
         })?;
         (self.appended)();
         Ok(())
@@ -342,6 +400,11 @@ impl Policies {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A policy and the word for why it was refused, as the store remembers that it was told.
+fn remembered(policy: &[u8], reason: &str) -> Vec<u8> {
+    [policy, reason.as_bytes()].concat()
 }
 
 /// What a policy comes to on this device, whoever is managed.

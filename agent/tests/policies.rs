@@ -78,7 +78,7 @@ impl Host {
         let (device, clock) = (device(), Arc::new(TestClock::default()) as Arc<dyn Clock>);
         let switch = Arc::new(Switch::new(at_start(&config, Some(&device)).unwrap()));
         let parts = (&device, &store, &clock, &switch);
-        let policies = Policies::new(&config, parts, Box::new(|| ()), Box::new(|error| panic!("{error}")));
+        let policies = Policies::new(&config, parts, Box::new(|| ()), Box::new(|error| panic!("{error}"))).unwrap();
         Self { store, device, switch, policies }
     }
 
@@ -156,6 +156,13 @@ fn a_collector_that_turns_rogue_brings_nothing_into_force() {
     host.policies.request(&offered).unwrap();
     host.policies.take(&offered, &[], &third.encode());
     assert_eq!(host.told().pop().unwrap().reason, "other");
+    // What is only a copy without its signatures is none, whatever it is called.
+    for stripped in [&third, &second] {
+        let mut bare = stripped.clone();
+        bare.header.signatures.clear();
+        host.policies.take(&stripped.header.digest.to_vec(), &[], &bare.encode());
+        assert!(!host.told().pop().unwrap().applied);
+    }
     let mut changed = fourth.encode();
     let last = changed.len() - 3;
     changed[last] ^= 1;
@@ -218,5 +225,7 @@ fn a_policy_damaged_on_the_disk_is_passed_over_for_the_last_good_one() {
     fs::write(&path, bytes).unwrap();
     let host = Host::start(dir.path(), &key);
     assert_eq!(host.switch.now().version, 1);
+    // The highest is known all the same.
+    host.refuses(&policy(&[&key], Some(&first), &pack("丙"), |_| ()), "another");
     assert!(host.offer(&second, &[]).unwrap().applied, "and it is fetched again");
 }

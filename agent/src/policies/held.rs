@@ -40,7 +40,9 @@ impl Held {
         let folder = folder(state_dir);
         durable::create_private_folder(&folder)?;
         let name = policy.header.digest.to_string();
-        durable::write(&folder.join(&name).with_extension(ENDING), &policy.encode(), true)?;
+        if read_policy(&folder, &name).is_none() {
+            durable::write(&folder.join(&name).with_extension(ENDING), &policy.encode(), true)?;
+        }
         let old = standing(&folder).unwrap_or_default();
         let next = Standing {
             highest: if is_way_back { old.highest } else { name.clone() },
@@ -79,7 +81,7 @@ fn read_policy(folder: &Path, name: &str) -> Option<Policy> {
     let read = Policy::read(&bytes).ok().filter(|policy| policy.header.digest == digest);
     let sound = read.filter(|policy| policy.header.check_signed_by(&policy.header.signers).is_ok());
     if sound.is_none() {
-        tracing::error!(path = %path.display(), "a policy held is damaged");
+        tracing::warn!(path = %path.display(), "a policy held is damaged");
     }
     sound
 }

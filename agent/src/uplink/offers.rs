@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use tonic::Status;
 use tonic::transport::Channel;
+use watchpost_proto::Message;
 use watchpost_proto::policy::{LEADING_MAX, POLICY_BYTES_MAX};
 use watchpost_proto::v1::uplink_client::UplinkClient;
 use watchpost_proto::v1::{PolicyRequest, SignedPolicyHeader};
 
 use super::Uplink;
 
-/// Between two parts of a policy.
+/// Between two parts of a policy, and for all of it: the largest at 60 KB/s.
 const PART: Duration = Duration::from_secs(60);
+const FETCH: Duration = Duration::from_secs(600);
+/// Bytes of headers that lead to a policy.
+const LEADING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Headers that lead to a policy, and the file with it.
 type Fetched = (Vec<SignedPolicyHeader>, Vec<u8>);
@@ -24,10 +28,15 @@ impl Uplink {
         let (policies, mut client) = (policies.clone(), client.clone());
         tokio::spawn(async move {
             let offered = request.policy.clone();
-            match fetch(&mut client, request).await {
+            let fetched = tokio::time::timeout(FETCH, fetch(&mut client, request)).await;
+            match fetched.unwrap_or_else(|_| Err(Status::deadline_exceeded("the policy does not come to its end"))) {
                 Ok((leading, file)) => {
                     // Compiling takes its time, and the stream is served by this thread.
-                    let _ = tokio::task::spawn_blocking(move || policies.take(&offered, &leading, &file)).await;
+                    let taking = policies.clone();
+                    let taken = tokio::task::spawn_blocking(move || taking.take(&offered, &leading, &file)).await;
+                    if taken.is_err() {
+                        policies.give_up();
+                    }
                 }
                 Err(status) => {
                     tracing::warn!(
@@ -43,15 +52,16 @@ impl Uplink {
 
 async fn fetch(client: &mut UplinkClient<Channel>, request: PolicyRequest) -> Result<Fetched, Status> {
     let mut parts = client.policy(request).await?.into_inner();
-    let (mut leading, mut file) = (Vec::new(), Vec::new());
+    let (mut leading, mut leading_bytes, mut file) = (Vec::new(), 0, Vec::new());
     let too_large = || Status::out_of_range("the policy is larger than any policy may be");
     loop {
         let part = tokio::time::timeout(PART, parts.message()).await;
         let part = part.map_err(|_| Status::deadline_exceeded("the policy does not go on"))??;
         let Some(part) = part else { return Ok((leading, file)) };
+        leading_bytes += part.leading.iter().map(Message::encoded_len).sum::<usize>();
         leading.extend(part.leading);
         file.extend_from_slice(&part.chunk);
-        if leading.len() > LEADING_MAX || file.len() > POLICY_BYTES_MAX {
+        if leading.len() > LEADING_MAX || leading_bytes > LEADING_BYTES_MAX || file.len() > POLICY_BYTES_MAX {
             return Err(too_large());
         }
     }
