@@ -109,6 +109,16 @@ impl Shared {
         Err(Code::KeyReplaced)
     }
 
+    /// What goes to devices beside their stream goes to whoever may have one.
+    async fn may_fetch(&self, peer: &Peer) -> Result<(), Status> {
+        let refused = |code: Code| Status::permission_denied(code.as_str());
+        peer.check_dates(self.clock.now_ms()).map_err(refused)?;
+        if self.registry.device(&peer.device).revoked {
+            return Err(refused(Code::DeviceRevoked));
+        }
+        self.let_in(peer).await.map_err(refused)
+    }
+
     fn presented(&self, peer: &Peer) -> Presented {
         let at_ms = self.clock.now_ms();
         let expired = peer.check_dates(at_ms) == Err(Code::CertificateExpired);
@@ -152,6 +162,7 @@ impl Uplink for Ingest {
         let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
         let open = link.open();
         let peer = link.peer().ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        self.0.may_fetch(peer).await?;
         let mut parts = roster::answer(&self.0, peer, request.into_inner())?;
         // Open as long as there are parts.
         let parts = std::iter::from_fn(move || {
@@ -166,6 +177,7 @@ impl Uplink for Ingest {
         let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
         let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
         let _open = link.open();
+        self.0.may_fetch(peer).await?;
         Ok(Response::new(self.0.handing.hand(&self.0, peer, request.get_ref()).await?))
     }
 

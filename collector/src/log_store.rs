@@ -37,7 +37,7 @@ pub(crate) use members::{
     key_event, token_facts, waiting,
 };
 pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
-pub(crate) use policies::{latest, leading, policy, published, rollouts};
+pub(crate) use policies::{latest, leading, policy, policy_version, published, rollouts};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
 pub(crate) use rekeys::{rekey_facts, rekeyed};

@@ -59,6 +59,13 @@ pub fn publish(
     {
         return Err(told("the fallback it names was never published here"));
     }
+    let rollouts = log_store::rollouts(appender.connection())?;
+    let halted = rollouts.iter().find(|rollout| rollout.group == header.said.group && rollout.halted);
+    if halted.is_some_and(|halted| header.said.fallback == halted.policy.0) {
+        return Err(told(
+            "the fallback it names is the policy that was halted; sign it with --fallback and an earlier one, or --no-fallback",
+        ));
+    }
     let entry = PolicyEntry {
         verb: PolicyVerb::Publish.into(),
         policy: header.digest.to_vec(),

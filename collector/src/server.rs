@@ -144,7 +144,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         clock: clock.clone(),
         log,
         log_public,
-        handing: Handing::default(),
+        handing: Handing::new(config.log_db()),
         past_logs,
         alarm: alarm.clone(),
         stopping: stopping.clone(),

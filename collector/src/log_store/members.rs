@@ -286,13 +286,14 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))
 }
 
-/// The group of every device that has enrolled.
+/// The group of every device that has enrolled; the latest comes last.
 pub(crate) fn groups(db: &Connection, mut take: impl FnMut(DeviceId, String)) -> Result<(), StoreError> {
-    let mut statement = db.prepare("SELECT device, grp FROM enrolment WHERE device IS NOT NULL")?;
-    let mut rows = statement.query([])?;
+    let mut statement = db.prepare("SELECT header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
+    let mut rows = statement.query([EntryKind::Enrolment as i32])?;
     while let Some(row) = rows.next()? {
-        if let Some(device) = DeviceId::from_slice(&row.get::<_, Vec<u8>>(0)?) {
-            take(device, row.get(1)?);
+        let entry = EnrolmentEntry::decode(row.get_ref(0)?.as_blob().unwrap_or_default()).unwrap_or_default();
+        if let (EnrolmentVerb::Enrolled, Some(device)) = (entry.verb(), DeviceId::from_slice(&entry.device)) {
+            take(device, entry.group);
         }
     }
     Ok(())

@@ -114,8 +114,8 @@ fn publish(db: &Connection, log_index: u64, entry: PolicyEntry) -> Result<(), St
         return Err(malformed());
     }
     let before = rollout_of(db, &header.said.group)?;
-    // What is offered to all of them is what all of them have; before that, what was offered to all of them before.
-    let base = before.and_then(|before| if before.is_complete() { Some(before.policy) } else { before.base });
+    // What is offered to all of them is what all of them have; before that, or where it was halted, what was offered to all of them before.
+    let base = before.and_then(|before| if before.is_everybodys() { Some(before.policy) } else { before.base });
     db.prepare_cached("INSERT INTO policy (digest, grp, version, log_index) VALUES (?1, ?2, ?3, ?4)")?.execute((
         &entry.policy,
         &header.said.group,
@@ -166,14 +166,16 @@ fn read_rollout(row: &Row<'_>) -> rusqlite::Result<Option<RolloutFacts>> {
 
 /// How far the latest policy of a group has come. In a database of folds alone there are no entries to join.
 fn rollout_of(db: &Connection, group: &str) -> Result<Option<Before>, StoreError> {
-    let row =
-        db.prepare_cached("SELECT policy, base, rings, ring FROM rollout WHERE grp = ?1")?.query_row([group], |row| {
+    let row = db.prepare_cached("SELECT policy, base, rings, ring, halted FROM rollout WHERE grp = ?1")?.query_row(
+        [group],
+        |row| {
             let (policy, base, rings): (Vec<u8>, Option<Vec<u8>>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok((policy, base, rings.len() / 4, row.get::<_, usize>(3)?))
-        });
-    Ok(row.optional()?.and_then(|(policy, base, rings, ring)| {
+            Ok((policy, base, rings.len() / 4, row.get::<_, usize>(3)?, row.get(4)?))
+        },
+    );
+    Ok(row.optional()?.and_then(|(policy, base, rings, ring, halted)| {
         let base = base.and_then(|base| Digest::from_slice(&base));
-        Some(Before { policy: Digest::from_slice(&policy)?, base, rings, ring })
+        Some(Before { policy: Digest::from_slice(&policy)?, base, rings, ring, halted })
     }))
 }
 
@@ -182,11 +184,12 @@ struct Before {
     base: Option<Digest>,
     rings: usize,
     ring: usize,
+    halted: bool,
 }
 
 impl Before {
-    fn is_complete(&self) -> bool {
-        self.ring + 1 >= self.rings
+    fn is_everybodys(&self) -> bool {
+        !self.halted && self.ring + 1 >= self.rings
     }
 }
 
@@ -229,6 +232,12 @@ pub(crate) fn published(db: &Connection, group: Option<&str>) -> Result<Vec<Publ
 pub(crate) fn latest(db: &Connection, group: &str) -> Result<Option<Published>, StoreError> {
     let text = format!("{PUBLISHED} WHERE grp = ?1 ORDER BY version DESC LIMIT 1");
     Ok(db.prepare_cached(&text)?.query_row([group], read_published).optional()?.flatten())
+}
+
+/// The version of a group's policy; `None` where it is not one of this group's.
+pub(crate) fn policy_version(db: &Connection, group: &str, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    let mut select = db.prepare_cached("SELECT version FROM policy WHERE digest = ?1 AND grp = ?2")?;
+    Ok(select.query_row((&digest.0[..], group), |row| row.get(0)).optional()?)
 }
 
 /// A policy whole, as it was published.

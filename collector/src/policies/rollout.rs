@@ -1,6 +1,6 @@
 //! When a ring is followed by the next, and when it halts itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use crate::liveness::Liveness;
 use crate::log_store::RolloutFacts;
 use crate::registry::Registry;
 
+/// How long a policy that everybody is offered is still watched.
+const WATCHED_MS: i64 = 24 * 60 * 60 * 1000;
+/// Messages of one device that count: as many as it tries.
+const TRIED_MAX: u64 = 20_000;
 /// Between two looks at what devices report.
 const LOOK: Duration = Duration::from_secs(2);
 /// So many devices must have it for one that refuses it.
@@ -67,6 +71,10 @@ pub enum Next {
 /// Decides about a rollout that is not halted.
 #[must_use]
 pub fn decide(rollout: &RolloutFacts, reports: &Reports, now_ms: i64) -> Next {
+    let stood_ms = now_ms.saturating_sub(rollout.since_ms);
+    if rollout.is_complete() && stood_ms > WATCHED_MS {
+        return Next::Wait;
+    }
     let Reports { applied, refused, tried, before, after, .. } = *reports;
     let reported = applied + refused;
     if refused > 0 && refused * REFUSED_SHARE >= applied {
@@ -79,7 +87,7 @@ pub fn decide(rollout: &RolloutFacts, reports: &Reports, now_ms: i64) -> Next {
     if tried >= TRIED_MIN && (jumps || falls) {
         return Next::Halt(told());
     }
-    let soaked = now_ms.saturating_sub(rollout.since_ms) >= i64::try_from(rollout.soak_ms).unwrap_or(i64::MAX);
+    let soaked = stood_ms >= i64::try_from(rollout.soak_ms).unwrap_or(i64::MAX);
     // A ring without devices has nothing to wait for; of others somebody must have it, and nobody who is there must lack it.
     let settled = reports.devices == 0 || (applied > 0 && reports.awaited == 0);
     if soaked && settled && !rollout.is_complete() { Next::Advance } else { Next::Wait }
@@ -99,9 +107,10 @@ pub async fn watch_over(
             let connected = liveness.connected();
             let (path, group, policy) = (desk.config.derived_db(), rollout.group.clone(), rollout.policy);
             let ring = rollout.rings.get(rollout.ring).copied().unwrap_or_default();
+            let since_ms = rollout.since_ms;
             let read = tokio::task::spawn_blocking(move || {
                 let db = derive::open_read_only(&path)?;
-                Ok::<_, DeriveError>(reports(&db, &group, ring, &policy, &connected)?)
+                Ok::<_, DeriveError>(reports(&db, &group, ring, &policy, &connected, since_ms)?)
             });
             let reports = match read.await {
                 Ok(Ok(reports)) => reports,
@@ -145,7 +154,8 @@ async fn act(desk: &Desk, rollout: &RolloutFacts, verb: PolicyVerb, reason: &str
     }
 }
 
-/// What the devices of a ring have reported of a policy.
+/// What the devices of a ring have reported of a policy. What speaks against it counts from a moment on: somebody may have
+/// resumed it knowing the rest.
 ///
 /// # Errors
 /// The database.
@@ -155,38 +165,47 @@ pub fn reports(
     ring: u32,
     policy: &Digest,
     connected: &[DeviceId],
+    since_ms: i64,
 ) -> rusqlite::Result<Reports> {
-    let mut reports = Reports::default();
+    let ring: HashSet<DeviceId> =
+        devices_of(db, group)?.into_iter().filter(|device| place(group, device) < ring).collect();
+    let mut reports = Reports { devices: ring.len() as u64, ..Reports::default() };
     let mut told: HashMap<DeviceId, bool> = HashMap::new();
     let mut select = db.prepare(
-        "SELECT device.device, applied, policy_report.reason, tried, flagged_before, flagged_after
+        "SELECT device.device, applied, policy_report.reason, tried, flagged_before, flagged_after, received_ms
          FROM policy_report JOIN device ON device.id = policy_report.device WHERE policy = ?1 AND revoked = 0 AND quarantined = 0",
     )?;
     let mut rows = select.query([&policy.0[..]])?;
     while let Some(row) = rows.next()? {
         let Some(device) = DeviceId::from_slice(&row.get::<_, Vec<u8>>(0)?) else { continue };
+        if !ring.contains(&device) {
+            continue;
+        }
         let applied: bool = row.get(1)?;
         told.insert(device, applied);
         reports.applied += u64::from(applied);
+        if row.get::<_, i64>(6)? < since_ms {
+            continue;
+        }
         reports.refused += u64::from(!applied);
         if !applied && reports.reason.is_empty() {
             reports.reason = row.get(2)?;
         }
-        reports.tried = reports.tried.saturating_add(row.get(3)?);
-        reports.before = reports.before.saturating_add(row.get(4)?);
-        reports.after = reports.after.saturating_add(row.get(5)?);
+        let count = |at: usize| row.get::<_, u64>(at).map(|count| count.min(TRIED_MAX));
+        reports.tried += count(3)?;
+        reports.before += count(4)?;
+        reports.after += count(5)?;
     }
-    for device in devices_of(db, group)?.into_iter().filter(|device| place(group, device) < ring) {
-        reports.devices += 1;
-        reports.awaited += u64::from(connected.contains(&device) && !told.contains_key(&device));
-    }
+    let awaited = ring.iter().filter(|device| connected.contains(device) && !told.contains_key(device));
+    reports.awaited = awaited.count() as u64;
     Ok(reports)
 }
 
 /// The devices of a group that are not shut out.
 fn devices_of(db: &Connection, group: &str) -> rusqlite::Result<Vec<DeviceId>> {
     let mut select = db.prepare(
-        "SELECT device.device, coalesce((SELECT grp FROM enrolment WHERE enrolment.device = device.device LIMIT 1), 'default')
+        "SELECT device.device, coalesce((SELECT grp FROM enrolment WHERE enrolment.device = device.device
+                         ORDER BY at_ms DESC LIMIT 1), 'default')
          FROM device WHERE revoked = 0",
     )?;
     let rows = select.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
@@ -230,6 +249,14 @@ mod tests {
         assert_eq!(decide(&rollout(0), &Reports { awaited: 1, ..applied.clone() }, 6000), Next::Wait);
         assert_eq!(decide(&rollout(0), &Reports { applied: 0, ..applied }, 6000), Next::Wait);
         assert_eq!(decide(&rollout(0), &Reports::default(), 6000), Next::Advance);
+    }
+
+    #[test]
+    fn a_policy_that_everybody_has_had_for_a_day_is_left_alone() {
+        let refused = Reports { applied: 1, refused: 1, devices: 2, ..Reports::default() };
+        assert!(matches!(decide(&rollout(1), &refused, 5000 + WATCHED_MS), Next::Halt(_)));
+        assert_eq!(decide(&rollout(1), &refused, 5001 + WATCHED_MS), Next::Wait);
+        assert!(matches!(decide(&rollout(0), &refused, 5001 + WATCHED_MS), Next::Halt(_)));
     }
 
     #[test]

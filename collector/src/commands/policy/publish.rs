@@ -19,6 +19,9 @@ use crate::config::Config;
 use crate::log_store::{self, EVERYBODY, LogReader};
 use crate::policies::gather;
 
+/// Longest time that a ring stands before the next.
+const SOAK_MAX_S: u64 = 90 * 24 * 3600;
+
 /// How a policy goes to the devices of its group.
 #[derive(Debug, Args)]
 struct RolloutArgs {
@@ -205,7 +208,8 @@ fn rings(text: &str) -> Result<Rings, String> {
 }
 
 fn soak(text: &str) -> Result<u64, String> {
-    if text == "0" { Ok(0) } else { seconds(text) }
+    let soak = if text == "0" { 0 } else { seconds(text)? };
+    if soak <= SOAK_MAX_S { Ok(soak) } else { Err("a ring stands for at most 90 days".into()) }
 }
 
 #[cfg(test)]

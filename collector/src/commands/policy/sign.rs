@@ -66,8 +66,11 @@ pub(super) struct SignArgs {
     /// How many of them it takes.
     #[arg(long)]
     needed: Option<usize>,
-    /// Go back to nothing: the policy names no fallback. The policy before, otherwise.
-    #[arg(long)]
+    /// The earlier policy that the collector may order devices back to. The policy before, otherwise.
+    #[arg(long, value_name = "FILE")]
+    fallback: Option<PathBuf>,
+    /// Name no fallback.
+    #[arg(long, conflicts_with = "fallback")]
     no_fallback: bool,
     /// A further root certificate that devices trust, PEM; may be repeated.
     #[arg(long = "root", value_name = "FILE")]
@@ -209,7 +212,7 @@ impl SignArgs {
             tenant,
             group: self.group.clone(),
             version: last.version + 1,
-            fallback: if self.no_fallback { Vec::new() } else { digest.clone() },
+            fallback: self.fallback(&digest)?,
             previous: digest,
             keys: Some(self.next_signers(before, keys)?.write()),
             made_at_ms: now_ms(),
@@ -219,6 +222,14 @@ impl SignArgs {
             collectors_denied: denied,
             ..PolicyHeader::default()
         })
+    }
+
+    fn fallback(&self, before: &[u8]) -> anyhow::Result<Vec<u8>> {
+        match &self.fallback {
+            _ if self.no_fallback => Ok(Vec::new()),
+            Some(file) => Ok(read_policy(file)?.header.digest.to_vec()),
+            None => Ok(before.to_vec()),
+        }
     }
 
     fn next_signers(&self, before: Option<&Header>, keys: &[SoftwareKey]) -> anyhow::Result<Signers> {
