@@ -291,3 +291,54 @@ pub(super) fn keep_contents(db: &Connection, digest: &Digest, bytes: &[u8]) -> R
         .execute((&digest.0[..], bytes))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use watchpost_proto::document::Signers;
+    use watchpost_proto::keys::KeyId;
+    use watchpost_proto::v1::{PolicyHeader, PolicyRole, Rollout};
+
+    use super::*;
+
+    fn published(version: u64, previous: &[u8]) -> PolicyEntry {
+        let said = PolicyHeader {
+            tenant: "acme".into(),
+            group: "sales".into(),
+            version,
+            previous: previous.to_vec(),
+            keys: Some(Signers::pinned(KeyId(Digest([1; 32]))).write()),
+            ..PolicyHeader::default()
+        };
+        let policy = Policy::make(said, &[(PolicyRole::Pack, "a.yaml".into(), b"pack: a".to_vec())]).unwrap();
+        PolicyEntry {
+            verb: PolicyVerb::Publish.into(),
+            policy: policy.header.digest.to_vec(),
+            header: policy.header.bytes,
+            rollout: Some(Rollout { rings: vec![EVERYBODY], ..Rollout::default() }),
+            ..PolicyEntry::default()
+        }
+    }
+
+    #[test]
+    fn what_was_halted_is_not_what_everybody_has() {
+        let db = Connection::open_in_memory().unwrap();
+        create(&db).unwrap();
+        let first = published(1, &[]);
+        let second = published(2, &first.policy);
+        let third = published(3, &second.policy);
+        let halt =
+            PolicyEntry { verb: PolicyVerb::Halt.into(), policy: second.policy.clone(), ..PolicyEntry::default() };
+        let base = |entries: &[&PolicyEntry]| {
+            let db = Connection::open_in_memory().unwrap();
+            create(&db).unwrap();
+            for (entry, index) in entries.iter().zip(0..) {
+                apply(&db, index, &entry.encode_to_vec()).unwrap();
+            }
+            rollout_of(&db, "sales").unwrap().unwrap().base.map(Digest::to_vec)
+        };
+        assert_eq!(base(&[&first]), None);
+        assert_eq!(base(&[&first, &second, &third]), Some(second.policy.clone()));
+        assert_eq!(base(&[&first, &second, &halt, &third]), Some(first.policy.clone()));
+        assert!(apply(&db, 9, &halt.encode_to_vec()).is_err(), "there is nothing to halt");
+    }
+}
