@@ -267,3 +267,25 @@ fn who_may_sign_is_handed_over_and_nobody_else_is_believed() {
     assert_eq!(status(&staff.lab.agents[0])["roster"]["managed"], 3);
     staff.lab.collector.command(&["log", "verify"]).unwrap().ok().unwrap();
 }
+
+#[test]
+fn nobody_leaves_the_never_list_unless_it_is_said_how_many_do() {
+    let staff = staff(0);
+    let [li, wang] = ["li.na", "wang"].map(|userid| row(userid, "", "", "是"));
+    staff.import(&[li, wang], &[]).unwrap();
+    let never = || {
+        let listed = staff.lab.collector.json(&["people", "list"]).unwrap();
+        listed.iter().filter(|it| it["never"] == true).count()
+    };
+    let without = ["li.na", "wang"].map(|userid| row(userid, "", "", ""));
+    for more in [&[][..], &["--remove-never", "1"], &["--remove-never", "3"]] {
+        let refused = staff.import(&without, more).unwrap_err();
+        assert!(refused.contains("--remove-never 2") && refused.contains(&format!("{CORP}/wang")), "{refused}");
+    }
+    let tried = staff.import(&without, &["--dry-run"]).unwrap();
+    assert_eq!(tried["difference"]["never_removed"].as_array().unwrap().len(), 2, "a dry run shows it");
+    staff.import(&without, &["--effective", &day(-10)]).unwrap();
+    assert_eq!(never(), 2, "not from a day on either");
+    staff.import(&without, &["--remove-never", "2"]).unwrap();
+    assert_eq!(never(), 0);
+}

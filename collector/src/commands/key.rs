@@ -42,7 +42,7 @@ enum KeyCommand {
     /// Puts private keys under a passphrase: every key of a collector, or the files named. 用口令加密私钥。
     #[command(after_help = "Example:\n  \
         watchpost-collector key encrypt --config ./collector/collector.toml\n  \
-        watchpost-collector key encrypt /media/usb/root.key\n\n\
+        watchpost-collector key encrypt /media/offline/root.key\n\n\
         The files are PKCS#8 (PBES2 with scrypt, AES-256-CBC): `openssl pkey -in FILE` reads them, too.\n\
         Interrupted, it is simply done again. A running collector goes on; at its next start it needs the passphrase.")]
     Encrypt(Files),

@@ -4,7 +4,7 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use watchpost_proto::document::{SIGNERS_MAX, Signers};
@@ -58,7 +58,8 @@ enum PeopleCommand {
         watchpost-collector people import moves.csv --key hr.key --effective 2026-12-01 --config collector.toml\n\n\
         Columns: 工号/employee, 企业/corp, 账号/userid, 姓名/name, 部门/department, 岗位/post, 地点/site, 标签/labels,\n\
         状态/status, 入职/from, 离职/leave, 不监测/never. The list is the whole truth; with --effective it holds from that\n\
-        day on, and what was published before holds until then. One bad row, and nothing is imported.")]
+        day on, and what was published before holds until then. One bad row, and nothing is imported. Accounts leave the\n\
+        never list only where --remove-never says how many, and never with --effective.")]
     Import {
         #[command(flatten)]
         list: ListArgs,
@@ -150,6 +151,9 @@ struct ListArgs {
     /// The list holds from this day on, and what was published before holds until then.
     #[arg(long, value_name = "DAY")]
     effective: Option<String>,
+    /// How many accounts leave the never list; if others do, nothing is signed.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    remove_never: usize,
 }
 
 /// Runs the command.
@@ -163,6 +167,9 @@ pub fn run(args: PeopleArgs) -> anyhow::Result<()> {
             let config = Config::load(&deed.config)?;
             let before = latest(&config)?;
             let made = sign(&list, before.as_ref(), &config.tenant)?;
+            if !dry_run {
+                check_removed(&list, &made, before.as_ref())?;
+            }
             publish(&config, made, before.as_ref(), dry_run, &deed)
         }
         PeopleCommand::Sign { list, tenant, previous, out, json } => {
@@ -241,6 +248,26 @@ fn sign(args: &ListArgs, before: Option<&Brought>, tenant: &str) -> anyhow::Resu
     Brought::check(Roster { header: Some(signed), records }, tenant)
 }
 
+/// A never column that is missing or misspelt must not end anybody's protection unseen.
+fn check_removed(args: &ListArgs, made: &Brought, before: Option<&Brought>) -> anyhow::Result<()> {
+    let removed = difference(made, before)?.never_removed;
+    if removed.len() == args.remove_never {
+        return Ok(());
+    }
+    let mut told: Vec<&str> = removed.iter().take(NAMES_SHOWN).map(|named| named.account.as_str()).collect();
+    if removed.len() > told.len() {
+        told.push("…");
+    }
+    bail!(
+        "nothing was signed: {} accounts would leave the never list 不监测名单, and --remove-never says {}\n{}\n\
+         If that is meant, say --remove-never {}; else see that the list has a column 不监测 or never with them in it.",
+        removed.len(),
+        args.remove_never,
+        told.join("\n"),
+        removed.len()
+    )
+}
+
 fn read_list(args: &ListArgs) -> anyhow::Result<Persons> {
     let told = || args.file.display().to_string();
     let length = std::fs::metadata(&args.file).with_context(told)?.len();
@@ -290,6 +317,7 @@ fn next_signers(args: &ListArgs, before: Option<&Brought>, keys: &[SoftwareKey])
 fn sign_offline(list: &ListArgs, tenant: &str, previous: Option<&Path>, out: &Path, json: bool) -> anyhow::Result<()> {
     let before = previous.map(|path| Brought::read(path, tenant)).transpose()?;
     let made = sign(list, before.as_ref(), tenant)?;
+    check_removed(list, &made, before.as_ref())?;
     durable_file::write(out, &made.roster.encode_to_vec(), Access::Secret)?;
     let mut said = Output::new();
     show_difference(&mut said, &made, before.as_ref(), json)?;

@@ -109,7 +109,7 @@ pub fn keep_salts(persons: &mut Persons, before: &Persons) {
     }
 }
 
-/// How things stand from a moment on, where `before` says how they stood until then. Nobody stops being protected by being left out.
+/// How things stand from a moment on, where `before` says how they stood until then. Nobody stops being protected.
 pub fn from_a_day_on(now: Persons, before: &Persons, at_ms: i64) -> Persons {
     let mut persons = now;
     for person in persons.values_mut() {
@@ -125,7 +125,11 @@ pub fn from_a_day_on(now: Persons, before: &Persons, at_ms: i64) -> Persons {
             }
         }
         match persons.get_mut(account) {
-            Some(person) => person.row.periods = joined(periods, std::mem::take(&mut person.row.periods)),
+            Some(person) => {
+                // The never list has no days: whoever dropped off it would at once be looked at, for the days before as well.
+                person.row.never |= known.row.never;
+                person.row.periods = joined(periods, std::mem::take(&mut person.row.periods));
+            }
             None => {
                 let row = RosterRow { periods, ..known.row.clone() };
                 persons.insert(account.clone(), Person { row, details: known.details.clone() });
@@ -201,7 +205,9 @@ mod tests {
     fn what_holds_from_a_day_on_leaves_the_days_before_as_they_were() {
         let mut before =
             persons(&[line("li.na", "sales", 10, 0), line("wang", "sales", 0, 0), line("zhao", "hr", 0, 15)]);
-        before.get_mut("ww1/wang").unwrap().row.never = true;
+        for account in ["ww1/wang", "ww1/zhao"] {
+            before.get_mut(account).unwrap().row.never = true;
+        }
         let now = persons(&[line("li.na", "risk", 0, 0), line("new", "sales", 0, 0), line("zhao", "hr", 0, 15)]);
         let after = from_a_day_on(now, &before, 20 * DAY);
         assert_eq!(periods(&after, "li.na"), [(10, 20, "sales".into()), (20, 0, "risk".into())]);
@@ -209,6 +215,7 @@ mod tests {
         assert_eq!(periods(&after, "wang"), [(0, 20, "sales".into())]);
         assert_eq!(periods(&after, "zhao"), [(0, 15, "hr".into())]);
         assert!(after["ww1/wang"].row.never, "nobody stops being protected by being left out");
+        assert!(after["ww1/zhao"].row.never && !after["ww1/li.na"].row.never, "nor by a row that does not say never");
         let same = from_a_day_on(persons(&[line("li.na", "sales", 10, 0)]), &before, 20 * DAY);
         assert_eq!(periods(&same, "li.na"), [(10, 0, "sales".into())], "nothing changed");
     }
