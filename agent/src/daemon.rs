@@ -31,7 +31,7 @@ use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{goodbye, policies, random, watcher};
+use crate::{goodbye, policies, random, unreadable, watcher};
 
 use parting::Parting;
 pub use parting::say_uninstalled;
@@ -222,7 +222,7 @@ pub fn open_verified(
             Store::open(dir)?
         }
     };
-    begin(&store, dir, &MadeUnder::new(in_force, clock.wall_ms()))?;
+    begin(&store, dir, device, &MadeUnder::new(in_force, clock.wall_ms()))?;
     if config.my_data.without_excerpts {
         store.go_without_excerpts()?;
     }
@@ -244,12 +244,13 @@ fn open_sound(dir: &Path, device: &Device) -> Result<Result<Store, String>, Stor
 
 /// Opens the first epoch of a new database. Where an earlier one was set aside, the loss is recorded with it, so that a
 /// crash in between cannot hide it.
-fn begin(store: &Store, dir: &Path, made: &MadeUnder) -> Result<(), StoreError> {
+fn begin(store: &Store, dir: &Path, device: &Device, made: &MadeUnder) -> Result<(), StoreError> {
     let damaged = store::was_set_aside(dir);
     let cause = if damaged { EpochCause::Damaged } else { EpochCause::First };
     store.transaction(|tx| {
         if !tx.lanes()?.is_empty() {
-            return Ok(());
+            // The identity may be another than that of the process before.
+            return unreadable::of_another_device(tx, device, made);
         }
         tx.ensure_epoch(EpochId(random::bytes()), cause)?;
         if damaged {

@@ -29,6 +29,7 @@ pub mod seal;
 pub mod source;
 pub mod store;
 pub mod summary;
+mod unreadable;
 pub mod uplink;
 pub mod wake;
 pub mod watcher;

@@ -4,6 +4,7 @@
 //! looks open before the collector has looked at the device's certificate. Every failure leads back to the loop.
 
 mod enrolment;
+mod lost_key;
 mod offers;
 mod reconcile;
 mod renewal;
@@ -43,6 +44,7 @@ use crate::summary::MadeUnder;
 use tls::{Dialler, Times};
 
 pub use enrolment::{Member, Who, enrol};
+pub use lost_key::refused_for_its_key;
 pub use reconcile::{Trouble, reconcile};
 pub use report::{UplinkReport, uplink_report};
 pub use trouble::Way;
@@ -465,8 +467,8 @@ impl Session<'_> {
         let uplink = self.uplink;
         let trusted = tls::verify_signer(&uplink.device, &welcome.signer_chain, uplink.clock.wall_ms())
             .map_err(Ended::Distrusted)?;
-        let agreed = reconcile(&uplink.store, &uplink.device.tenant, &trusted, welcome, &uplink.made())?
-            .map_err(Ended::Distrusted)?;
+        let agreed =
+            reconcile(&uplink.store, &uplink.device, &trusted, welcome, &uplink.made())?.map_err(Ended::Distrusted)?;
         tracing::info!(collector = uplink.address(), epoch = %agreed.epoch, "connected");
         UplinkReport::connected(uplink.clock.wall_ms(), welcome.server_ms).keep(&uplink.store)?;
         uplink.learn_roots(welcome);
@@ -601,7 +603,7 @@ impl Session<'_> {
         let uplink = self.uplink;
         match Code::parse(&refusal.code) {
             Some(Code::Fork | Code::KeyUnknown | Code::SignatureInvalid | Code::WrongDevice | Code::WrongTenant) => {
-                reconcile::part_ways(&uplink.store, uplink.clock.wall_ms())?;
+                reconcile::part_ways(&uplink.store, &uplink.device, &uplink.made())?;
                 (uplink.freed)();
             }
             Some(Code::PayloadAltered | Code::Malformed) => {
@@ -609,6 +611,12 @@ impl Session<'_> {
                 if let Err(fault) = verdict {
                     tracing::error!(%fault, "the outbox is damaged");
                     return Err(StoreError::Malformed("segment").into());
+                }
+            }
+            Some(Code::RecipientUnknown) => {
+                let sent: Vec<_> = self.lanes.iter().map(|cursor| (cursor.lane, cursor.next)).collect();
+                if refused_for_its_key(&uplink.store, &uplink.device, &uplink.made(), self.epoch, &sent)? {
+                    (uplink.freed)();
                 }
             }
             _ => {}

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use support::{CORP, NOW_MS, TestClock, device, hit, pipeline, store};
 use watchpost_agent::config::Folder;
+use watchpost_agent::device::Device;
 use watchpost_agent::intake::Intake;
 use watchpost_agent::my_data::{Sources, page};
 use watchpost_agent::policy_files::load_checked_engine;
@@ -19,7 +20,8 @@ use watchpost_agent::store::Store;
 use watchpost_policy::message::Corp;
 use watchpost_policy::rules::Disclose;
 use watchpost_proto::encryption::RecipientSecret;
-use watchpost_proto::v1::{Lane, SignedReceipt};
+use watchpost_proto::v1::{EpochCause, Lane, SignedReceipt, Summary};
+use watchpost_proto::{EpochId, record};
 
 /// Of the text that the finding shows.
 const EXCERPT: &str = "私人微信";
@@ -28,6 +30,7 @@ const LI: &str = "wwEXAMPLE0001/li.na";
 struct Host {
     dir: tempfile::TempDir,
     store: Arc<Store>,
+    device: Arc<Device>,
     sealer: Sealer,
 }
 
@@ -51,8 +54,8 @@ impl Host {
         let mut intake = Intake::new(pipeline, vec![Folder::new(&exports, Corp::new(CORP))], u64::MAX).unwrap();
         std::fs::write(exports.join("a.jsonl"), hit("m1")).unwrap();
         intake.round(&AtomicBool::new(false), &|| ()).unwrap();
-        let sealer = Sealer::new(store.clone(), device, Arc::new(TestClock::default()));
-        Self { dir, store, sealer }
+        let sealer = Sealer::new(store.clone(), device.clone(), Arc::new(TestClock::default()));
+        Self { dir, store, device, sealer }
     }
 
     fn state_holds(&self, text: &str) -> bool {
@@ -128,4 +131,21 @@ fn employees_still_see_whether_what_was_encrypted_has_arrived() {
         host.receipt_all();
         assert_eq!(host.sent().0, Some(true));
     }
+}
+
+#[test]
+fn employees_still_see_it_where_what_was_plain_is_encrypted_when_it_is_stated_again() {
+    let mut host = Host::new(false, false);
+    host.sealer.seal_all().unwrap();
+    host.device.encrypt_to(Some(RecipientSecret::generate([1; 32]).unwrap().0.recipient().clone()));
+    let other = record::encode(&Summary::default(), [3; 16]).unwrap();
+    host.store.transaction(|tx| tx.append(Lane::Urgent, &other)).unwrap();
+    host.sealer.seal_all().unwrap();
+    host.store.transaction(|tx| tx.open_epoch(EpochId([7; 16]), EpochCause::Diverged, NOW_MS)).unwrap();
+    assert_eq!(host.sent().0, Some(false), "waits to be stated again");
+    host.sealer.seal_all().unwrap();
+    assert!(host.store.read(|tx| tx.segments()).unwrap().iter().all(|row| row.encrypted));
+    assert_eq!(host.sent().0, Some(false), "waits to be sent");
+    host.receipt_all();
+    assert_eq!(host.sent().0, Some(true));
 }

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use support::{NOW_MS, device, store};
 use watchpost_agent::device::Device;
-use watchpost_agent::seal::Sealer;
+use watchpost_agent::seal::{SERVER_TIME, Sealer};
 use watchpost_agent::store::{LaneState, Store};
 use watchpost_agent::summary::MadeUnder;
-use watchpost_agent::uplink::{Trouble, reconcile};
+use watchpost_agent::uplink::{Trouble, reconcile, refused_for_its_key};
+use watchpost_proto::encryption::{Recipient, RecipientSecret};
 use watchpost_proto::keys::{SigningKey, SoftwareKey};
 use watchpost_proto::note::{Checkpoint, LogSigner, origin};
 use watchpost_proto::v1::{
     EpochCause, Lane, LaneHead, LaneWelcome, LogChange, LogKey, Receipt, SignedLogKey, SignedReceipt, Summary, Welcome,
     summary::Kind,
 };
-use watchpost_proto::{Digest, EpochId, LogId, merkle, receipt, record, segment};
+use watchpost_proto::{DeviceId, Digest, EpochId, LogId, merkle, receipt, record, segment};
 
 const MADE: MadeUnder = MadeUnder { policy: Digest([8; 32]), roster_version: 0, at_ms: NOW_MS, retro: false };
 const LOG: LogId = LogId([5; 16]);
@@ -93,7 +94,7 @@ impl World {
     }
 
     fn meet(&self, welcome: &Welcome) -> Result<Option<u64>, Trouble> {
-        let agreed = reconcile(&self.store, "default", self.signer.public(), welcome, &MADE).unwrap()?;
+        let agreed = reconcile(&self.store, &self.device, self.signer.public(), welcome, &MADE).unwrap()?;
         assert_eq!(agreed.epoch, self.urgent().head.epoch);
         Ok(agreed.next.iter().find(|(lane, _, _)| *lane == Lane::Urgent).map(|(_, next, _)| *next))
     }
@@ -347,4 +348,78 @@ fn what_is_not_signed_as_it_should_be_changes_nothing() {
         assert_eq!(world.meet(&welcome), Err(Trouble::Checkpoint), "{name}");
         assert_eq!(world.urgent().head.epoch, epoch, "{name}");
     }
+}
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+fn recipient(byte: u8) -> Recipient {
+    RecipientSecret::generate([byte; 32]).unwrap().0.recipient().clone()
+}
+
+/// A device with the same records as `world`, enrolled anew.
+fn enrolled_anew(world: &World) -> Arc<Device> {
+    let mut held = (*world.device.held()).clone();
+    held.key = Arc::new(SoftwareKey::generate().unwrap().0);
+    Arc::new(Device::new(DeviceId([0x99; 16]), world.device.tenant.clone(), [7; 32], held))
+}
+
+#[test]
+fn what_another_device_encrypted_is_told_as_lost_and_the_rest_goes_on() {
+    let mut world = World::new(1);
+    world.device.encrypt_to(Some(recipient(1)));
+    (0..2).for_each(|_| world.seal_one());
+    // The same device: what it encrypted goes on as it is.
+    world.meet(&world.welcome(Some(world.urgent().head.epoch), 9, Some(Digest([3; 32])))).unwrap();
+    assert_eq!(world.store.read(|tx| tx.backlog()).unwrap().urgent.records, 3);
+    world.device = enrolled_anew(&world);
+    world.sealer = Sealer::new(world.store.clone(), world.device.clone(), Arc::new(support::TestClock::default()));
+    world.meet(&world.welcome(Some(world.urgent().head.epoch), 9, Some(Digest([3; 32])))).unwrap();
+    assert_eq!(world.outgoing(), (vec![1], vec!["sealed_by_another_device 0 2".into()]));
+}
+
+impl World {
+    /// A collector that refuses the urgent lane from its beginning for its key, at this hour.
+    fn refused_for_its_key(&self, hour: i64) -> bool {
+        let server_ms = (NOW_MS + hour * HOUR_MS).to_be_bytes();
+        self.store.transaction(|tx| tx.put_seen(SERVER_TIME, &server_ms)).unwrap();
+        let sent = [(Lane::Urgent, self.urgent().head.next), (Lane::Bulk, 0)];
+        refused_for_its_key(&self.store, &self.device, &MADE, self.urgent().head.epoch, &sent).unwrap()
+    }
+}
+
+#[test]
+fn what_is_encrypted_to_a_lost_key_is_let_go_of_after_a_day_where_another_is_named() {
+    let mut world = World::new(0);
+    world.device.encrypt_to(Some(recipient(1)));
+    (0..2).for_each(|_| world.seal_one());
+    world.device.encrypt_to(None);
+    world.seal_one();
+    for hour in 0..50 {
+        world.device.encrypt_to(if hour % 2 == 0 { None } else { Some(recipient(1)) });
+        assert!(!world.refused_for_its_key(hour), "nobody has named another key");
+    }
+    world.device.encrypt_to(Some(recipient(2)));
+    assert!(!world.refused_for_its_key(100), "the first time");
+    assert!(!world.refused_for_its_key(1000), "a clock that jumps makes no day");
+    assert!((1001..1023).all(|hour| !world.refused_for_its_key(hour)), "not within a day");
+    let epoch = world.urgent().head.epoch;
+    assert!(world.refused_for_its_key(1023));
+    assert_ne!(world.urgent().head.epoch, epoch);
+    world.device.encrypt_to(None);
+    assert_eq!(world.outgoing(), (vec![3], vec!["recipient_lost 0 2".into()]));
+    world.device.encrypt_to(Some(recipient(2)));
+    assert!(!world.refused_for_its_key(1024), "nothing is left to let go of");
+}
+
+#[test]
+fn a_key_that_was_only_not_loaded_costs_nothing() {
+    let mut world = World::new(0);
+    world.device.encrypt_to(Some(recipient(1)));
+    (0..2).for_each(|_| world.seal_one());
+    world.device.encrypt_to(Some(recipient(2)));
+    assert!((0..24).all(|hour| !world.refused_for_its_key(hour)));
+    // It is back for one segment, and away again: another one is refused, for which the day begins anew.
+    world.receipted(0, 1);
+    assert!((24..48).all(|hour| !world.refused_for_its_key(hour)));
+    assert_eq!(world.store.read(|tx| tx.backlog()).unwrap().urgent.records, 1);
 }

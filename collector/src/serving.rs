@@ -17,8 +17,8 @@ use crate::authority::{self, Enrolling};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{self, Credentials};
-use crate::recipients::Recipients;
-use crate::{secrets, tls};
+use crate::recipients::{RecipientKeeper, Recipients};
+use crate::tls;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -50,8 +50,8 @@ pub struct Serving {
     pub enrolment: Arc<ServerConfig>,
     /// What issues certificates; none where that is done elsewhere.
     pub enrolling: Option<Enrolling>,
-    /// What opens encrypted segments.
-    pub recipients: Recipients,
+    /// What opens encrypted segments, now and from now on.
+    pub recipients: watch::Receiver<Arc<Recipients>>,
 }
 
 impl Serving {
@@ -59,11 +59,16 @@ impl Serving {
     ///
     /// # Errors
     /// A file that cannot be used, by name.
-    pub fn load(config: &Config, logs: &LogKeys, clock: &Clock) -> anyhow::Result<Self> {
+    pub fn load(
+        config: &Config,
+        logs: &LogKeys,
+        recipients: watch::Receiver<Arc<Recipients>>,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
         let credentials = Credentials::load(config, clock)?;
         Ok(Self {
             enrolling: authority::load(config)?,
-            recipients: Recipients::load(config)?,
+            recipients,
             log_key: receipt::sign_log_key(&logs.present, &credentials.key)?,
             earlier_logs: logs
                 .earlier
@@ -86,6 +91,7 @@ pub struct Keeper {
     clock: Clock,
     logs: LogKeys,
     serving: watch::Sender<Arc<Serving>>,
+    recipients: RecipientKeeper,
     seen: Vec<Option<Digest>>,
     told: String,
 }
@@ -96,9 +102,10 @@ impl Keeper {
     /// # Errors
     /// A file that cannot be used, by name.
     pub fn start(config: &Config, clock: &Clock, logs: LogKeys) -> anyhow::Result<Self> {
-        let serving = watch::Sender::new(Arc::new(Serving::load(config, &logs, clock)?));
+        let recipients = RecipientKeeper::start(config);
+        let serving = watch::Sender::new(Arc::new(Serving::load(config, &logs, recipients.held(), clock)?));
         let (config, clock) = (config.clone(), clock.clone());
-        Ok(Self { seen: stamp(&config), config, clock, logs, serving, told: String::new() })
+        Ok(Self { seen: stamp(&config), config, clock, logs, serving, recipients, told: String::new() })
     }
 
     /// What is served, now and from now on.
@@ -108,6 +115,7 @@ impl Keeper {
 
     /// Looks once.
     pub fn look(&mut self) {
+        self.recipients.look(&self.config);
         if let Err(error) = renew_own(&self.config, &self.clock) {
             self.tell_once(&error);
         }
@@ -115,7 +123,7 @@ impl Keeper {
         if now == self.seen {
             return;
         }
-        match Serving::load(&self.config, &self.logs, &self.clock) {
+        match Serving::load(&self.config, &self.logs, self.recipients.held(), &self.clock) {
             Ok(fresh) => {
                 info!("certificates taken over");
                 self.serving.send_replace(Arc::new(fresh));
@@ -154,7 +162,6 @@ fn stamp(config: &Config) -> Vec<Option<Digest>> {
     if let Some(folder) = &config.enrolment.authority {
         files.extend(["devices.crt", "devices.key", "tenant.key"].map(|name| folder.join(name)));
     }
-    files.extend(secrets::encryption_files(config));
     files.into_iter().map(|path| std::fs::read(path).ok().map(|bytes| sha256(&[&bytes]))).collect()
 }
 

@@ -1,5 +1,7 @@
 //! What was disclosed about whom, readable by the employee for 90 days.
 
+use std::collections::HashSet;
+
 use super::outbox::MARK_BYTES;
 use super::{StoreError, Tx, mark};
 use rusqlite::{Row, params};
@@ -109,6 +111,22 @@ impl Tx<'_> {
     /// Lets go of the excerpts that are there.
     pub fn forget_excerpts(&self) -> Result<(), StoreError> {
         self.0.execute("UPDATE ledger SET excerpt = ?1 WHERE excerpt NOT IN ('', ?1)", [NOT_KEPT])?;
+        Ok(())
+    }
+
+    /// Forgets by what these records are known: they have neither arrived nor are they on their way.
+    pub(super) fn forget_marks(&self, of: &HashSet<[u8; MARK_BYTES]>) -> Result<(), StoreError> {
+        if of.is_empty() {
+            return Ok(());
+        }
+        let mut statement = self.0.prepare("SELECT id, * FROM ledger")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, read(row)?)))?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        for (id, row) in rows {
+            if row.marks().is_some_and(|marks| marks.iter().any(|mark| of.contains(mark))) {
+                self.0.execute("UPDATE ledger SET salt = x'' WHERE id = ?1", [id])?;
+            }
+        }
         Ok(())
     }
 

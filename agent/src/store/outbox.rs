@@ -313,9 +313,7 @@ impl Tx<'_> {
         }
         let state = self.lane(lane)?;
         let sealed = make(&state, &records)?;
-        // Only findings are looked for again, and only what is encrypted cannot be looked into.
-        let marks = lane == Lane::Urgent && is_encrypted(&sealed.segment.statement);
-        let marks = marks.then(|| records.iter().flat_map(|record| mark(record)).collect());
+        let marks = marks(lane, &sealed, &records);
         self.put_segment(&state, &sealed, records.len(), marks, now_ms)?;
         self.0.execute("DELETE FROM pending WHERE lane = ?1 AND id <= ?2", params![lane as i32, last_id])?;
         self.advance(lane, &sealed)?;
@@ -344,6 +342,20 @@ impl Tx<'_> {
             })
             .optional()?;
         Ok(row)
+    }
+
+    /// The statement of a lane's first segment without a receipt, where that is before `end`.
+    pub fn first_unreceipted(&self, epoch: EpochId, lane: Lane, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let statement = self
+            .0
+            .prepare_cached(
+                "SELECT statement FROM segment
+                 WHERE epoch = ?1 AND lane = ?2 AND sequence < ?3 AND receipted_ms IS NULL ORDER BY sequence LIMIT 1",
+            )?
+            .query_row(params![epoch.as_ref(), lane as i32, end], |row| row.get(0))
+            .optional()?;
+        Ok(statement)
     }
 
     /// Digest of the statement at a place.
@@ -594,7 +606,14 @@ fn segment_row(row: &Row<'_>) -> Result<Option<SegmentRow>, StoreError> {
     }))
 }
 
-fn is_encrypted(statement: &[u8]) -> bool {
+/// The marks of records that were just sealed: only findings are looked for again, and only what is encrypted cannot be
+/// looked into.
+pub(super) fn marks<R: AsRef<[u8]>>(lane: Lane, sealed: &Sealed, records: &[R]) -> Option<Vec<u8>> {
+    let needed = lane == Lane::Urgent && is_encrypted(&sealed.segment.statement);
+    needed.then(|| records.iter().flat_map(|record| mark(record.as_ref())).collect())
+}
+
+pub(super) fn is_encrypted(statement: &[u8]) -> bool {
     read_statement(statement).is_ok_and(|read| read.statement.encryption_suite != 0)
 }
 

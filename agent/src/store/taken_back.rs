@@ -1,11 +1,14 @@
 //! Segments taken back from an epoch that is over. What is encrypted cannot be read here any more, so its content is
 //! stated again as it is, in order, before anything newer is sealed.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, params};
+use watchpost_proto::record::unframe;
 use watchpost_proto::segment::{Sealed, read_statement};
 use watchpost_proto::v1::{Lane, Statement};
 
-use super::outbox::{LaneState, Outgoing};
+use super::outbox::{LaneState, MARK_BYTES, Outgoing, is_encrypted, marks as new_marks};
 use super::{StoreError, Tx};
 
 pub(super) const SCHEMA: &str = "
@@ -55,7 +58,16 @@ impl Tx<'_> {
         };
         let statement = read_statement(&statement).map_err(|_| StoreError::Malformed("segment"))?.statement;
         let state = self.lane(lane)?;
+        let plain = if statement.encryption_suite == 0 { payload.clone() } else { Vec::new() };
         let sealed = make(&state, TakenBack { statement, payload })?;
+        // What was plain until now may be encrypted from now on.
+        let marks = match marks {
+            None if is_encrypted(&sealed.segment.statement) => {
+                let records = unframe(&plain).map_err(|_| StoreError::Malformed("segment"))?;
+                new_marks(lane, &sealed, &records)
+            }
+            marks => marks,
+        };
         self.put_segment(&state, &sealed, records, marks, now_ms)?;
         self.0.prepare_cached("DELETE FROM taken_back WHERE id = ?1")?.execute([id])?;
         self.advance(lane, &sealed)?;
@@ -65,6 +77,31 @@ impl Tx<'_> {
     /// Whether any is still to be stated again in a lane.
     pub(super) fn has_taken_back(&self, lane: Lane) -> Result<bool, StoreError> {
         Ok(self.0.prepare_cached("SELECT 1 FROM taken_back WHERE lane = ?1")?.exists([lane as i32])?)
+    }
+
+    /// Lets go of what was taken back, is encrypted and is as `lost` says of its lane and statement; the ledger does not tell
+    /// any more whether it has arrived. Returns how many records that were.
+    pub fn let_go_of_encrypted(&self, lost: impl Fn(Lane, &Statement) -> bool) -> Result<u64, StoreError> {
+        let mut taken_back = self.0.prepare("SELECT id, lane, records, statement, marks FROM taken_back")?;
+        let rows = taken_back.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Vec<u8>>(3)?, row.get::<_, Option<Vec<u8>>>(4)?))
+        })?;
+        let (mut gone, mut records, mut unknown) = (Vec::<i64>::new(), 0, HashSet::new());
+        for row in rows {
+            let (id, lane, count, statement, marks): (i64, i32, u64, _, _) = row?;
+            let statement = read_statement(&statement).map_err(|_| StoreError::Malformed("segment"))?.statement;
+            let lane = Lane::try_from(lane).map_err(|_| StoreError::Malformed("lane"))?;
+            if statement.encryption_suite != 0 && lost(lane, &statement) {
+                gone.push(id);
+                records += count;
+                unknown.extend(marks.unwrap_or_default().as_chunks::<MARK_BYTES>().0.iter().copied());
+            }
+        }
+        for id in gone {
+            self.0.execute("DELETE FROM taken_back WHERE id = ?1", [id])?;
+        }
+        self.forget_marks(&unknown)?;
+        Ok(records)
     }
 
     /// What of a lane is still to be stated again.

@@ -14,6 +14,7 @@ use crate::random;
 use crate::seal::SERVER_TIME;
 use crate::store::{LaneState, Store, StoreError, Tx};
 use crate::summary::{self, MadeUnder};
+use crate::unreadable;
 
 /// Where the store keeps the last checkpoint, as its note.
 const CHECKPOINT: &str = "checkpoint";
@@ -59,13 +60,13 @@ pub struct Agreed {
 /// collector holds something this device does not remember.
 pub fn reconcile(
     store: &Store,
-    tenant: &str,
+    device: &Device,
     signer: &PublicKey,
     welcome: &Welcome,
     made: &MadeUnder,
 ) -> Result<Result<Agreed, Trouble>, StoreError> {
     store.transaction(|tx| {
-        if let Err(trouble) = take_checkpoint(tx, tenant, signer, welcome, made)? {
+        if let Err(trouble) = take_checkpoint(tx, &device.tenant, signer, welcome, made)? {
             return Ok(Err(trouble));
         }
         tx.put_seen(SERVER_TIME, &welcome.server_ms.to_be_bytes())?;
@@ -76,6 +77,7 @@ pub fn reconcile(
             take_back_receipts(tx, welcome, made)?;
             note_held_epochs(tx, welcome, made.at_ms)?;
             tx.open_epoch(EpochId(random::bytes()), cause, made.at_ms)?;
+            unreadable::of_another_device(tx, device, made)?;
         } else {
             take_back_missing(tx, welcome)?;
             take_receipts(tx, signer, welcome, made.at_ms)?;
@@ -85,8 +87,11 @@ pub fn reconcile(
 }
 
 /// Opens a new epoch because this device and the collector have used the same places differently.
-pub(super) fn part_ways(store: &Store, now_ms: i64) -> Result<(), StoreError> {
-    store.transaction(|tx| tx.open_epoch(EpochId(random::bytes()), EpochCause::Diverged, now_ms))
+pub(super) fn part_ways(store: &Store, device: &Device, made: &MadeUnder) -> Result<(), StoreError> {
+    store.transaction(|tx| {
+        tx.open_epoch(EpochId(random::bytes()), EpochCause::Diverged, made.at_ms)?;
+        unreadable::of_another_device(tx, device, made)
+    })
 }
 
 /// The last checkpoint as its note; empty where there is none.

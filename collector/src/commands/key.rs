@@ -242,7 +242,8 @@ fn new_encryption(config: &Config, json: bool) -> anyhow::Result<()> {
     } else {
         out.row(&["wrote", &path.display().to_string()])?;
         out.row(&[
-            "keep a copy of it: nobody else can read what is encrypted to it. 请妥善备份：丢失后数据无法解密。",
+            "keep a copy of it before a device uses it, and back it up anew: a collector restored from an earlier backup does not have \
+             it, and without it what is encrypted to it is lost. 启用前请先备份：旧备份中没有此密钥，丢失后数据无法解密。",
         ])?;
         out.row(&["into agent.toml of the devices 写入设备端 agent.toml:"])?;
         out.row(&[""])?;

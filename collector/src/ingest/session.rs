@@ -323,8 +323,8 @@ impl Session {
         let now = self.shared.clock.now_ms();
         self.peer.check_dates(now)?;
         // The keys there are now: one may have come since the stream began.
-        let serving = Arc::clone(&self.shared.serving.borrow());
-        let verified = verify(segment, &self.peer, &self.shared.registry, &serving.recipients, now)?;
+        let recipients = Arc::clone(&self.serving.recipients.borrow());
+        let verified = verify(segment, &self.peer, &self.shared.registry, &recipients, now)?;
         let under_way = self.under_way(verified.read.lane);
         if *under_way >= LANE_CREDIT {
             return Err(Code::OverCredit);

@@ -39,6 +39,11 @@ impl Passphrase {
         Self { file, ..Self::default() }
     }
 
+    /// The file it is looked for in first, if the configuration names one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// One that is known already.
     pub fn known(text: &str) -> Self {
         let typed = Some(Zeroizing::new(text.to_owned()));
