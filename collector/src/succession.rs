@@ -124,7 +124,7 @@ fn with_own_key(config: &Config, log: OpenLog) -> anyhow::Result<OpenLog> {
     let OpenLog { store, signer } = log;
     let db = store.connection();
     let introduced = log_key_at(db, present_first(db)?)?.ed25519;
-    let (path, next) = (config.log_key(), next_key(config));
+    let (path, next) = (config.log_key(), config.next_log_key());
     let signer = if introduced != signer.public() && next.exists() {
         let successor = log_key::load_or_make(config, &next)?;
         ensure!(introduced == successor.public(), "neither log.key nor log.key.next is the key of this log.db");
@@ -141,10 +141,6 @@ fn with_own_key(config: &Config, log: OpenLog) -> anyhow::Result<OpenLog> {
     Ok(OpenLog { store, signer })
 }
 
-fn next_key(config: &Config) -> PathBuf {
-    config.data_dir.join("log.key.next")
-}
-
 fn open_successor(
     config: &Config,
     credentials: &Credentials,
@@ -154,7 +150,7 @@ fn open_successor(
 ) -> anyhow::Result<OpenLog> {
     let OpenLog { store, signer } = log;
     let last = store.checkpoint();
-    let successor = log_key::load_or_make(config, &next_key(config))?;
+    let successor = log_key::load_or_make(config, &config.next_log_key())?;
     let highest = highest(mark, &last.origin, &signer);
     let ending = log_key::Ending {
         id: store.name().id,
