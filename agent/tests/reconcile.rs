@@ -19,7 +19,7 @@ use watchpost_proto::v1::{
     EpochCause, Lane, LaneHead, LaneWelcome, LogChange, LogKey, Receipt, SignedLogKey, SignedReceipt, Summary, Welcome,
     summary::Kind,
 };
-use watchpost_proto::{DeviceId, Digest, EpochId, LogId, merkle, receipt, record, segment};
+use watchpost_proto::{DeviceId, Digest, EpochId, LogId, Message as _, merkle, receipt, record, segment};
 
 const MADE: MadeUnder = MadeUnder { policy: Digest([8; 32]), roster_version: 0, at_ms: NOW_MS, retro: false };
 const LOG: LogId = LogId([5; 16]);
@@ -246,6 +246,33 @@ fn what_a_restored_collector_lost_of_earlier_epochs_comes_first_in_a_new_one() {
     assert_eq!(world.outgoing(), (vec![2, 3, 4, 5], vec![]), "in the order they were made");
     world.meet(&welcome).unwrap();
     assert_eq!(world.urgent().head.epoch, third, "once");
+}
+
+#[test]
+fn receipts_of_earlier_epochs_are_shown_newest_first_and_kept_as_long_as_their_statements() {
+    let mut world = World::new(0);
+    let through = |world: &World| -> Vec<Vec<u8>> {
+        let shown = world.store.read(|tx| tx.receipts_to_show()).unwrap();
+        shown.iter().map(|signed| Receipt::decode(&signed.receipt[..]).unwrap().epoch).collect()
+    };
+    for n in 0..70_u8 {
+        world.seal_one();
+        world.receipted(0, NOW_MS);
+        // The names of later epochs come first in the order of bytes, then last.
+        let id = EpochId([if n < 35 { 0x7f - n } else { 0x80 + n }; 16]);
+        world.store.transaction(|tx| tx.open_epoch(id, EpochCause::Diverged, NOW_MS + i64::from(n))).unwrap();
+    }
+    let shown = through(&world);
+    assert_eq!(shown.len(), 64);
+    // The latest of the lane is of the epoch that ended last; it is kept for that epoch, too.
+    let name = |n: u8| vec![if n < 35 { 0x7f - n } else { 0x80 + n }; 16];
+    assert!((7..69).all(|n| shown.contains(&name(n))), "the newest are among them");
+    assert!(!shown.contains(&name(0)), "the oldest is not");
+    // Nothing is held of what they were for; the statements are.
+    world.store.transaction(|tx| tx.forget_segments(i64::MAX, 0, 0)).unwrap();
+    assert_eq!(through(&world).len(), 64);
+    world.store.transaction(|tx| tx.forget_segments(i64::MAX, 0, i64::MAX)).unwrap();
+    assert!(through(&world).len() < 3, "with the statements they go");
 }
 
 /// The introduction of a log that follows another of this size.

@@ -235,12 +235,11 @@ pub fn verify(folder: &Path, progress: &impl Progress) -> anyhow::Result<Manifes
     for needed in [CONFIG, LOG_DB, LOG_KEY] {
         ensure!(manifest.files.contains_key(needed), "the backup has no {needed}");
     }
-    verify_log(folder, &manifest, progress)?;
+    verify_log(folder, &config_of(folder, folder, &manifest)?.1, &manifest, progress)?;
     Ok(manifest)
 }
 
-fn verify_log(folder: &Path, manifest: &Manifest, progress: &impl Progress) -> anyhow::Result<()> {
-    let config = config_of(folder, manifest)?;
+fn verify_log(folder: &Path, config: &Config, manifest: &Manifest, progress: &impl Progress) -> anyhow::Result<()> {
     let trust = Trust::new(&credentials::trusted(&config.root)?, &manifest.tenant)?;
     let log = LogReader::open(&folder.join(LOG_DB))?;
     progress.begin("verify", log.count()?);
@@ -254,11 +253,13 @@ fn verify_log(folder: &Path, manifest: &Manifest, progress: &impl Progress) -> a
     Ok(())
 }
 
-/// The configuration as it reads below a folder that holds a backup, or what was restored of one.
-fn config_of(folder: &Path, manifest: &Manifest) -> anyhow::Result<Config> {
-    let path = folder.join(CONFIG);
+/// The configuration of a backup as it reads below `folder`, which holds the backup or what is restored of it.
+fn config_of(backup: &Path, folder: &Path, manifest: &Manifest) -> anyhow::Result<(String, Config)> {
+    let path = backup.join(CONFIG);
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    Ok(Config::parse(&restore::rewritten(&text, manifest), &path)?)
+    let text = restore::rewritten(&text, manifest);
+    let config = Config::parse(&text, &folder.join(CONFIG))?;
+    Ok((text, config))
 }
 
 fn refuse_unless_empty(folder: &Path) -> anyhow::Result<()> {

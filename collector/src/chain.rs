@@ -172,7 +172,8 @@ fn introduce_key(appender: &mut Appender<'_>, verified: &Verified, effects: &mut
     let log_index = appender.append(EntryKind::KeyEvent, &header.encode_to_vec())?;
     appender.note_key(&read.device, &read.key_id, new.key.spki(), log_index)?;
     effects.keys.push((read.device, new.key.clone()));
-    Ok(())
+    // Of a device that was told to come to a new key this may be the one that counts from now on.
+    rekey::tell(appender, &read.device, effects)
 }
 
 /// Both statements are kept; the device is held out of what people see until somebody has looked.

@@ -221,6 +221,11 @@ impl Config {
         self.data_dir.join("log.key")
     }
 
+    /// The key of its successor, while that takes its place.
+    pub fn next_log_key(&self) -> PathBuf {
+        self.data_dir.join("log.key.next")
+    }
+
     /// What is derived from the log; may be deleted while nothing runs.
     pub fn derived_db(&self) -> PathBuf {
         self.data_dir.join("derived.db")

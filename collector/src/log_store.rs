@@ -10,6 +10,7 @@
 mod append;
 pub mod check;
 mod erase;
+mod issued;
 mod logs;
 mod members;
 mod policies;

@@ -12,7 +12,7 @@ const AUTHORITY: [&str; 5] = ["devices.key", "collectors.key", "tenant.key", "ne
 
 /// Every private key that is there, the collector's own first.
 pub fn files(config: &Config) -> Vec<PathBuf> {
-    let mut files = vec![config.key.clone(), config.log_key()];
+    let mut files = vec![config.key.clone(), config.log_key(), config.next_log_key()];
     if let Some(folder) = &config.enrolment.authority {
         files.extend(AUTHORITY.map(|name| folder.join(name)));
     }
@@ -60,4 +60,20 @@ pub fn write(config: &Config, path: &Path, key: &PrivateKey) -> Result<(), KeyFi
 /// [`KeyFileError`]; nothing was written.
 pub fn write_new(config: &Config, path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
     if path.exists() { Err(KeyFileError::Exists(path.to_owned())) } else { write(config, path, key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_successor_that_takes_its_place_is_among_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "listen = \"127.0.0.1:0\"\ntenant = \"acme\"\ndata_dir = \".\"\n\
+                    [identity]\ncertificate = \"a.crt\"\nkey = \"a.key\"\nroot = \"root.crt\"\n";
+        let config = Config::parse(text, &folder.path().join("collector.toml")).unwrap();
+        assert!(files(&config).is_empty());
+        fs::write(config.next_log_key(), "").unwrap();
+        assert_eq!(files(&config), [config.next_log_key()]);
+    }
 }

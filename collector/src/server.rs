@@ -70,8 +70,13 @@ pub struct OpenLog {
 /// # Errors
 /// What is wrong with it.
 pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> anyhow::Result<OpenLog> {
+    succession::refuse_without_log(config)?;
     let signer = log_key::load_or_make(config, &config.log_key())?;
+    let is_marked = succession::found(config)?.is_some();
     let store = LogStore::open(&config.log_db(), &config.tenant, |name| {
+        if is_marked {
+            return Err(StoreError::Unfit("it holds no log, and one was to be restored; restore again".into()));
+        }
         log_key::first_entry(name, &signer, credentials, clock.now_ms(), None)
             .map_err(|error| StoreError::Unfit(format!("its key cannot be introduced: {error}")))
     })?;

@@ -3,7 +3,8 @@
 //! Whoever restores it leaves a mark in the data folder, and so does a running collector to which a device shows a head
 //! that was signed by the log's own key and that its tree does not extend: there is no other way to such a head than that
 //! this log was once further. The next start finds the mark and opens the successor, in one commit, before anything
-//! listens. A mark that was carried out names a log that is no longer the present one, and is taken away.
+//! listens. A mark that was carried out names a log before the present one, and is taken away; one that names no log that is
+//! here is of a restore that was interrupted, and nothing starts.
 
 use std::fs;
 use std::io;
@@ -22,7 +23,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::durable_file::{self, Access};
 use crate::log_key;
-use crate::log_store::{StoreError, log_key_at, present_first};
+use crate::log_store::{StoreError, log_key_at, past_logs, present_first};
 use crate::server::OpenLog;
 
 /// Why a log is to end, as kept in the data folder.
@@ -75,6 +76,25 @@ pub fn found(config: &Config) -> anyhow::Result<Option<Mark>> {
     }
 }
 
+/// A folder with a mark has a log: where it has none, an interrupted restore must not become an empty collector with the
+/// key of the log that is missing.
+///
+/// # Errors
+/// A mark and no log.
+pub fn refuse_without_log(config: &Config) -> anyhow::Result<()> {
+    if found(config)?.is_none() {
+        return Ok(());
+    }
+    let (log, key) = (config.log_db(), config.log_key());
+    let is_whole = fs::metadata(&log).is_ok_and(|file| file.len() > 0) && key.exists();
+    ensure!(
+        is_whole,
+        "this folder is of a restore that was interrupted: {} or its key is missing. Restore again into another folder",
+        log.display()
+    );
+    Ok(())
+}
+
 /// Opens the successor of a log that is marked, and gives back the log that goes on.
 ///
 /// # Errors
@@ -85,6 +105,14 @@ pub fn carry_out(config: &Config, credentials: &Credentials, clock: &Clock, log:
     let log = if mark.log == log.store.name().id.to_string() {
         open_successor(config, credentials, clock, log, &mark)?
     } else {
+        let past = past_logs(log.store.connection())?;
+        ensure!(
+            past.iter().any(|past| past.name.id.to_string() == mark.log),
+            "{} is about the log {}, which is not here: log.db is not the one that was restored. Restore again into another \
+             folder",
+            mark_path(config).display(),
+            mark.log
+        );
         log
     };
     fs::remove_file(mark_path(config)).with_context(|| mark_path(config).display().to_string())?;
@@ -96,7 +124,7 @@ fn with_own_key(config: &Config, log: OpenLog) -> anyhow::Result<OpenLog> {
     let OpenLog { store, signer } = log;
     let db = store.connection();
     let introduced = log_key_at(db, present_first(db)?)?.ed25519;
-    let (path, next) = (config.log_key(), next_key(config));
+    let (path, next) = (config.log_key(), config.next_log_key());
     let signer = if introduced != signer.public() && next.exists() {
         let successor = log_key::load_or_make(config, &next)?;
         ensure!(introduced == successor.public(), "neither log.key nor log.key.next is the key of this log.db");
@@ -113,10 +141,6 @@ fn with_own_key(config: &Config, log: OpenLog) -> anyhow::Result<OpenLog> {
     Ok(OpenLog { store, signer })
 }
 
-fn next_key(config: &Config) -> PathBuf {
-    config.data_dir.join("log.key.next")
-}
-
 fn open_successor(
     config: &Config,
     credentials: &Credentials,
@@ -126,7 +150,7 @@ fn open_successor(
 ) -> anyhow::Result<OpenLog> {
     let OpenLog { store, signer } = log;
     let last = store.checkpoint();
-    let successor = log_key::load_or_make(config, &next_key(config))?;
+    let successor = log_key::load_or_make(config, &config.next_log_key())?;
     let highest = highest(mark, &last.origin, &signer);
     let ending = log_key::Ending {
         id: store.name().id,

@@ -12,6 +12,7 @@ use support::offline::Log;
 use watchpost_collector::clock::Clock;
 use watchpost_collector::credentials::{self, Credentials};
 use watchpost_collector::log_key;
+use watchpost_collector::log_store::LogReader;
 use watchpost_collector::log_store::check::{Fault, Sound, check};
 use watchpost_collector::publish::publish;
 use watchpost_collector::server::{self, OpenLog};
@@ -24,6 +25,15 @@ use watchpost_proto::v1::{DeviceVerb, Lane};
 fn open(lab: &support::Lab) -> OpenLog {
     let credentials = Credentials::load(&lab.config, &Clock::default()).unwrap();
     server::open_log(&lab.config, &credentials, &Clock::default()).unwrap()
+}
+
+fn refused(lab: &support::Lab) -> String {
+    let credentials = Credentials::load(&lab.config, &Clock::default()).unwrap();
+    format!("{:#}", server::open_log(&lab.config, &credentials, &Clock::default()).unwrap_err())
+}
+
+fn store_of(lab: &support::Lab) -> LogReader {
+    LogReader::open(&lab.config.log_db()).unwrap()
 }
 
 fn signer(lab: &support::Lab) -> LogSigner {
@@ -137,10 +147,34 @@ fn a_crash_between_the_commit_and_the_key_is_mended_at_the_next_start() {
     fs::rename(data.join("log.key"), data.join("log.key.next")).unwrap();
     let other = log_key::load_or_make(&lab.config, &data.join("log.key")).unwrap();
     assert_ne!(other.public(), old.public());
-    let mark = Mark { log: "00".into(), cause: Cause::Restored, highest: String::new(), shown_by: String::new() };
+    let ended = store_of(&lab).past().unwrap()[0].name.id.to_string();
+    let mark = Mark { log: ended, cause: Cause::Restored, highest: String::new(), shown_by: String::new() };
     succession::leave(&lab.config, &mark).unwrap();
     let OpenLog { store, .. } = open(&lab);
     assert_eq!(*store.name(), name, "no further log");
     verify(&Log { lab, store }, &[]).unwrap();
     assert!(!data.join("log.key.next").exists() && !data.join("succession.json").exists());
+}
+
+#[test]
+fn a_mark_without_its_log_starts_nothing_and_stays() {
+    let Log { lab, store } = Log::new();
+    let log = store.name().id.to_string();
+    drop(store);
+    let mark = |log: String| Mark { log, cause: Cause::Restored, highest: String::new(), shown_by: String::new() };
+    succession::leave(&lab.config, &mark("00".into())).unwrap();
+    assert!(refused(&lab).contains("is not the one that was restored"), "of another log");
+    assert!(succession::found(&lab.config).unwrap().is_some());
+    succession::leave(&lab.config, &mark(log)).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", lab.config.log_db().display()));
+    }
+    assert!(refused(&lab).contains("interrupted"), "the log is missing");
+    assert!(!lab.config.log_db().exists(), "no log is made");
+    // As a start of before may have left it: a database that holds nothing.
+    fs::write(lab.config.log_db(), "").unwrap();
+    assert!(refused(&lab).contains("interrupted"), "an empty log");
+    Connection::open(lab.config.log_db()).unwrap().execute_batch("PRAGMA application_id = 1").unwrap();
+    assert!(refused(&lab).contains("restore again"), "a database without a log");
+    assert!(succession::found(&lab.config).unwrap().is_some(), "the mark stays");
 }

@@ -102,8 +102,9 @@ pub fn read_unverified(note: &str) -> Option<Checkpoint> {
     }
     let mut lines = note.split('\n');
     let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
-    let checkpoint =
-        Checkpoint { origin: origin.to_owned(), size: size.parse().ok()?, root: Digest::from_slice(&unbase64(root)?)? };
+    // No log is longer, and databases count no further.
+    let size = size.parse().ok().filter(|size| i64::try_from(*size).is_ok())?;
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size, root: Digest::from_slice(&unbase64(root)?)? };
     let canonical = !origin.is_empty() && !origin.contains([' ', '+']) && note.starts_with(&body(&checkpoint));
     canonical.then_some(checkpoint)
 }
@@ -149,6 +150,14 @@ mod tests {
         for (from, to) in [("\n42\n", "\n43\n"), ("default", "defaulu"), ("\n42\n", "\n042\n")] {
             assert_eq!(open(&note.replacen(from, to, 1), &signer.public()), None, "{to}");
         }
+    }
+
+    #[test]
+    fn a_size_that_no_log_has_is_refused() {
+        let (signer, _) = LogSigner::generate().unwrap();
+        let opens = |size| open(&signer.sign(&Checkpoint { size, ..checkpoint() }), &signer.public()).is_some();
+        let most = i64::MAX.unsigned_abs();
+        assert_eq!([0, most, most + 1, u64::MAX].map(opens), [true, true, false, false]);
     }
 
     #[test]

@@ -421,8 +421,8 @@ impl Tx<'_> {
                  WHERE receipted_ms < ?1 OR total > ?2)",
             params![payload_before_ms, payload_bytes_max],
         )?;
-        self.forget_receipts()?;
-        self.forget_statements(statement_before_ms)
+        self.forget_statements(statement_before_ms)?;
+        self.forget_receipts()
     }
 
     /// Only from the beginning of each chain, so that what is kept stays one run: receipts are stamped by a clock that

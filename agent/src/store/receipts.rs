@@ -1,5 +1,5 @@
-//! Receipts: kept for each lane of each epoch of which records are still here, to be shown to a collector that was restored
-//! and does not know them any more.
+//! Receipts: kept for each lane of each epoch of which statements are still here, to be shown to a collector that was
+//! restored and does not know them any more. What they were for may be gone; then it is a recorded loss.
 
 use rusqlite::params;
 use watchpost_proto::v1::{Lane, Receipt, SignedReceipt};
@@ -19,15 +19,19 @@ CREATE TABLE IF NOT EXISTS earlier_receipt (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Receipts shown in one Hello.
-const SHOWN_MAX: usize = 8;
+/// Receipts shown in one Hello; a collector looks at no more.
+const SHOWN_MAX: usize = 64;
 
 impl Tx<'_> {
-    /// The receipts to show: the latest of each lane, then those of earlier epochs.
+    /// The receipts to show: the latest of each lane, then those of earlier epochs, the epoch that ended last first.
     pub fn receipts_to_show(&self) -> Result<Vec<SignedReceipt>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT receipt, signature, key_id FROM receipt
-             UNION SELECT receipt, signature, key_id FROM earlier_receipt LIMIT ?1",
+            "SELECT receipt, signature, key_id FROM (
+                 SELECT receipt, signature, key_id, 0 AS earlier, 0 AS ended, lane FROM receipt
+                 UNION ALL SELECT receipt, signature, key_id, 1, coalesce(ended_ms, 0), lane
+                 FROM earlier_receipt LEFT JOIN past_epoch USING (epoch)
+                 WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.receipt = earlier_receipt.receipt))
+             ORDER BY earlier, ended DESC, lane LIMIT ?1",
         )?;
         let rows = statement.query_map([SHOWN_MAX], |row| {
             Ok(SignedReceipt { receipt: row.get(0)?, signature: row.get(1)?, key_id: row.get(2)? })
@@ -77,12 +81,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets go of receipts of earlier epochs of which no record is kept here.
+    /// Lets go of receipts of earlier epochs of which no statement is kept here.
     pub(super) fn forget_receipts(&self) -> Result<(), StoreError> {
         self.0.execute(
             "DELETE FROM earlier_receipt WHERE NOT EXISTS (
                  SELECT 1 FROM segment WHERE segment.epoch = earlier_receipt.epoch
-                     AND segment.lane = earlier_receipt.lane AND payload IS NOT NULL)",
+                     AND segment.lane = earlier_receipt.lane)",
             [],
         )?;
         Ok(())

@@ -35,13 +35,10 @@ pub fn restore(backup: &Path, into: &Path, known: &[String], progress: &impl Pro
     refuse_unless_empty(into)?;
     let manifest = verify(backup, progress)?;
     durable_file::create_folder(into, Access::Secret)?;
-    for place in manifest.files.keys().filter(|place| *place != LOG_DB) {
+    for place in manifest.files.keys().filter(|place| ![LOG_DB, CONFIG].contains(&place.as_str())) {
         put(into, place, &read(&backup.join(place))?)?;
     }
-    let path = into.join(CONFIG);
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    durable_file::write(&path, rewritten(&text, &manifest).as_bytes(), Access::Secret)?;
-    let config = config_of(into, &manifest)?;
+    let (text, config) = config_of(backup, into, &manifest)?;
     ensure!(
         config.data_dir == into.join("data") && config.key.starts_with(into) && config.certificate.starts_with(into),
         "the paths in collector.toml could not be brought below {}: set them by hand in the backup's copy",
@@ -52,7 +49,9 @@ pub fn restore(backup: &Path, into: &Path, known: &[String], progress: &impl Pro
     let mark = Mark { log: log_id(&manifest), cause: Cause::Restored, highest, shown_by: String::new() };
     succession::leave(&config, &mark)?;
     copy_log(backup, into)?;
-    verify_log(into, &manifest, progress)?;
+    verify_log(into, &config, &manifest, progress)?;
+    // Last of all: without it nothing starts here.
+    put(into, CONFIG, text.as_bytes())?;
     let moved = manifest.files.iter().filter_map(|(place, file)| Some((file.named.clone()?, place.clone())));
     Ok(Restored { moved: moved.collect(), config, manifest })
 }

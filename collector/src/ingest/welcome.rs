@@ -19,8 +19,8 @@ use crate::standing::{Shown, ShownCheckpoint, ShownHead, ShownReceipt, Shows};
 pub(super) const PROTOCOL: u32 = 1;
 /// Heads looked at in a Hello.
 const LANES_MAX: usize = 8;
-/// Receipts looked at in a Hello.
-const RECEIPTS_MAX: usize = 8;
+/// Receipts looked at in a Hello; an agent shows no more.
+const RECEIPTS_MAX: usize = 64;
 
 /// A Hello that makes sense and comes from whom it says.
 pub(super) struct Greeted {

@@ -11,7 +11,7 @@ use watchpost_proto::v1::{
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, logs, policies, rekeys, rosters, shortfalls};
+use super::{StoreError, issued, logs, policies, rekeys, rosters, shortfalls};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -81,11 +81,11 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
 }
 
 /// Tables that came after the others.
-const LATER: [&str; 3] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE];
+const LATER: [&str; 4] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE, issued::TABLE];
 
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 8] =
-    ["token", "enrolment", "expected", "certificate", "past_log", "shortfall", "rekey", rosters::NAME];
+pub(super) const NAMES: [&str; 9] =
+    ["token", "enrolment", "expected", "certificate", "issued", "past_log", "shortfall", "rekey", rosters::NAME];
 
 /// A token as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,6 +223,9 @@ pub(crate) fn expected(db: &Connection, entry: &ExpectedEntry) -> Result<(), Sto
 fn certificate(db: &Connection, log_index: u64, event: &KeyEvent) -> Result<(), StoreError> {
     // A certificate that was issued elsewhere is seen because its device has connected with it.
     let proved = event.cause() == KeyCause::Unspecified;
+    if proved && issued::is_outdated(db, event)? {
+        return Ok(());
+    }
     let replaced: Option<Vec<u8>> = db
         .prepare_cached("SELECT key_id FROM certificate WHERE device = ?1")?
         .query_row([&event.device], |row| row.get(0))
@@ -232,7 +235,7 @@ fn certificate(db: &Connection, log_index: u64, event: &KeyEvent) -> Result<(), 
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute((&event.device, &event.key_id, replaced, log_index, proved))?;
-    Ok(())
+    issued::note(db, event)
 }
 
 /// A token by the digest of its credential.

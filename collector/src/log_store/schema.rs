@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, members, policies, rosters};
+use super::{StoreError, issued, members, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 3;
@@ -116,6 +116,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
                 members::create(&transaction)?;
             }
             members::create_later(&transaction)?;
+            issued::fill(&transaction)?;
             policies::create_contents(&transaction)?;
             rosters::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
