@@ -229,3 +229,19 @@ fn a_policy_damaged_on_the_disk_is_passed_over_for_the_last_good_one() {
     host.refuses(&policy(&[&key], Some(&first), &pack("丙"), |_| ()), "another");
     assert!(host.offer(&second, &[]).unwrap().applied, "and it is fetched again");
 }
+
+#[test]
+fn another_policy_under_the_name_of_one_held_is_passed_over() {
+    let (dir, key, other) = (tempfile::tempdir().unwrap(), key(), key());
+    let host = Host::start(dir.path(), &key);
+    let first = policy(&[&key], None, &pack("甲"), |_| ());
+    let second = policy(&[&key], Some(&first), &pack("乙"), |_| ());
+    for policy in [&first, &second] {
+        assert!(host.offer(policy, &[]).unwrap().applied);
+    }
+    drop(host);
+    // Sound in itself, and signed by the keys it names: only its name gives it away.
+    let forged = policy(&[&other], Some(&first), &pack("丙"), |_| ());
+    fs::write(dir.path().join(format!("state/policy/{}.policy", second.header.digest)), forged.encode()).unwrap();
+    assert_eq!(Host::start(dir.path(), &key).switch.now().policy, first.header.digest);
+}

@@ -10,16 +10,21 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use support::{Client, Device, Lab, PATIENCE, TENANT, finding, tls_builder};
+use support::{Client, Device, Lab, PATIENCE, TENANT, channel, finding, tls_builder};
 use time::OffsetDateTime;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use watchpost_collector::pki::{DEVICE_LIFE, KeyedLeaf};
 use watchpost_collector::server::{self, Running};
 use watchpost_proto::identity::{ENROL_NAME, UPLINK_NAME};
 use watchpost_proto::limits::{MESSAGE_BYTES_MAX, SEGMENT_BYTES_MAX};
 use watchpost_proto::segment::Head;
-use watchpost_proto::v1::{Lane, Ready, Segment, Standing, Statement, agent_message, collector_message};
+use watchpost_proto::v1::enrolment_client::EnrolmentClient;
+use watchpost_proto::v1::uplink_client::UplinkClient;
+use watchpost_proto::v1::{
+    EnrolRequest, Lane, PolicyRequest, Ready, RosterRequest, Segment, Standing, Statement, agent_message,
+    collector_message, enrol_answer,
+};
 use watchpost_proto::{DeviceId, Message as _};
 
 /// A collector that counts what it has stored.
@@ -215,6 +220,48 @@ async fn half_open_handshakes_keep_nobody_out() {
     let other = target.lab.device();
     tokio::time::timeout(Duration::from_secs(4), other.connect(target.address())).await.expect("not kept out");
     drop(silent);
+    target.running.stop().await;
+}
+
+/// What somebody offers in a handshake for enrolment.
+fn enrolment_tls(lab: &Lab) -> rustls::ClientConfig {
+    let root = CertificateDer::from_pem_slice(lab.root.as_bytes()).unwrap();
+    let mut tls = tls_builder(&root).with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    tls
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_is_let_go() {
+    async fn ended(mut stream: impl AsyncRead + Unpin) {
+        // A reset is as good an end.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("it is let go");
+    }
+    let target = Target::new().await;
+    let silent = TcpStream::connect(target.address()).await.unwrap();
+    let mut half_open = TcpStream::connect(target.address()).await.unwrap();
+    half_open.write_all(&client_hello(&target.lab.device())).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(enrolment_tls(&target.lab)));
+    let tcp = TcpStream::connect(target.address()).await.unwrap();
+    let without_question = connector.connect(ServerName::try_from(ENROL_NAME).unwrap(), tcp).await.unwrap();
+    tokio::join!(ended(silent), ended(half_open), ended(without_question));
+    target.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_guesses_tokens_is_told_to_wait_and_keeps_no_device_out() {
+    let target = Target::new().await;
+    let channel = channel(target.address(), enrolment_tls(&target.lab), ENROL_NAME).await.unwrap();
+    let mut guessing = EnrolmentClient::new(channel);
+    let mut codes = Vec::new();
+    while codes.len() < 1000 && codes.last().is_none_or(|code| code != "busy") {
+        let answer = guessing.enrol(EnrolRequest { protocol: 1, ..EnrolRequest::default() }).await.unwrap();
+        let Some(enrol_answer::Kind::Refusal(refusal)) = answer.into_inner().kind else { panic!("enrolled") };
+        codes.push(refusal.code);
+    }
+    assert_eq!(codes.first().unwrap(), "token_unknown");
+    assert_eq!(codes.last().unwrap(), "busy");
+    target.known_device().await;
     target.running.stop().await;
 }
 
@@ -440,6 +487,23 @@ async fn a_revoked_device_is_told_so_at_hello_and_in_the_middle() {
     let (mut client, _) = device.connect(target.address()).await;
     client.segment(&segment).await;
     client.receipt_through(Lane::Urgent, 1).await;
+    target.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_device_is_cut_off_though_it_says_nothing_and_is_handed_nothing() {
+    use watchpost_collector::chain::Deed;
+    use watchpost_proto::v1::DeviceVerb;
+    let target = Target::new().await;
+    let (device, mut client) = target.known_device().await;
+    let deed = Deed { device: device.id, verb: DeviceVerb::Revoke, by: "test".into(), reason: "lost".into(), at_ms: 1 };
+    target.running.sequencer().act(deed).await.unwrap();
+    assert_eq!(client.refusal().await.code, "device_revoked");
+    let mut uplink = UplinkClient::new(channel(target.address(), device.tls(), UPLINK_NAME).await.unwrap());
+    let policy = uplink.policy(PolicyRequest::default()).await.unwrap_err();
+    assert_eq!(policy.code(), tonic::Code::PermissionDenied);
+    let roster = uplink.roster(RosterRequest::default()).await.unwrap_err();
+    assert_eq!(roster.code(), tonic::Code::PermissionDenied);
     target.running.stop().await;
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use watchpost_agent::clock::{Clock, SystemClock};
-use watchpost_agent::device::{Device, DeviceFiles};
+use watchpost_agent::device::{Device, DeviceFiles, Held};
 use watchpost_agent::in_force::{InForce, Switch};
 use watchpost_agent::seal::Sealer;
 use watchpost_agent::store::Store;
@@ -39,7 +39,7 @@ use watchpost_policy::rules::Disclose;
 use watchpost_proto::keys::{KeyId, SigningKey as _};
 use watchpost_proto::token::{Token, credential_digest};
 use watchpost_proto::v1::{DeviceVerb, EntryKind, EpochCause, KeyCause, KeyEvent, Lane, Summary, TokenTerms};
-use watchpost_proto::{DeviceId, EpochId, Message as _, digest, record};
+use watchpost_proto::{DeviceId, EpochId, Message as _, digest, identity, record};
 
 const TENANT: &str = "sim";
 const HOUR: i64 = 3_600_000;
@@ -622,6 +622,31 @@ fn a_device_that_never_met_its_collector_may_have_a_clock_that_is_years_off() {
 fn a_device_that_was_away_for_years_comes_back_by_itself_over_two_later_roots() {
     let years = [Step::Days(400), Step::NewRoot, Step::Days(400), Step::NewRoot, Step::Days(400)];
     play(&[&[Step::Meet(0)], &years[..], &[Step::Meet(0)]].concat());
+}
+
+#[test]
+fn a_collector_that_a_policy_has_called_off_is_sent_nothing() {
+    let mut world = World::new();
+    world.enrol(0);
+    let machine = &world.machines[0];
+    let leaf = der_of(&fs::read(&world.config.certificate).unwrap());
+    let meet = |denied: Vec<KeyId>, may_wait: bool| {
+        let device = Arc::new(Device::load(&machine.files()).unwrap());
+        device.hold(Held { denied, ..Held::clone(&device.held()) });
+        let address = world.running().address().to_string();
+        world.runtime.block_on(sync(machine, device, world.machine_clock(machine), address, may_wait))
+    };
+    let report = loop {
+        let met = meet(vec![identity::read_certificate(&leaf).unwrap().key.id()], true);
+        assert!(met.is_err(), "it was met");
+        let store = Store::open(&machine.dir.join("state")).unwrap();
+        if let Some(report) = store.read(uplink_report).unwrap() {
+            break format!("{report:?}");
+        }
+    };
+    assert!(report.contains("Revoked"), "it is refused in the handshake already: {report}");
+    meet(Vec::new(), false).unwrap();
+    stop(world);
 }
 
 #[test]
