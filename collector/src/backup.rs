@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use watchpost_proto::digest::Running;
+use watchpost_proto::note::Checkpoint;
 
 use crate::clock::now_ms;
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::log_key::signed_head;
 use crate::log_store::LogReader;
 use crate::log_store::check::check;
 use crate::trust::Trust;
-use crate::{board, credentials, secrets};
+use crate::{board, credentials, key_file, secrets};
 
 pub use restore::{Restored, restore};
 
@@ -49,7 +50,7 @@ pub struct Manifest {
     pub tenant: String,
     /// When it was made, milliseconds since 1970.
     pub made_ms: i64,
-    /// The name of the log, its head, and the same as a note signed by its key.
+    /// The name of the log, its head, and the same as a note signed by its key; no note where nobody has opened the key.
     pub origin: String,
     /// Entries of that log.
     pub size: u64,
@@ -135,11 +136,11 @@ fn named_files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
     found.push(config.links.clone());
     found.extend(secrets::encryption_files(config));
     if let Some(authority) = &config.enrolment.authority {
-        for folder in [authority.clone(), authority.join("next")] {
-            found.extend(files_in(&folder)?);
-        }
+        // By name: whatever else lies beside the keys is none of a backup's.
+        found.extend(secrets::authority_files(authority));
     }
     found.retain(|path| path.is_file() && path.file_name().is_some_and(|name| name != ROOT_KEY));
+    refuse_passphrase(config, &found)?;
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|path| seen.insert(path.clone()));
     for needed in [&config.certificate, &config.key, &config.root] {
@@ -148,17 +149,22 @@ fn named_files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
+/// Keys and what opens them do not lie in one folder.
+fn refuse_passphrase(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+    let Some(passphrase) = config.keys.passphrase.file().and_then(|file| fs::canonicalize(file).ok()) else {
+        return Ok(());
+    };
+    let same = files.iter().find(|path| fs::canonicalize(path).is_ok_and(|path| path == passphrase));
+    match same {
+        Some(path) => bail!("{} is the passphrase file: keep it elsewhere, under another name", path.display()),
+        None => Ok(()),
     }
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    Ok(entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
 }
 
 /// Copies the log as of one commit, and the key that is this log's.
 fn copy_log(config: &Config, out: &Path, progress: &impl Progress) -> anyhow::Result<()> {
     let target = out.join(LOG_DB);
+    let key = settled_log_key(config)?;
     put(out, LOG_DB, b"")?;
     let log = LogReader::open(&config.log_db())?;
     let pages = |pragma| log.connection().pragma_query_value(None, pragma, |row| row.get::<_, u64>(0));
@@ -177,14 +183,33 @@ fn copy_log(config: &Config, out: &Path, progress: &impl Progress) -> anyhow::Re
         copied.join().unwrap_or_else(|_| Err(crate::log_store::StoreError::Unfit("the copy has panicked".into())))
     })?;
     durable_file::sync(&[target])?;
-    put(out, LOG_KEY, &read(&config.data_dir.join("log.key"))?)
+    // A key of before and after is this log's: with a passphrase it says nothing of whose it is.
+    ensure!(settled_log_key(config)? == key, "the log was succeeded by another meanwhile; make the backup again");
+    put(out, LOG_KEY, &key)
+}
+
+/// The key of the log, unless that of a successor is about to take its place.
+fn settled_log_key(config: &Config) -> anyhow::Result<Vec<u8>> {
+    ensure!(
+        !config.next_log_key().exists(),
+        "the log is being succeeded by another: run serve, then make the backup again"
+    );
+    read(&config.log_key())
+}
+
+/// The head of the copy, and the same as a signed note where its key can be had without asking anybody.
+fn head_of(copied: &Config, log: &LogReader) -> anyhow::Result<(Checkpoint, String)> {
+    if key_file::is_encrypted(&copied.log_key())? && !copied.keys.passphrase.is_at_hand() {
+        return Ok((log.checkpoint()?, String::new()));
+    }
+    let head = signed_head(copied, log).context("the log was succeeded by another meanwhile; make the backup again")?;
+    Ok((head.checkpoint, head.note))
 }
 
 fn describe(config: &Config, out: &Path, files: BTreeMap<String, Option<String>>) -> anyhow::Result<Manifest> {
     let log = LogReader::open(&out.join(LOG_DB))?;
     let copied = Config { data_dir: out.join("data"), ..config.clone() };
-    let head =
-        signed_head(&copied, &log).context("the log was succeeded by another meanwhile; make the backup again")?;
+    let (head, note) = head_of(&copied, &log)?;
     drop(log);
     remove_beside(&out.join(LOG_DB));
     let described = files.into_iter().map(|(place, named)| {
@@ -196,10 +221,10 @@ fn describe(config: &Config, out: &Path, files: BTreeMap<String, Option<String>>
         format: FORMAT.into(),
         tenant: config.tenant.clone(),
         made_ms: now_ms(),
-        origin: head.checkpoint.origin,
-        size: head.checkpoint.size,
-        root: head.checkpoint.root.to_string(),
-        note: head.note,
+        origin: head.origin,
+        size: head.size,
+        root: head.root.to_string(),
+        note,
         files: described.collect::<anyhow::Result<_>>()?,
     })
 }
@@ -243,7 +268,8 @@ fn verify_log(folder: &Path, config: &Config, manifest: &Manifest, progress: &im
     let trust = Trust::new(&credentials::trusted(&config.root)?, &manifest.tenant)?;
     let log = LogReader::open(&folder.join(LOG_DB))?;
     progress.begin("verify", log.count()?);
-    let sound = check(&log, &trust, std::slice::from_ref(&manifest.note), |entries| progress.at(entries));
+    let kept: Vec<String> = Some(manifest.note.clone()).filter(|note| !note.is_empty()).into_iter().collect();
+    let sound = check(&log, &trust, &kept, |entries| progress.at(entries));
     drop(log);
     remove_beside(&folder.join(LOG_DB));
     let sound = sound.map_err(|fault| anyhow::anyhow!("the log in the backup does not hold: {fault}"))?;

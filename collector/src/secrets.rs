@@ -10,6 +10,14 @@ use crate::key_file::{self, KeyFileError, PrivateKey, check_private, check_priva
 /// Names of the keys in the authority's folder.
 const AUTHORITY: [&str; 5] = ["devices.key", "collectors.key", "tenant.key", "next/devices.key", "next/collectors.key"];
 
+/// Names of what is public in it.
+const AUTHORITY_PUBLIC: [&str; 4] = ["devices.crt", "collectors.crt", "next/devices.csr", "next/collectors.csr"];
+
+/// What of an authority's folder a collector works with, whether it is there or not.
+pub fn authority_files(folder: &Path) -> Vec<PathBuf> {
+    AUTHORITY.iter().chain(&AUTHORITY_PUBLIC).map(|name| folder.join(name)).collect()
+}
+
 /// Every private key that is there, the collector's own first.
 pub fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = vec![config.key.clone(), config.log_key(), config.next_log_key()];

@@ -5,6 +5,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -12,6 +13,10 @@ use support::finding;
 use support::offline::Log;
 use watchpost_collector::backup::{self, Progress};
 use watchpost_collector::config::Config;
+use watchpost_collector::key_file::{self, Passphrase};
+use watchpost_collector::log_key;
+use watchpost_proto::Digest;
+use watchpost_proto::note::Checkpoint;
 use watchpost_proto::v1::Lane;
 
 /// Nobody looks.
@@ -67,4 +72,66 @@ fn a_restore_that_fails_when_it_looks_at_what_it_wrote_leaves_nothing_to_start()
     assert!(error.to_string().contains("does not hold"), "{error:#}");
     assert_eq!(damaging.looked.get(), 2);
     assert!(!into.join("collector.toml").exists() && into.join("data/succession.json").exists());
+}
+
+/// Puts more into the configuration.
+fn configure(log: &Log, more: &str) {
+    let file = config_file(log);
+    fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
+}
+
+#[test]
+fn encrypted_keys_are_backed_up_and_restored_without_their_passphrase() {
+    let mut log = Log::new();
+    let mut device = log.lab.device();
+    log.append(&mut device, Lane::Urgent, &[finding(1)]);
+    let config = &log.lab.config;
+    let signer = log_key::load_or_make(config, &config.log_key()).unwrap();
+    let later = Checkpoint { size: 9, root: Digest([1; 32]), ..log.store.checkpoint() };
+    for path in watchpost_collector::secrets::files(config) {
+        let key = key_file::read(&path, &Passphrase::default()).unwrap();
+        key_file::rewrite(&path, &key, Some("correct horse battery")).unwrap();
+    }
+    configure(&log, "[keys]\npassphrase_file = \"passphrase\"\n");
+    let (out, into) = (log.lab.dir().join("backup"), log.lab.dir().join("restored"));
+    make(&log, &out).unwrap();
+    let note = signer.sign(&later);
+    backup::restore(&out, &into, std::slice::from_ref(&note), &Unseen).unwrap();
+    let restored = Config::load(&into.join("collector.toml")).unwrap();
+    let mark = watchpost_collector::succession::found(&restored).unwrap().unwrap();
+    assert_eq!(mark.highest, note, "a note is checked with the public key");
+    assert_eq!(fs::read(restored.log_key()).unwrap(), fs::read(config.log_key()).unwrap());
+    // Of another log.
+    let stranger = watchpost_proto::note::LogSigner::generate().unwrap().0.sign(&later);
+    let refused = backup::restore(&out, &log.lab.dir().join("other"), &[stranger], &Unseen).unwrap_err();
+    assert!(refused.to_string().contains("not of the log"), "{refused:#}");
+}
+
+#[test]
+fn only_what_a_collector_works_with_is_in_a_backup() {
+    let (log, _) = backed_up();
+    let pki = log.lab.dir().join("collector/pki");
+    fs::create_dir_all(pki.join("next")).unwrap();
+    for name in ["passphrase", "old-root.key", ".devices.key.tmp", "next/notes.txt"] {
+        fs::write(pki.join(name), "secret").unwrap();
+    }
+    fs::write(pki.join("next/devices.key"), "to come").unwrap();
+    let out = log.lab.dir().join("second");
+    make(&log, &out).unwrap();
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(out.join(folder)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let expected =
+        ["collector.crt", "collector.key", "collectors.crt", "collectors.key", "devices.crt", "devices.key", "next"];
+    assert_eq!(names("pki"), [&expected[..], &["root.crt", "tenant.key"]].concat());
+    assert_eq!(names("pki/next"), ["devices.key"]);
+    // Under a name that belongs to a key it is refused.
+    fs::create_dir_all(log.lab.dir().join("collector/encryption")).unwrap();
+    fs::write(log.lab.dir().join("collector/encryption/p.key"), "secret").unwrap();
+    configure(&log, "[keys]\npassphrase_file = \"pki/../encryption/p.key\"\n");
+    let refused = make(&log, &log.lab.dir().join("third")).unwrap_err();
+    assert!(refused.to_string().contains("is the passphrase file"), "{refused:#}");
 }

@@ -18,9 +18,9 @@ use watchpost_proto::keys::SigningKey as _;
 use watchpost_proto::segment::read_statement;
 use watchpost_proto::v1::{DeviceVerb, Lane};
 
-/// The same device with another key, issued so many hours ago.
-fn with_key(log: &Log, of: &Device, hours: i64) -> Device {
-    let then = OffsetDateTime::now_utc() - Duration::hours(hours);
+/// The same device with another key, issued so many minutes ago.
+fn with_key(log: &Log, of: &Device, minutes: i64) -> Device {
+    let then = OffsetDateTime::now_utc() - Duration::minutes(minutes);
     Device::of(of.id, log.lab.devices.issue_with_key(TENANT, &of.id, DEVICE_LIFE, then).unwrap(), &log.lab.root)
 }
 
@@ -31,7 +31,7 @@ fn come(log: &mut Log, registry: &Registry, device: &mut Device) {
     let verified = Verified {
         read: read_statement(&segment.statement).unwrap(),
         segment,
-        received_at_ms: 1,
+        received_at_ms: watchpost_collector::clock::now_ms(),
         new_key: Some(NewKey { key: device.key.public().clone(), chain }),
     };
     let (mut effects, mut appender) = (Effects::default(), log.store.begin().unwrap());
@@ -45,7 +45,7 @@ fn the_key_that_was_issued_last_counts_whatever_the_order_of_arrival() {
     for earlier_first in [true, false] {
         let mut log = Log::new();
         let first = log.lab.device();
-        let mut keys = [96, 72, 48, 24].map(|hours| with_key(&log, &first, hours));
+        let mut keys = [4, 3, 2, 1].map(|minutes| with_key(&log, &first, minutes));
         let registry = Registry::load(&log.store).unwrap();
         come(&mut log, &registry, &mut keys[0]);
         log.act(&keys[0], DeviceVerb::Rekey);

@@ -8,11 +8,13 @@ use anyhow::{Context as _, ensure};
 use watchpost_proto::note;
 
 use super::{
-    CONFIG, LOG_DB, LOG_KEY, Manifest, Progress, config_of, put, read, refuse_unless_empty, verify, verify_log,
+    CONFIG, LOG_DB, LOG_KEY, Manifest, Progress, config_of, put, read, refuse_unless_empty, remove_beside, verify,
+    verify_log,
 };
 use crate::config::Config;
 use crate::durable_file::{self, Access};
 use crate::log_key;
+use crate::log_store::LogReader;
 use crate::succession::{self, Cause, Mark};
 
 /// What was restored.
@@ -44,7 +46,7 @@ pub fn restore(backup: &Path, into: &Path, known: &[String], progress: &impl Pro
         "the paths in collector.toml could not be brought below {}: set them by hand in the backup's copy",
         into.display()
     );
-    let highest = highest(&config, &manifest, known)?;
+    let highest = highest(backup, &manifest, known)?;
     // Before the log itself: whatever interrupts this, no collector starts on it as if nothing had happened.
     let mark = Mark { log: log_id(&manifest), cause: Cause::Restored, highest, shown_by: String::new() };
     succession::leave(&config, &mark)?;
@@ -61,11 +63,16 @@ fn log_id(manifest: &Manifest) -> String {
 }
 
 /// The largest of the notes; each must be signed by the log's key.
-fn highest(config: &Config, manifest: &Manifest, known: &[String]) -> anyhow::Result<String> {
-    let signer = log_key::load_or_make(config, &config.log_key())?;
+fn highest(backup: &Path, manifest: &Manifest, known: &[String]) -> anyhow::Result<String> {
+    let db = backup.join(LOG_DB);
+    let log = LogReader::open(&db)?;
+    // The log says whose it is: its private key may be under a passphrase that is not here.
+    let public: [u8; 32] = log_key::opened_with(&log)?.ed25519.try_into().ok().context("a log key is not one")?;
+    drop(log);
+    remove_beside(&db);
     let mut highest = (manifest.size, String::new());
     for text in known {
-        let head = note::open(text, &signer.public()).filter(|head| head.origin == manifest.origin);
+        let head = note::open(text, &public).filter(|head| head.origin == manifest.origin);
         let head = head.context("a checkpoint that was kept is not of the log in the backup")?;
         if head.size > highest.0 {
             highest = (head.size, text.clone());

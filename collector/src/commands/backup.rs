@@ -95,6 +95,9 @@ pub fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
     for (from, to) in &restored.moved {
         out.row(&[from, &format!("now {to}")])?;
     }
+    if let Some(file) = restored.config.keys.passphrase.file().filter(|file| !file.exists()) {
+        out.row(&[&format!("{} 口令文件", file.display()), "the passphrase is never in a backup: put it there"])?;
+    }
     let config = args.into.join("collector.toml");
     out.row(&[&format!(
         "the next start opens another log that names this one: watchpost-collector serve --config {}",
