@@ -223,34 +223,6 @@ fn a_policy_says_to_whom_devices_encrypt_and_that_they_do_not() -> anyhow::Resul
 }
 
 #[test]
-fn a_policy_comes_to_a_device_all_of_whose_segments_are_refused_for_a_lost_key() -> anyhow::Result<()> {
-    let (mut lab, desk) = fleet(1, "")?;
-    let lost = lab.collector.json(&["key", "encryption", "new"])?.remove(0);
-    desk.sign(&lab, WORD, 1, &["--recipient", lost["recipient"].as_str().context("recipient")?])?.ok()?;
-    desk.publish(&lab, 1, &[])?.ok()?;
-    lab.wait_until("the policy is in force", PATIENCE, || Ok(version_on(&lab.agents[0])? == 1))?;
-    outcome::wait_until_drained(&lab, PATIENCE)?;
-    let before = lab.collector.log().matches("encryption keys taken over").count();
-    fs::remove_file(lost["file"].as_str().context("file")?)?;
-    lab.wait_until("the key is missed", PATIENCE, || {
-        Ok(lab.collector.log().matches("encryption keys taken over").count() > before)
-    })?;
-    lab.agents[0].drop_export("one.jsonl", &export("one", &[WORD.to_owned()]))?;
-    lab.wait_until("it is refused", PATIENCE, || Ok(lab.agents[0].log().contains("recipient_unknown")))?;
-    let next = lab.collector.json(&["key", "encryption", "new"])?.remove(0);
-    desk.sign(&lab, WORD, 2, &["--recipient", next["recipient"].as_str().context("recipient")?])?.ok()?;
-    desk.publish(&lab, 2, &[])?.ok()?;
-    // It would try again by itself within a minute.
-    lab.agents[0].kill()?;
-    lab.agents[0].start()?;
-    lab.wait_until("the next policy is in force", PATIENCE, || Ok(version_on(&lab.agents[0])? == 2))?;
-    assert_eq!(outcome::findings(&lab.collector)?.len(), 0);
-    let waits = outcome::to_send(&outcome::status(&lab.agents[0])?);
-    assert!(waits.is_some_and(|waits| waits > 0), "nothing is let go of within a day: {waits:?}");
-    Ok(())
-}
-
-#[test]
 fn a_policy_that_devices_refuse_halts_and_the_one_before_stays() -> anyhow::Result<()> {
     let (lab, desk) = fleet(1, "bytes_max = \"64KiB\"\n")?;
     desk.sign(&lab, WORD, 1, &[])?.ok()?;
