@@ -8,10 +8,13 @@
 //! Whoever brings a roster need not be trusted: its key is pinned by the enrolment token, or by `[roster] key`. A device that manages
 //! some accounts alone asks for those alone, and gets them with their proofs; the list of those who are never looked at comes whole.
 
+mod bringing;
 mod held;
+mod told;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use watchpost_policy::accounts::{Accounts, Ceiling, Period};
 use watchpost_proto::Digest;
@@ -30,12 +33,13 @@ use crate::policy_files;
 use crate::store::{Store, StoreError};
 use crate::summary::MadeUnder;
 
+pub use bringing::Bringing;
 use held::Floor;
 
 /// The version of the contract spoken here.
 const PROTOCOL: u32 = 1;
-/// Where the store keeps the roster told of last.
-const TOLD: &str = "roster_report";
+/// Before one that was refused is asked for again, at first and at most: whoever brought it may have spoilt it, and another may not.
+const REFUSED_PAUSE: (Duration, Duration) = (Duration::from_secs(10 * 60), Duration::from_secs(24 * 60 * 60));
 
 /// What a device allows a roster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,8 +120,25 @@ struct State {
     in_force: Option<Digest>,
     /// Being fetched.
     under_way: Option<Digest>,
-    /// Refused last: not asked for again by this process.
-    refused: Option<Digest>,
+    /// Refused last.
+    refused: Option<Refusal>,
+}
+
+/// One that is not asked for again before its time.
+struct Refusal {
+    digest: Digest,
+    /// By the monotonic clock.
+    at: Duration,
+    pause: Duration,
+}
+
+/// While this lives, none is asked for.
+struct UnderWay<'r>(&'r Rosters);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }
 
 /// Who is managed when the agent starts: by the roster held, or by what the device's files say.
@@ -126,13 +147,23 @@ struct State {
 /// Mistakes in the device's own list, a sentence each.
 pub fn at_start(config: &Config, device: Option<&Device>) -> Result<Scope, Vec<String>> {
     let ceiling = ceiling(&config.roster)?;
-    if let Some((header, held)) = held::read(&config.state_dir, device.map(|device| device.tenant.as_str()))
+    // Without a database nothing is known, and what its file says counts.
+    let floor = Store::open_read_only(&config.state_dir).and_then(|store| store.read(held::floor)).ok().flatten();
+    let held = held::read(&config.state_dir, device.map(|device| device.tenant.as_str()));
+    let knows_signers = held.is_some() || floor.is_some() || pinned(config).is_some();
+    if let Some((header, held)) = held.filter(|held| counts(held, floor.as_ref(), &config.roster))
         && let Ok(rows) = rows_of(&header, &held)
     {
         return Ok(scope(&header, &rows, &held, &ceiling));
     }
-    let awaits_roster = pinned(config).is_some();
+    let awaits_roster = knows_signers;
     Ok(Scope { accounts: Accounts::of_ceiling(ceiling).map(Arc::new), awaits_roster, ..Scope::default() })
+}
+
+/// Whether the roster held is the latest that was in force here, and of those accounts that are asked for now: by another's rows, what
+/// these accounts write would be out of scope.
+fn counts((header, held): &(ReadHeader, HeldRoster), floor: Option<&Floor>, config: &RosterConfig) -> bool {
+    held.only == config.only && floor.is_none_or(|floor| floor.version <= header.header.version)
 }
 
 fn ceiling(config: &RosterConfig) -> Result<Ceiling, Vec<String>> {
@@ -192,11 +223,11 @@ impl Rosters {
     ) -> Result<Self, StoreError> {
         let ceiling = ceiling(&config.roster).map_err(|_| StoreError::Malformed("accounts file"))?;
         let held = held::read(&config.state_dir, Some(&device.tenant));
-        // What was asked for under another configuration is asked for anew.
-        let is_as_asked = held.as_ref().is_some_and(|(_, held)| held.only == config.roster.only);
-        let in_force = held.as_ref().filter(|_| is_as_asked).map(|(header, _)| header.digest);
+        let of_store = store.read(held::floor)?;
+        let in_force = held.as_ref().filter(|held| counts(held, of_store.as_ref(), &config.roster));
+        let in_force = in_force.map(|(header, _)| header.digest);
         let of_file = held.map(|(header, _)| Floor::of(&header));
-        let floor = store.read(held::floor)?.into_iter().chain(of_file).max_by_key(|floor| floor.version);
+        let floor = of_store.into_iter().chain(of_file).max_by_key(|floor| floor.version);
         let signers = floor.as_ref().and_then(Floor::signers).or_else(|| pinned(config).map(Signers::pinned));
         Ok(Self {
             only: config.roster.only.clone(),
@@ -223,7 +254,9 @@ impl Rosters {
     pub fn request(&self, offered: &[u8]) -> Option<RosterRequest> {
         let offered = Digest::from_slice(offered)?;
         let mut state = self.state();
-        let is_news = state.in_force != Some(offered) && state.refused != Some(offered);
+        let now = self.clock.monotonic();
+        let rests = |refusal: &Refusal| refusal.digest == offered && now.saturating_sub(refusal.at) < refusal.pause;
+        let is_news = state.in_force != Some(offered) && !state.refused.as_ref().is_some_and(rests);
         if !is_news || state.under_way.is_some() {
             return None;
         }
@@ -239,14 +272,11 @@ impl Rosters {
 
     /// Puts a roster in force, or refuses it; either is told.
     pub fn take(&self, offered: &[u8], brought: Brought) {
-        let taken = self.try_take(offered, brought);
-        let mut state = self.state();
-        state.under_way = None;
-        let told = match taken {
+        let _under_way = UnderWay(self);
+        let told = match self.try_take(offered, brought) {
             Ok(()) => return,
             Err(Failed::Refused(refused, version)) => {
-                state.refused = Digest::from_slice(offered);
-                drop(state);
+                self.rest(offered, &refused);
                 tracing::error!(reason = refused.word(), %refused, "the roster offered is refused; the one before stays");
                 self.tell(offered, version.unwrap_or(0), refused.word())
             }
@@ -262,18 +292,42 @@ impl Rosters {
         }
     }
 
-    fn try_take(&self, offered: &[u8], brought: Brought) -> Result<(), Failed> {
-        let refused = |error: RosterError| Failed::Refused(error.into(), None);
+    /// Does not ask for this one for a while, and longer each time.
+    fn rest(&self, offered: &[u8], refused: &Refused) {
+        let Some(digest) = Digest::from_slice(offered) else { return };
+        let (least, most) = REFUSED_PAUSE;
+        let mut state = self.state();
+        let before = state.refused.take().filter(|before| before.digest == digest);
+        let pause = match refused {
+            // The configuration is read at the start alone.
+            Refused::NoKey => Duration::MAX,
+            Refused::Roster(_) => before.map_or(least, |before| before.pause.saturating_mul(2).min(most)),
+        };
+        state.refused = Some(Refusal { digest, at: self.clock.monotonic(), pause });
+    }
+
+    /// The header of a roster that may be in force here, and is the one that was asked for.
+    fn header_of(&self, offered: &[u8], chain: &[SignedRosterHeader]) -> Result<ReadHeader, Failed> {
         let (signers, head) = {
             let state = self.state();
             (state.signers.clone(), state.head.clone())
         };
         let signers = signers.ok_or(Failed::Refused(Refused::NoKey, None))?;
-        let header = follow(head.as_ref(), &signers, &brought.chain, &self.tenant).map_err(refused)?;
+        let refused = |error: RosterError| Failed::Refused(error.into(), None);
+        let header = follow(head.as_ref(), &signers, chain, &self.tenant).map_err(refused)?;
+        if header.digest.0[..] != *offered {
+            return Err(Failed::Refused(RosterError::NotOffered.into(), Some(header.header.version)));
+        }
+        Ok(header)
+    }
+
+    fn try_take(&self, offered: &[u8], brought: Brought) -> Result<(), Failed> {
+        let header = self.header_of(offered, &brought.chain)?;
         let version = header.header.version;
         let refused = |error: RosterError| Failed::Refused(error.into(), Some(version));
-        if header.digest.0[..] != *offered {
-            return Err(refused(RosterError::NotOffered));
+        // What was not asked for is not kept either.
+        if !(if self.only.is_empty() { brought.answers.is_empty() } else { brought.rows.is_empty() }) {
+            return Err(refused(RosterError::Rows));
         }
         let held = HeldRoster {
             header: Some(header.signed.clone()),
@@ -303,9 +357,6 @@ impl Rosters {
     /// The database.
     pub fn tell_in_force(&self) -> Result<(), StoreError> {
         let Some(digest) = self.state().in_force else { return Ok(()) };
-        if self.store.read(|tx| tx.seen(TOLD))?.is_some_and(|told| told == digest.to_vec()) {
-            return Ok(());
-        }
         self.tell(&digest.0, self.switch.now().roster_version, "")
     }
 
@@ -323,11 +374,10 @@ impl Rosters {
         let record = MadeUnder::new(&in_force, now_ms).record(Kind::RosterReport(report))?;
         self.store.transaction(|tx| {
             // One that is offered again and again by a collector that cannot do better is told once.
-            if tx.seen(TOLD)?.is_some_and(|told| told == *digest) {
-                return Ok(());
+            if told::note(tx, digest, refused)? {
+                tx.append(Lane::Urgent, &record)?;
             }
-            tx.append(Lane::Urgent, &record)?;
-            tx.put_seen(TOLD, digest)
+            Ok(())
         })?;
         (self.appended)();
         Ok(())

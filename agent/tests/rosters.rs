@@ -12,7 +12,7 @@ use watchpost_agent::clock::Clock;
 use watchpost_agent::config::Config;
 use watchpost_agent::in_force::Switch;
 use watchpost_agent::policies;
-use watchpost_agent::rosters::{Brought, Rosters};
+use watchpost_agent::rosters::{Bringing, Brought, Rosters};
 use watchpost_agent::store::Store;
 use watchpost_policy::engine::Standing;
 use watchpost_policy::message::Corp;
@@ -23,7 +23,7 @@ use watchpost_proto::keys::{SigningKey, SoftwareKey};
 use watchpost_proto::roster::{self, Head, Making, Tree, account_name, leaf_of};
 use watchpost_proto::v1::summary::Kind;
 use watchpost_proto::v1::{
-    RosterDetails, RosterPeriod, RosterRecord, RosterReport, RosterRow, SignedRosterHeader, UnknownAccounts,
+    RosterDetails, RosterPart, RosterPeriod, RosterRecord, RosterReport, RosterRow, SignedRosterHeader, UnknownAccounts,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -97,6 +97,7 @@ impl Roster {
 struct OnDevice {
     store: Arc<Store>,
     switch: Arc<Switch>,
+    clock: Arc<TestClock>,
     rosters: Rosters,
 }
 
@@ -109,16 +110,17 @@ fn config(dir: &Path, extra: &str) -> Config {
 }
 
 fn on_device(dir: &Path, extra: &str) -> OnDevice {
+    on_device_telling(dir, extra, Box::new(|| ()))
+}
+
+fn on_device_telling(dir: &Path, extra: &str, appended: Box<dyn Fn() + Send + Sync>) -> OnDevice {
     let config = config(dir, extra);
-    let (store, clock) = (store(dir), Arc::new(TestClock::default()) as Arc<dyn Clock>);
+    let (store, test_clock) = (store(dir), Arc::new(TestClock::default()));
+    let clock = test_clock.clone() as Arc<dyn Clock>;
     let switch = Arc::new(Switch::new(policies::at_start(&config, None).unwrap()));
-    let rosters = Rosters::new(
-        &config,
-        (&device(), &store, &clock, &switch),
-        Box::new(|| ()),
-        Box::new(|error| panic!("{error}")),
-    );
-    OnDevice { store, switch, rosters: rosters.unwrap() }
+    let rosters =
+        Rosters::new(&config, (&device(), &store, &clock, &switch), appended, Box::new(|error| panic!("{error}")));
+    OnDevice { store, switch, clock: test_clock, rosters: rosters.unwrap() }
 }
 
 impl OnDevice {
@@ -204,7 +206,8 @@ fn older_others_and_strangers_rosters_are_refused() {
     std::fs::remove_dir_all(dir.path().join("roster")).unwrap();
     let again = on_device(dir.path(), &extra);
     assert!(again.switch.now().awaits_roster);
-    assert_eq!(again.take(&first, first.whole()), (0, "older".into()));
+    assert_eq!(again.take(&first, first.whole()).0, 0);
+    assert_eq!(again.reports().len(), 3, "which was told before");
     assert_eq!(again.take(&second, second.whole()), (2, String::new()));
     let unpinned = tempfile::tempdir().unwrap();
     let it = on_device(unpinned.path(), "");
@@ -311,4 +314,144 @@ fn accounts_that_nobody_knows_are_told_as_pseudonym_and_count_and_only_if_the_po
     assert_eq!((account.messages, said[0].total, account.corp.as_str()), (2, 1, CORP));
     assert!(account.pseudonym.starts_with("p_") && !format!("{said:?}").contains("ghost"));
     assert_eq!((told(false, true).len(), told(true, false).len()), (0, 0));
+}
+
+#[test]
+fn other_accounts_in_the_configuration_await_their_rows_and_read_nothing_by_those_of_others() {
+    let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
+    let extra = |only: &str| format!("[accounts]\nonly = [{only}]\n[roster]\nkey = \"{}\"\n", hr.id());
+    let [wang, li] = ["wang", "li.na"].map(|userid| extra(&format!("\"{CORP}/{userid}\"")));
+    let first = hr.roster(&PEOPLE, None);
+    assert_eq!(on_device(dir.path(), &wang).take(&first, first.part(&["wang"])), (1, String::new()));
+    assert!(!on_device(dir.path(), &wang).switch.now().awaits_roster);
+    for (other, brought) in
+        [(li, first.part(&["li.na"])), (format!("[roster]\nkey = \"{}\"\n", hr.id()), first.whole())]
+    {
+        let it = on_device(dir.path(), &other);
+        assert!(it.switch.now().awaits_roster && it.switch.now().roster_version == 0);
+        assert_eq!(it.take(&first, brought), (1, String::new()));
+        assert!(!it.switch.now().awaits_roster);
+        assert_eq!(it.standing(&hit("m")), Standing::Evaluate);
+    }
+}
+
+#[test]
+fn a_refusal_that_was_mended_is_told_and_none_is_told_twice() {
+    let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
+    let first = hr.roster(&PEOPLE, None);
+    for _ in 0..2 {
+        assert_eq!(on_device(dir.path(), "").take(&first, first.whole()), (0, "no_key".into()));
+    }
+    let it = on_device(dir.path(), &format!("[roster]\nkey = \"{}\"\n", hr.id()));
+    assert_eq!(it.take(&first, first.whole()), (1, String::new()));
+    it.rosters.tell_in_force().unwrap();
+    let told: Vec<String> = it.reports().into_iter().map(|report| report.refused).collect();
+    assert_eq!(told, ["no_key", ""]);
+}
+
+#[test]
+fn one_that_was_brought_badly_is_asked_for_again_after_a_pause_that_grows() {
+    let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
+    let it = on_device(dir.path(), &format!("[roster]\nkey = \"{}\"\n", hr.id()));
+    let first = hr.roster(&PEOPLE, None);
+    let asks_after = |ms: i64| {
+        it.clock.0.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+        let asked = it.rosters.request(&first.head.digest.0).is_some();
+        it.rosters.give_up();
+        asked
+    };
+    let mut bad = first.whole();
+    bad.rows.pop();
+    let mut pause_ms = 10 * 60 * 1000;
+    for _ in 0..10 {
+        it.take(&first, bad.clone());
+        assert!(!asks_after(pause_ms - 1), "not before {pause_ms}");
+        assert!(asks_after(1), "after {pause_ms}");
+        pause_ms = (2 * pause_ms).min(DAY_MS);
+    }
+    assert_eq!(it.reports().len(), 1, "and it is told once");
+    assert_eq!(it.take(&first, first.whole()), (1, String::new()));
+}
+
+#[test]
+fn no_more_is_taken_in_than_the_signed_header_speaks_of() {
+    let (hr, stranger) = (Hr::new(), Hr::new());
+    let first = hr.roster(&PEOPLE, None);
+    let key = format!("[roster]\nkey = \"{}\"\n", hr.id());
+    let only = format!("[accounts]\nonly = [\"{CORP}/wang\"]\n{key}");
+    let part = |brought: &Brought| RosterPart {
+        chain: brought.chain.clone(),
+        never: brought.never.clone(),
+        rows: brought.rows.clone(),
+        answers: brought.answers.clone(),
+        ..RosterPart::default()
+    };
+    let whole = part(&first.whole());
+    let of_stranger = RosterPart { chain: stranger.roster(&PEOPLE, None).whole().chain, ..whole.clone() };
+    let rows = RosterPart { rows: vec![b"x".to_vec()], ..RosterPart::default() };
+    let long = RosterPart { rows: vec![vec![0; 3_000_000]], ..RosterPart::default() };
+    let never = RosterPart { never: vec![String::new(); 3], ..RosterPart::default() };
+    let one = part(&first.part(&["wang"]));
+    let two = RosterPart { answers: [one.answers.clone(), one.answers.clone()].concat(), ..one.clone() };
+    let header = RosterPart { rows: Vec::new(), never: Vec::new(), ..whole.clone() };
+    // What is configured, the parts that come for ever, and how many of them are taken.
+    for (extra, first_part, next, taken) in [
+        (&key, &of_stranger, &rows, 1),
+        (&key, &whole, &rows, 2),
+        (&key, &header, &long, 2),
+        (&key, &header, &never, 2),
+        (&only, &one, &rows, 2),
+        (&only, &two, &rows, 1),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let it = on_device(dir.path(), extra);
+        let mut bringing = Bringing::new(&it.rosters, &first.head.digest.0);
+        let mut parts = std::iter::once(first_part).chain(std::iter::repeat_n(next, 9));
+        let wanted = 1 + parts.by_ref().take_while(|part| bringing.add((*part).clone())).count();
+        assert_eq!(wanted, taken);
+        let brought = bringing.brought();
+        if taken == 1 && extra == &key {
+            assert!(brought.rows.is_empty() && brought.never.is_empty(), "nothing of a stranger's");
+        }
+        assert_ne!(it.take(&first, brought).1, "", "and it is refused");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let it = on_device(dir.path(), &key);
+    let mut bringing = Bringing::new(&it.rosters, &first.head.digest.0);
+    assert!(bringing.add(header));
+    assert!(!bringing.add(RosterPart { chain: Vec::new(), last: true, ..whole }));
+    assert_eq!(it.take(&first, bringing.brought()), (1, String::new()));
+}
+
+#[test]
+fn a_roster_can_be_asked_for_after_one_whose_taking_broke_off() {
+    let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
+    let extra = format!("[roster]\nkey = \"{}\"\n", hr.id());
+    let it = on_device_telling(dir.path(), &extra, Box::new(|| panic!("broken off")));
+    let first = hr.roster(&PEOPLE, None);
+    let second = hr.roster(&PEOPLE[..3], Some(&first.head));
+    assert!(it.rosters.request(&first.head.digest.0).is_some());
+    assert!(it.rosters.request(&second.head.digest.0).is_none(), "one at a time");
+    let take = std::panic::AssertUnwindSafe(|| it.rosters.take(&first.head.digest.0, first.whole()));
+    assert!(std::panic::catch_unwind(take).is_err());
+    assert!(it.rosters.request(&second.head.digest.0).is_some());
+}
+
+#[test]
+fn an_older_file_put_back_is_not_taken_at_the_start() {
+    let (dir, hr) = (tempfile::tempdir().unwrap(), Hr::new());
+    let extra = format!("[roster]\nkey = \"{}\"\n", hr.id());
+    let path = dir.path().join("roster/held.roster");
+    let first = hr.roster(&PEOPLE, None);
+    let second = hr.roster(&PEOPLE[..3], Some(&first.head));
+    let it = on_device(dir.path(), &extra);
+    it.take(&first, first.whole());
+    let older = std::fs::read(&path).unwrap();
+    it.take(&second, second.whole());
+    drop(it);
+    assert_eq!(on_device(dir.path(), &extra).switch.now().roster_version, 2);
+    std::fs::write(&path, older).unwrap();
+    let it = on_device(dir.path(), &extra);
+    assert!(it.switch.now().awaits_roster && it.switch.now().roster_version == 0);
+    assert_eq!(it.take(&second, second.whole()), (2, String::new()));
 }

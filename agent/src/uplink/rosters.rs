@@ -1,20 +1,39 @@
 //! Rosters that a collector offers: fetched beside the stream, which goes on meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Status;
 use tonic::transport::Channel;
-use watchpost_proto::roster::{CHAIN_MAX, NEVER_MAX, ONLY_MAX, ROWS_MAX};
 use watchpost_proto::v1::RosterRequest;
 use watchpost_proto::v1::uplink_client::UplinkClient;
 
 use super::Uplink;
-use crate::rosters::Brought;
+use crate::rosters::{Bringing, Brought, Rosters};
 
 /// Between two parts of a roster.
 const PART: Duration = Duration::from_secs(60);
-/// Bytes of all rows: what a device may be made to hold in memory while it checks them.
-const ROWS_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// For all of it.
+const WHOLE: Duration = Duration::from_secs(60 * 60);
+
+/// One that was asked for: however it ends, another may be asked for then.
+struct Asked(Option<Arc<Rosters>>);
+
+impl Asked {
+    fn take(mut self, offered: &[u8], brought: Brought) {
+        if let Some(rosters) = self.0.take() {
+            rosters.take(offered, brought);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(rosters) = &self.0 {
+            rosters.give_up();
+        }
+    }
+}
 
 impl Uplink {
     /// Fetches the roster that is offered, where it is wanted and not under way already.
@@ -22,45 +41,37 @@ impl Uplink {
         let Some(rosters) = &self.rosters else { return };
         let Some(request) = rosters.request(offered) else { return };
         let (rosters, mut client) = (rosters.clone(), client.clone());
+        let asked = Asked(Some(rosters.clone()));
         tokio::spawn(async move {
             let offered = request.offer.clone();
-            match fetch(&mut client, request).await {
+            let fetched = tokio::time::timeout(WHOLE, fetch(&mut client, request, &rosters)).await;
+            match fetched.unwrap_or_else(|_| Err(Status::deadline_exceeded("the roster takes too long"))) {
                 Ok(brought) => {
                     // Checking takes its time, and the stream is served by this thread.
-                    let _ = tokio::task::spawn_blocking(move || rosters.take(&offered, brought)).await;
+                    let _ = tokio::task::spawn_blocking(move || asked.take(&offered, brought)).await;
                 }
                 Err(status) => {
                     let reason = status.message();
                     tracing::warn!(reason, "the roster offered could not be fetched; it is tried again");
-                    rosters.give_up();
                 }
             }
         });
     }
 }
 
-async fn fetch(client: &mut UplinkClient<Channel>, request: RosterRequest) -> Result<Brought, Status> {
+async fn fetch(
+    client: &mut UplinkClient<Channel>,
+    request: RosterRequest,
+    rosters: &Rosters,
+) -> Result<Brought, Status> {
+    let mut bringing = Bringing::new(rosters, &request.offer);
     let mut parts = client.roster(request).await?.into_inner();
-    let (mut brought, mut bytes) = (Brought::default(), 0);
     loop {
         let part = tokio::time::timeout(PART, parts.message()).await;
         let part = part.map_err(|_| Status::deadline_exceeded("the roster does not go on"))??;
         let part = part.ok_or_else(|| Status::data_loss("the roster ends in the middle"))?;
-        bytes += part.rows.iter().map(Vec::len).sum::<usize>();
-        brought.chain.extend(part.chain);
-        brought.never.extend(part.never);
-        brought.rows.extend(part.rows);
-        brought.answers.extend(part.answers);
-        let is_bounded = brought.chain.len() <= CHAIN_MAX
-            && brought.never.len() <= NEVER_MAX
-            && brought.rows.len() <= ROWS_MAX
-            && brought.answers.len() <= ONLY_MAX
-            && bytes <= ROWS_BYTES_MAX;
-        if !is_bounded {
-            return Err(Status::out_of_range("the roster is larger than any roster may be"));
-        }
-        if part.last {
-            return Ok(brought);
+        if !bringing.add(part) {
+            return Ok(bringing.brought());
         }
     }
 }
