@@ -99,12 +99,13 @@ pub fn make(config_file: &Path, config: &Config, out: &Path, progress: &impl Pro
     let mut elsewhere: Vec<PathBuf> = Vec::new();
     for path in named_files(config)? {
         let inside = path.strip_prefix(home).ok().and_then(slashed);
-        let name = path.file_name().and_then(|name| name.to_str()).context("a file name that is not text")?;
         let (place, named) = match inside {
             Some(place) => (place, None),
             None => {
-                // Files that lay in one folder stay in one.
-                let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+                // Files that lay in one folder stay in one, and those that are to come beside the authority's.
+                let authority = config.enrolment.authority.as_deref().filter(|folder| path.starts_with(folder));
+                let parent = authority.or(path.parent()).unwrap_or(Path::new("")).to_owned();
+                let name = path.strip_prefix(&parent).ok().and_then(slashed).context("a file name that is not text")?;
                 let number = elsewhere.iter().position(|known| *known == parent).unwrap_or_else(|| {
                     elsewhere.push(parent);
                     elsewhere.len() - 1
@@ -134,6 +135,7 @@ pub fn make(config_file: &Path, config: &Config, out: &Path, progress: &impl Pro
 fn named_files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = vec![config.certificate.clone(), config.key.clone(), config.root.clone()];
     found.push(config.links.clone());
+    secrets::check_encryption(config)?;
     found.extend(secrets::encryption_files(config));
     if let Some(authority) = &config.enrolment.authority {
         // By name: whatever else lies beside the keys is none of a backup's.
@@ -260,7 +262,9 @@ pub fn verify(folder: &Path, progress: &impl Progress) -> anyhow::Result<Manifes
     for needed in [CONFIG, LOG_DB, LOG_KEY] {
         ensure!(manifest.files.contains_key(needed), "the backup has no {needed}");
     }
-    verify_log(folder, &config_of(folder, folder, &manifest)?.1, &manifest, progress)?;
+    let (_, config) = config_of(folder, folder, &manifest)?;
+    restore::check_named(folder, &config)?;
+    verify_log(folder, &config, &manifest, progress)?;
     Ok(manifest)
 }
 

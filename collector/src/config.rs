@@ -68,8 +68,10 @@ pub struct Config {
 pub struct KeysConfig {
     /// Opens encrypted keys.
     pub passphrase: Passphrase,
-    /// Folder of the keys that open encrypted segments; it need not exist.
+    /// Folder of the keys that open encrypted segments.
     pub encryption: PathBuf,
+    /// The file names that folder, which must exist then.
+    pub is_encryption_named: bool,
 }
 
 /// How devices enrol.
@@ -253,6 +255,7 @@ impl Raw {
         let log = self.log.check(folder).map_err(value)?;
         let keys = KeysConfig {
             passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
+            is_encryption_named: self.keys.encryption.is_some(),
             encryption: folder.join(self.keys.encryption.unwrap_or_else(|| "encryption".into())),
         };
         Ok(Config {
@@ -347,7 +350,11 @@ mod tests {
     fn where_keys_and_their_passphrase_lie_is_relative_to_the_file() {
         assert_eq!(parse(SOUND).unwrap().keys.encryption, Path::new("/srv/w/encryption"));
         let keys = parse(&format!("{SOUND}[keys]\npassphrase_file = \"p\"\nencryption = \"/e\"\n")).unwrap().keys;
-        let expected = KeysConfig { passphrase: Passphrase::new(Some("/srv/w/p".into())), encryption: "/e".into() };
+        let expected = KeysConfig {
+            passphrase: Passphrase::new(Some("/srv/w/p".into())),
+            encryption: "/e".into(),
+            is_encryption_named: true,
+        };
         assert_eq!(keys, expected);
     }
 

@@ -2,6 +2,7 @@
 //! same guise, plain or encrypted.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
@@ -38,12 +39,27 @@ pub fn encryption_files(config: &Config) -> Vec<PathBuf> {
     files
 }
 
+/// Whether the folder of the keys that open encrypted segments can be read. One that the configuration names and that is
+/// missing is a mistake, not a collector without such keys.
+///
+/// # Errors
+/// [`KeyFileError::Unreadable`].
+pub fn check_encryption(config: &Config) -> Result<(), KeyFileError> {
+    let path = &config.keys.encryption;
+    match fs::read_dir(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !config.keys.is_encryption_named => Ok(()),
+        Err(error) => Err(KeyFileError::Unreadable { path: path.clone(), error }),
+    }
+}
+
 /// Whether others on this machine can read a secret of this collector's: looked at before anything is served.
 ///
 /// # Errors
 /// [`KeyFileError::Exposed`] or [`KeyFileError::FolderExposed`], which say what to run.
 pub fn check(config: &Config) -> Result<(), KeyFileError> {
     check_private_folder(&config.data_dir)?;
+    check_encryption(config)?;
     files(config).iter().try_for_each(|path| check_private(path))
 }
 
@@ -73,6 +89,20 @@ pub fn write_new(config: &Config, path: &Path, key: &PrivateKey) -> Result<(), K
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_keys_that_is_named_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "listen = \"127.0.0.1:0\"\ntenant = \"acme\"\ndata_dir = \".\"\n\
+                    [identity]\ncertificate = \"a.crt\"\nkey = \"a.key\"\nroot = \"root.crt\"\n";
+        let parse =
+            |more: &str| Config::parse(&format!("{text}{more}"), &folder.path().join("collector.toml")).unwrap();
+        check_encryption(&parse("")).unwrap();
+        let named = parse("[keys]\nencryption = \"k\"\n");
+        assert!(matches!(check_encryption(&named), Err(KeyFileError::Unreadable { .. })));
+        fs::create_dir(folder.path().join("k")).unwrap();
+        check_encryption(&named).unwrap();
+    }
 
     #[test]
     fn the_key_of_a_successor_that_takes_its_place_is_among_them() {

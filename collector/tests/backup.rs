@@ -135,3 +135,35 @@ fn only_what_a_collector_works_with_is_in_a_backup() {
     let refused = make(&log, &log.lab.dir().join("third")).unwrap_err();
     assert!(refused.to_string().contains("is the passphrase file"), "{refused:#}");
 }
+
+#[test]
+fn what_lies_elsewhere_comes_along_and_what_cannot_is_said_at_once() {
+    let (log, _) = backed_up();
+    let (collector, away) = (log.lab.dir().join("collector"), log.lab.dir().join("away"));
+    fs::rename(collector.join("pki"), &away).unwrap();
+    fs::create_dir_all(away.join("next")).unwrap();
+    fs::write(away.join("next/devices.key"), "to come").unwrap();
+    let keys = log.lab.dir().join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join("one.key"), "opens").unwrap();
+    let text = fs::read_to_string(config_file(&log)).unwrap().replace("\"pki", &format!("\"{}", away.display()));
+    let named = format!("{text}[keys]\nencryption = \"{}\"\n", keys.display());
+    fs::write(config_file(&log), &named).unwrap();
+    let (out, into) = (log.lab.dir().join("second"), log.lab.dir().join("restored"));
+    make(&log, &out).unwrap();
+    backup::restore(&out, &into, &[], &Unseen).unwrap();
+    let restored = Config::load(&into.join("collector.toml")).unwrap();
+    let authority = restored.enrolment.authority.unwrap();
+    assert!(authority.starts_with(&into) && restored.key.exists() && restored.root.exists());
+    assert!(authority.join("devices.key").exists() && authority.join("next/devices.key").exists());
+    assert!(restored.keys.encryption.starts_with(&into) && restored.keys.encryption.join("one.key").exists());
+    // Other ways to write the same.
+    for (from, to) in [("authority = ".to_owned(), "authority  =  "), (format!("\"{}/", away.display()), "\"../away/")]
+    {
+        fs::write(config_file(&log), named.replace(&from, to)).unwrap();
+        let third = log.lab.dir().join("third");
+        let refused = make(&log, &third).unwrap_err();
+        assert!(refused.to_string().contains("which is not in the backup"), "{refused:#}");
+        fs::remove_dir_all(third).unwrap();
+    }
+}

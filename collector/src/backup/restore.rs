@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use anyhow::{Context as _, ensure};
 use watchpost_proto::note;
@@ -41,11 +41,10 @@ pub fn restore(backup: &Path, into: &Path, known: &[String], progress: &impl Pro
         put(into, place, &read(&backup.join(place))?)?;
     }
     let (text, config) = config_of(backup, into, &manifest)?;
-    ensure!(
-        config.data_dir == into.join("data") && config.key.starts_with(into) && config.certificate.starts_with(into),
-        "the paths in collector.toml could not be brought below {}: set them by hand in the backup's copy",
-        into.display()
-    );
+    check_named(into, &config)?;
+    if config.keys.is_encryption_named {
+        durable_file::create_folder(&config.keys.encryption, Access::Secret)?;
+    }
     let highest = highest(backup, &manifest, known)?;
     // Before the log itself: whatever interrupts this, no collector starts on it as if nothing had happened.
     let mark = Mark { log: log_id(&manifest), cause: Cause::Restored, highest, shown_by: String::new() };
@@ -95,6 +94,25 @@ fn copy_log(backup: &Path, into: &Path) -> anyhow::Result<()> {
     Ok(durable_file::sync(&[to, into.join(LOG_KEY)])?)
 }
 
+/// Whether everything the configuration names is below the folder, and there.
+pub(super) fn check_named(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    let is_below = |path: &Path| {
+        path.strip_prefix(folder).is_ok_and(|rest| rest.components().all(|part| matches!(part, Component::Normal(_))))
+    };
+    let files = [&config.certificate, &config.key, &config.root].into_iter().chain(&config.enrolment.authority);
+    let mut lost = files.filter(|path| !is_below(path) || !path.exists());
+    // One that is empty is made again.
+    let encryption = Some(&config.keys.encryption).filter(|path| config.keys.is_encryption_named && !is_below(path));
+    let lost = lost.next().or(encryption);
+    ensure!(
+        lost.is_none() && config.data_dir == folder.join("data"),
+        "collector.toml names {}, which is not in the backup: name it plainly, as key = \"path\" in a line of its own, and \
+         make the backup again",
+        lost.unwrap_or(&config.data_dir).display()
+    );
+    Ok(())
+}
+
 /// The text of the configuration with every path below its own folder: data in `data`, and what lay elsewhere where the
 /// backup has it. Comments stay.
 pub(super) fn rewritten(text: &str, manifest: &Manifest) -> String {
@@ -108,10 +126,13 @@ pub(super) fn rewritten(text: &str, manifest: &Manifest) -> String {
             |line, (place, named)| {
                 let folder =
                     |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
-                line.replace(&format!("\"{named}\""), &format!("\"{place}\"")).replace(
-                    &format!("authority = \"{}\"", folder(named)),
-                    &format!("authority = \"{}\"", folder(place)),
-                )
+                let line = line.replace(&format!("\"{named}\""), &format!("\"{place}\""));
+                ["authority", "encryption"].iter().fold(line, |line, setting| {
+                    line.replace(
+                        &format!("{setting} = \"{}\"", folder(named)),
+                        &format!("{setting} = \"{}\"", folder(place)),
+                    )
+                })
             },
         )
     });
