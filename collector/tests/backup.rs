@@ -1,6 +1,6 @@
 //! A backup and what is made of it, file by file: whatever interrupts a restore, nothing starts that is not whole.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 

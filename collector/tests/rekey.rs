@@ -1,7 +1,7 @@
 //! A device that was told to come to a new key before a backup, and came to more keys after it: those are not in what was
 //! restored, and come back in any order.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 

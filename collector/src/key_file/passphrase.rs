@@ -55,11 +55,6 @@ impl Passphrase {
         Self { terminal_only: true, ..Self::default() }
     }
 
-    /// The file it is looked for in first.
-    pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
-    }
-
     /// Whether it can be had without asking anybody.
     pub fn is_at_hand(&self) -> bool {
         matches!(self.found(), Ok(Some(_)))
