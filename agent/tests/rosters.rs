@@ -207,7 +207,7 @@ fn older_others_and_strangers_rosters_are_refused() {
     let again = on_device(dir.path(), &extra);
     assert!(again.switch.now().awaits_roster);
     assert_eq!(again.take(&first, first.whole()).0, 0);
-    assert_eq!(again.reports().len(), 3, "which was told before");
+    assert_eq!(again.reports().len(), 4, "which was told before");
     assert_eq!(again.take(&second, second.whole()), (2, String::new()));
     let unpinned = tempfile::tempdir().unwrap();
     let it = on_device(unpinned.path(), "");
