@@ -336,6 +336,8 @@ fn evidence_of_before_and_after_verifies_and_a_damaged_backup_is_refused() {
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
+    // As a copy that keeps them: nobody else may enter.
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
