@@ -39,7 +39,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::succession;
+use crate::{audit, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -146,6 +146,18 @@ pub enum What {
         group: String,
         /// Which of them.
         change: PolicyChange,
+    },
+    /// Give a setting another value, or remove it.
+    Set {
+        /// Its path.
+        name: String,
+        /// JSON; empty to remove it.
+        value: String,
+    },
+    /// Note that somebody came in or looked at what is not everybody's.
+    Access {
+        /// What they did.
+        access: audit::Access,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -292,6 +304,8 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
+            What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }
@@ -431,6 +445,8 @@ pub struct Desk {
     pub sessions: Arc<Sessions>,
     /// The roster handed on.
     pub shelf: Shelf,
+    /// Entries derived so far.
+    pub derived: watch::Receiver<u64>,
     /// The time.
     pub clock: Clock,
 }
@@ -500,6 +516,14 @@ impl Desk {
         if request.until_ms < now_ms() {
             bail!("the request is too old; ask again");
         }
+        self.carry_out(&request).await
+    }
+
+    /// Does what is asked; returns the log indexes of the entries made when they are durable.
+    ///
+    /// # Errors
+    /// Nothing was done, and why.
+    pub async fn carry_out(&self, request: &Request) -> anyhow::Result<Vec<u64>> {
         if let Some(keeping) = request.keeping() {
             let (config, at_ms) = (self.config.clone(), self.clock.now_ms());
             let planned = tokio::task::spawn_blocking(move || erasure::plan(&config, &keeping, at_ms));
@@ -509,6 +533,7 @@ impl Desk {
         }
         let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
         let (asked, config) = (request.clone(), self.config.clone());
+        let request = request.clone();
         let brought = tokio::task::spawn_blocking(move || asked.bring(&config)).await??;
         let work = move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(
             appender,
@@ -531,6 +556,15 @@ impl Desk {
         }
         info!(?entries, "request done");
         Ok(entries)
+    }
+}
+
+impl Desk {
+    /// Waits until an entry shows in what people look at. False where that takes longer than they would wait.
+    pub async fn shows(&self, log_index: u64) -> bool {
+        let mut derived = self.derived.clone();
+        let shown = derived.wait_for(|next| *next > log_index);
+        matches!(tokio::time::timeout(PATIENCE, shown).await, Ok(Ok(_)))
     }
 }
 

@@ -8,6 +8,7 @@
 //! A collector that was restored goes on in a successor: `logs` tells how several logs share one store.
 
 mod append;
+pub mod aside;
 pub mod check;
 mod erase;
 mod issued;
