@@ -524,6 +524,11 @@ fn pages_follow_each_other_without_gaps() {
     }
 }
 
+/// How many runs; `WATCHPOST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("WATCHPOST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
 /// Anything that can happen.
 #[derive(Clone, Debug)]
 enum Event {
@@ -594,7 +599,7 @@ fn is_sound(db: &Connection) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever people do, whatever arrives, however it is cut into batches, restarted or made anew: the same comes of it.
     #[test]
