@@ -11,6 +11,7 @@ mod members;
 mod rosters;
 mod schema;
 mod told;
+mod trail;
 
 use std::fs;
 use std::io;

@@ -14,7 +14,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, members, rosters, schema, told};
+use super::{DeriveError, members, rosters, schema, told, trail};
 use crate::chain::after;
 use crate::log_store::{DeviceFacts, Entry};
 
@@ -79,6 +79,7 @@ impl Batch<'_> {
         if entry.log_index != self.next {
             return Err(DeriveError::Entry(self.next));
         }
+        trail::apply(&self.transaction, entry)?;
         match entry.kind() {
             EntryKind::Segment => self.segment(entry)?,
             EntryKind::Fork => self.fork(entry)?,
@@ -94,7 +95,7 @@ impl Batch<'_> {
             // The roster in force is asked of the log itself.
             EntryKind::Roster => {}
             // Looked up in the log's own indexes.
-            EntryKind::LogShown | EntryKind::Shortfall => {}
+            EntryKind::LogShown | EntryKind::Shortfall | EntryKind::Operator => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
-use super::{members, rosters};
+use super::{members, rosters, trail};
 use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -206,6 +206,7 @@ pub(super) fn create(db: &mut Connection, log: &LogId, size: u64) -> rusqlite::R
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(members::TABLES)?;
     transaction.execute_batch(rosters::TABLES)?;
+    transaction.execute_batch(trail::TABLE)?;
     transaction.execute_batch(log_store::EXPECTED)?;
     transaction
         .execute("INSERT INTO position (one, log_id, next, began) VALUES (1, ?1, 0, ?2)", (log.to_vec(), size))?;

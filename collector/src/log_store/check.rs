@@ -252,7 +252,8 @@ impl<'a> Walk<'a> {
             | EntryKind::Enrolment
             | EntryKind::Expected
             | EntryKind::Authority
-            | EntryKind::Policy => {}
+            | EntryKind::Policy
+            | EntryKind::Operator => {}
             EntryKind::Roster => self.roster(&entry)?,
             EntryKind::Acknowledgements => {
                 AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
