@@ -33,8 +33,7 @@ use crate::rosters;
 use crate::store::{Store, StoreError};
 use crate::summary::MadeUnder;
 
-use held::Held;
-pub use trial::Trial;
+use trial::Trial;
 
 /// Where the store keeps what was told last of a policy.
 const TOLD: &str = "policy_report";
@@ -121,7 +120,7 @@ impl<E: Into<Refused>> From<E> for Failed {
     }
 }
 
-/// What the device goes by while no policy has come.
+/// Takes policies that are offered.
 pub struct Policies {
     config: PolicyConfig,
     folders: Vec<Folder>,
@@ -162,12 +161,12 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
         let said = &policy.header.said;
         said.group == group && device.is_none_or(|device| device.tenant == said.tenant)
     };
-    for policy in held::all(&config.state_dir).into_iter().filter(is_ours) {
+    for policy in held::all(&config.state_dir).filter(is_ours) {
         match of_policy(&policy, &config.policy).map(|in_force| in_force.for_accounts(&scope)) {
             Ok(in_force) => {
                 if let Some(device) = device {
                     // Whom to trust and to whom to encrypt is not taken back with the rules.
-                    let highest = Held::read(&config.state_dir).map(|held| held.highest).filter(is_ours);
+                    let highest = held::highest(&config.state_dir).filter(is_ours);
                     trust(device, highest.as_ref().unwrap_or(&policy));
                 }
                 return Ok(in_force);
@@ -189,7 +188,7 @@ fn group(config: &Config) -> String {
 /// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
 #[must_use]
 pub fn in_force_in(state_dir: &Path) -> Option<Header> {
-    held::all(state_dir).into_iter().next().map(|policy| policy.header)
+    held::all(state_dir).next().map(|policy| policy.header)
 }
 
 impl Policies {
@@ -208,7 +207,7 @@ impl Policies {
         let (tenant, group) = (device.tenant.clone(), group(config));
         let known = store.read(|tx| floor::read(tx, &tenant, &group))?;
         // A database that was lost or put back knows less than the folder.
-        let held = Held::read(&config.state_dir).map(|held| held.highest.header);
+        let held = held::highest(&config.state_dir).map(|held| held.header);
         let held = held.filter(|held| (&held.said.tenant, &held.said.group) == (&tenant, &group)).filter(|held| {
             known.as_ref().and_then(|known| known.highest).is_none_or(|known| known.version < held.said.version)
         });
@@ -341,7 +340,7 @@ impl Policies {
             trial::run(&self.folders, self.reading, &before.engine, &next.engine)
         };
         let is_way_back = anchor.highest.is_some_and(|highest| highest.version > policy.header.said.version);
-        Held::keep(&self.folder, policy, is_way_back).map_err(Failed::Kept)?;
+        held::keep(&self.folder, policy, is_way_back).map_err(Failed::Kept)?;
         if !is_way_back {
             anchor.highest = Some(Highest::of(&policy.header));
             anchor.signers = policy.header.signers.clone();

@@ -40,7 +40,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::succession;
+use crate::{audit, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -152,6 +152,18 @@ pub enum What {
     Operate {
         /// What, and whom.
         deed: operators::Deed,
+    },
+    /// Give a setting another value, or remove it.
+    Set {
+        /// Its path.
+        name: String,
+        /// JSON; empty to remove it.
+        value: String,
+    },
+    /// Note that somebody came in or looked at what is not everybody's.
+    Access {
+        /// What they did.
+        access: audit::Access,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -299,6 +311,8 @@ impl Request {
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
             What::Operate { deed } => operators::deed::perform(appender, deed, &act),
+            What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }
@@ -438,6 +452,8 @@ pub struct Desk {
     pub sessions: Arc<Sessions>,
     /// The roster handed on.
     pub shelf: Shelf,
+    /// Entries derived so far.
+    pub derived: watch::Receiver<u64>,
     /// The time.
     pub clock: Clock,
 }
@@ -507,6 +523,14 @@ impl Desk {
         if request.until_ms < now_ms() {
             bail!("the request is too old; ask again");
         }
+        self.carry_out(&request).await
+    }
+
+    /// Does what is asked; returns the log indexes of the entries made when they are durable.
+    ///
+    /// # Errors
+    /// Nothing was done, and why.
+    pub async fn carry_out(&self, request: &Request) -> anyhow::Result<Vec<u64>> {
         if let Some(keeping) = request.keeping() {
             let (config, at_ms) = (self.config.clone(), self.clock.now_ms());
             let planned = tokio::task::spawn_blocking(move || erasure::plan(&config, &keeping, at_ms));
@@ -516,6 +540,7 @@ impl Desk {
         }
         let (what, at_ms) = (request.what.clone(), self.clock.now_ms());
         let (asked, config) = (request.clone(), self.config.clone());
+        let request = request.clone();
         let brought = tokio::task::spawn_blocking(move || asked.bring(&config)).await??;
         let work = move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(
             appender,
@@ -538,6 +563,15 @@ impl Desk {
         }
         info!(?entries, "request done");
         Ok(entries)
+    }
+}
+
+impl Desk {
+    /// Waits until an entry shows in what people look at. False where that takes longer than they would wait.
+    pub async fn shows(&self, log_index: u64) -> bool {
+        let mut derived = self.derived.clone();
+        let shown = derived.wait_for(|next| *next > log_index);
+        matches!(tokio::time::timeout(PATIENCE, shown).await, Ok(Ok(_)))
     }
 }
 

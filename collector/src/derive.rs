@@ -5,6 +5,7 @@
 //! is then derived again. It is never attached to the log's connection.
 
 mod apply;
+mod desk;
 pub mod follow;
 pub(crate) mod grouping;
 mod members;

@@ -11,25 +11,25 @@ mod welcome;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream::{Stream, unfold};
+use futures_util::stream::{Stream, StreamExt as _, iter, unfold};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 use watchpost_proto::refusal::Code;
 use watchpost_proto::v1::uplink_server::Uplink;
 use watchpost_proto::v1::{
-    AgentMessage, CollectorMessage, PolicyRequest, RenewAnswer, RenewRequest, Renewed, RosterPart, RosterRequest,
-    renew_answer,
+    AgentMessage, CollectorMessage, PolicyPart, PolicyRequest, RenewAnswer, RenewRequest, Renewed, RosterPart,
+    RosterRequest, renew_answer,
 };
 
-use crate::acceptor::Link;
+use crate::acceptor::{Link, OpenStream};
 use crate::clock::Clock;
 use crate::enrolment::{self, Presented};
 use crate::liveness::Liveness;
 use crate::log_store::{Appender, LogName, PastLog};
 use crate::peer::Peer;
 use crate::people::shelf::Shelved;
-use crate::policies::handing::{Handing, Parts};
+use crate::policies::handing::Handing;
 use crate::registry::{Effects, Registry};
 use crate::sequencer::Sequencer;
 use crate::serving::Serving;
@@ -137,16 +137,30 @@ impl Ingest {
     }
 }
 
+/// What goes out one after another.
+type Parts<P> = Pin<Box<dyn Stream<Item = Result<P, Status>> + Send>>;
+
+/// Who calls. A connection may call only the service its handshake was for.
+fn caller<T>(request: &Request<T>) -> Result<(Link, Arc<Peer>), Status> {
+    let link = request.extensions().get::<Link>().cloned();
+    let known = link.and_then(|link| link.peer().cloned().map(|peer| (link, peer)));
+    known.ok_or_else(|| Status::unauthenticated("no certificate"))
+}
+
+/// Keeps the connection open for as long as there are parts.
+fn lasting<P>(open: OpenStream, parts: impl Stream<Item = Result<P, Status>> + Send + 'static) -> Parts<P> {
+    Box::pin(parts.inspect(move |_| {
+        let _ = &open;
+    }))
+}
+
 #[tonic::async_trait]
 impl Uplink for Ingest {
-    type SyncStream = Pin<Box<dyn Stream<Item = Result<CollectorMessage, Status>> + Send>>;
+    type SyncStream = Parts<CollectorMessage>;
 
     async fn sync(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::SyncStream>, Status> {
-        let link = request.extensions().get::<Link>().cloned();
-        let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
-        // A connection may call only the service its handshake was for.
-        let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        let session = session::Session::new(Arc::clone(&self.0), link, peer, request.into_inner());
+        let (link, peer) = caller(&request)?;
+        let session = session::Session::new(Arc::clone(&self.0), &link, &peer, request.into_inner());
         let answers = unfold(session, |mut session| async move {
             let message = session.next().await?;
             Some((Ok(message), session))
@@ -154,39 +168,28 @@ impl Uplink for Ingest {
         Ok(Response::new(Box::pin(answers)))
     }
 
-    type PolicyStream = Parts;
-    type RosterStream = Pin<Box<dyn Stream<Item = Result<RosterPart, Status>> + Send>>;
+    type PolicyStream = Parts<PolicyPart>;
+    type RosterStream = Parts<RosterPart>;
 
     async fn roster(&self, request: Request<RosterRequest>) -> Result<Response<Self::RosterStream>, Status> {
-        let link = request.extensions().get::<Link>().cloned();
-        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let (link, peer) = caller(&request)?;
         let open = link.open();
-        let peer = link.peer().ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        self.0.may_fetch(peer).await?;
-        let mut parts = roster::answer(&self.0, peer, request.into_inner())?;
-        // Open as long as there are parts.
-        let parts = std::iter::from_fn(move || {
-            let _ = &open;
-            parts.next().map(Ok)
-        });
-        Ok(Response::new(Box::pin(futures_util::stream::iter(parts))))
+        self.0.may_fetch(&peer).await?;
+        let parts = roster::answer(&self.0, &peer, request.into_inner())?;
+        Ok(Response::new(lasting(open, iter(parts.map(Ok)))))
     }
 
     async fn policy(&self, request: Request<PolicyRequest>) -> Result<Response<Self::PolicyStream>, Status> {
-        let link = request.extensions().get::<Link>().cloned();
-        let known = link.as_ref().and_then(|link| Some((link, link.peer()?)));
-        let (link, peer) = known.ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        let _open = link.open();
-        self.0.may_fetch(peer).await?;
-        Ok(Response::new(self.0.handing.hand(&self.0, peer, request.get_ref()).await?))
+        let (link, peer) = caller(&request)?;
+        let open = link.open();
+        self.0.may_fetch(&peer).await?;
+        Ok(Response::new(lasting(open, self.0.handing.hand(&self.0, &peer, request.get_ref()).await?)))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewAnswer>, Status> {
-        let link = request.extensions().get::<Link>().cloned();
-        let link = link.ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        let (link, peer) = caller(&request)?;
         let _open = link.open();
-        let peer = link.peer().ok_or_else(|| Status::unauthenticated("no certificate"))?;
-        let kind = match self.0.renew(peer, request.get_ref()).await {
+        let kind = match self.0.renew(&peer, request.get_ref()).await {
             Ok(chain) => renew_answer::Kind::Renewed(Renewed { chain }),
             Err(code) => {
                 info!(device = %peer.device, code = code.as_str(), "certificate not renewed");

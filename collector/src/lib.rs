@@ -11,6 +11,7 @@
 pub mod acceptor;
 pub mod admin;
 pub mod alerts;
+pub mod audit;
 pub mod authority;
 pub mod backup;
 pub mod board;
@@ -49,6 +50,7 @@ pub mod sequencer;
 pub mod server;
 pub mod serving;
 pub mod sessions;
+pub mod settings;
 pub mod standing;
 pub mod succession;
 pub mod tls;

@@ -155,9 +155,16 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         stopping: stopping.clone(),
     };
     show_log(config, http, &sequencer, &log_public, &stopping)?;
-    let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow()));
-    let desk =
-        Arc::new(Desk { config: config.clone(), sequencer: sequencer.clone(), sessions, shelf, clock: clock.clone() });
+    let (position, derived) = watch::channel(0);
+    let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
+    let desk = Arc::new(Desk {
+        config: config.clone(),
+        sequencer: sequencer.clone(),
+        sessions,
+        shelf,
+        derived,
+        clock: clock.clone(),
+    });
     tokio::spawn(take_requests(Arc::clone(&desk), stopping.clone()));
     tokio::spawn(rollout::watch_over(desk, registry, Arc::clone(&liveness), stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));

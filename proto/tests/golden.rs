@@ -612,6 +612,7 @@ fn a_roster_row() -> v1::RosterRow {
             until_ms: 1_795_104_000_000,
             labels: vec!["销售".into(), "上海".into()],
             status: "在职".into(),
+            ..v1::RosterPeriod::default()
         }],
         never: true,
         details: roster::details_digest(b"details").to_vec(),

@@ -22,46 +22,37 @@ struct Standing {
     before: String,
 }
 
-/// What is held.
-pub(super) struct Held {
-    /// The highest that was accepted.
-    pub(super) highest: Policy,
-}
-
-impl Held {
-    /// `None` where no policy has been accepted yet.
-    pub(super) fn read(state_dir: &Path) -> Option<Self> {
-        let folder = folder(state_dir);
-        read_policy(&folder, &standing(&folder)?.highest).map(|highest| Self { highest })
-    }
-
-    /// Keeps a policy that is to be in force, durably. One that is the way back leaves the highest as it is.
-    pub(super) fn keep(state_dir: &Path, policy: &Policy, is_way_back: bool) -> io::Result<()> {
-        let folder = folder(state_dir);
-        durable::create_private_folder(&folder)?;
-        let name = policy.header.digest.to_string();
-        if read_policy(&folder, &name).is_none() {
-            durable::write(&folder.join(&name).with_extension(ENDING), &policy.encode(), true)?;
-        }
-        let old = standing(&folder).unwrap_or_default();
-        let next = Standing {
-            highest: if is_way_back { old.highest } else { name.clone() },
-            before: if old.in_force == name { old.before } else { old.in_force },
-            in_force: name,
-        };
-        durable::write(&folder.join(STANDING), &serde_json::to_vec_pretty(&next)?, true)?;
-        remove_others(&folder, &next);
-        Ok(())
-    }
-}
-
-/// What may be put in force, the best first: the one in force, the last good one, the highest.
-pub(super) fn all(state_dir: &Path) -> Vec<Policy> {
+/// The highest that was accepted; `None` where none has been.
+pub(super) fn highest(state_dir: &Path) -> Option<Policy> {
     let folder = folder(state_dir);
-    let Some(standing) = standing(&folder) else { return Vec::new() };
-    let mut names = vec![standing.in_force, standing.before, standing.highest];
-    names.dedup();
-    names.iter().filter_map(|name| read_policy(&folder, name)).collect()
+    read_policy(&folder, &standing(&folder)?.highest)
+}
+
+/// Keeps a policy that is to be in force, durably. One that is the way back leaves the highest as it is.
+pub(super) fn keep(state_dir: &Path, policy: &Policy, is_way_back: bool) -> io::Result<()> {
+    let folder = folder(state_dir);
+    durable::create_private_folder(&folder)?;
+    let name = policy.header.digest.to_string();
+    if read_policy(&folder, &name).is_none() {
+        durable::write(&folder.join(&name).with_extension(ENDING), &policy.encode(), true)?;
+    }
+    let old = standing(&folder).unwrap_or_default();
+    let next = Standing {
+        highest: if is_way_back { old.highest } else { name.clone() },
+        before: if old.in_force == name { old.before } else { old.in_force },
+        in_force: name,
+    };
+    durable::write(&folder.join(STANDING), &serde_json::to_vec_pretty(&next)?, true)?;
+    remove_others(&folder, &next);
+    Ok(())
+}
+
+/// What may be put in force, the best first: the one in force, the last good one, the highest. Each is read when it is asked for.
+pub(super) fn all(state_dir: &Path) -> impl Iterator<Item = Policy> + use<> {
+    let folder = folder(state_dir);
+    let standing = standing(&folder).unwrap_or_default();
+    let names = [standing.in_force, standing.before, standing.highest];
+    names.into_iter().filter_map(move |name| read_policy(&folder, &name))
 }
 
 fn folder(state_dir: &Path) -> PathBuf {

@@ -21,13 +21,13 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Messages with a finding of a live rule, under either policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trial {
+pub(super) struct Trial {
     /// Messages tried.
-    pub tried: u64,
+    pub(super) tried: u64,
     /// Under the policy before.
-    pub before: u64,
+    pub(super) before: u64,
     /// Under the new one.
-    pub after: u64,
+    pub(super) after: u64,
 }
 
 /// Tries both on the same messages. Nothing is remembered, told or kept.

@@ -14,7 +14,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, members, rosters, schema, told, trail};
+use super::{DeriveError, desk, members, rosters, schema, told, trail};
 use crate::chain::after;
 use crate::log_store::{DeviceFacts, Entry};
 
@@ -95,7 +95,11 @@ impl Batch<'_> {
             // The roster in force is asked of the log itself.
             EntryKind::Roster => {}
             // Looked up in the log's own indexes.
-            EntryKind::LogShown | EntryKind::Shortfall | EntryKind::Operator => {}
+            EntryKind::LogShown | EntryKind::Shortfall => {}
+            EntryKind::Setting => desk::setting(&self.transaction, entry)?,
+            EntryKind::Access => desk::access(&self.transaction, entry)?,
+            EntryKind::Alert | EntryKind::Suppression | EntryKind::Case => {}
+            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }

@@ -14,8 +14,13 @@ use crate::sequencer::Published;
 /// Pause after a failure, a full disk most likely. The log goes on meanwhile.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Follows the log until its writer has ended, and applies what it wrote last.
-pub async fn follow(log: PathBuf, derived: PathBuf, mut published: watch::Receiver<Arc<Published>>) {
+/// Follows the log until its writer has ended, and applies what it wrote last. `position` tells the entries applied.
+pub async fn follow(
+    log: PathBuf,
+    derived: PathBuf,
+    mut published: watch::Receiver<Arc<Published>>,
+    position: watch::Sender<u64>,
+) {
     let mut deriver = None;
     loop {
         // Before reading: what is committed meanwhile wakes the follower again.
@@ -35,7 +40,10 @@ pub async fn follow(log: PathBuf, derived: PathBuf, mut published: watch::Receiv
         };
         let more;
         (deriver, more) = match stepped {
-            Ok((deriver, more)) => (Some(deriver), more),
+            Ok((deriver, more)) => {
+                position.send_replace(deriver.position());
+                (Some(deriver), more)
+            }
             Err(failure) => {
                 error!(error = %failure, "nothing derived");
                 tokio::time::sleep(PAUSE).await;

@@ -2,9 +2,10 @@
 
 use rusqlite::Transaction;
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, AuthorityEntry, DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure,
-    ExpectedEntry, Hold, OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, TokenEntry, TokenVerb,
-    erasure, hold,
+    AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
+    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, OperatorEntry,
+    OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry,
+    TokenVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
@@ -68,12 +69,19 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Hold => read(header, held),
         EntryKind::Acknowledgements => read(header, acknowledgements),
         EntryKind::Operator => read(header, operator),
+        EntryKind::Access => read(header, access),
+        EntryKind::Setting => read(header, setting),
+        EntryKind::Alert => read(header, alert),
+        EntryKind::Suppression => read(header, suppression),
+        EntryKind::Case => read(header, case),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
         | EntryKind::Segment
         | EntryKind::Fork
         | EntryKind::LogShown
         | EntryKind::Shortfall
+        | EntryKind::Notification
+        | EntryKind::Names
         | EntryKind::Unspecified => None,
     }
 }
@@ -183,6 +191,69 @@ fn operator(it: OperatorEntry) -> Option<Row> {
         OperatorVerb::Unspecified => return None,
     };
     Some(Row { verb, subject: it.operator, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn access(it: AccessEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        AccessVerb::SignedIn => "signed-in",
+        AccessVerb::Refused => "refused",
+        AccessVerb::SignedOut => "signed-out",
+        AccessVerb::Viewed => "viewed",
+        AccessVerb::Exported => "exported",
+        AccessVerb::Resolved => "resolved",
+        AccessVerb::LookedUp => "looked-up",
+        AccessVerb::Unspecified => return None,
+    };
+    let AccessEntry { by, subject, reason, address, rows: count, at_ms, .. } = it;
+    Some(Row { verb, subject, by, reason, address, count, at_ms })
+}
+
+fn setting(it: SettingEntry) -> Option<Row> {
+    let verb = if it.value.is_empty() { "setting-remove" } else { "setting" };
+    Some(Row { verb, subject: it.name, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn alert(it: AlertEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        AlertVerb::Take => "alert-take",
+        AlertVerb::Assign => "alert-assign",
+        AlertVerb::PutBack => "alert-put-back",
+        AlertVerb::Note => "alert-note",
+        AlertVerb::Close => "alert-close",
+        AlertVerb::Reopen => "alert-reopen",
+        AlertVerb::Appeal => "alert-appeal",
+        AlertVerb::Grant => "alert-grant",
+        AlertVerb::Deny => "alert-deny",
+        AlertVerb::Step => "alert-step",
+        AlertVerb::Escalate => "alert-escalate",
+        AlertVerb::Unspecified => return None,
+    };
+    let (subject, count) = (it.alerts.first().map(hex::encode).unwrap_or_default(), it.alerts.len() as u64);
+    Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn suppression(it: SuppressionEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        SuppressionVerb::Begin => "suppression-begin",
+        SuppressionVerb::End => "suppression-end",
+        SuppressionVerb::Unspecified => return None,
+    };
+    let subject = hex::encode(&it.id);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn case(it: CaseEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        CaseVerb::Open => "case-open",
+        CaseVerb::Link => "case-link",
+        CaseVerb::Unlink => "case-unlink",
+        CaseVerb::Note => "case-note",
+        CaseVerb::Close => "case-close",
+        CaseVerb::Reopen => "case-reopen",
+        CaseVerb::Unspecified => return None,
+    };
+    let (subject, count) = (hex::encode(&it.id), it.alerts.len() as u64);
+    Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
 }
 
 fn device_name(bytes: &[u8]) -> String {

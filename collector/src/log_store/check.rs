@@ -11,7 +11,8 @@ use watchpost_proto::note::Checkpoint;
 use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
-    AcknowledgementsEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold, KeyEvent, SegmentEntry, Shortfall,
+    AccessEntry, AcknowledgementsEntry, AlertEntry, CaseEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold,
+    KeyEvent, SegmentEntry, SettingEntry, Shortfall, SuppressionEntry,
 };
 use watchpost_proto::{DeviceId, Digest, EpochId, Message as _};
 
@@ -241,6 +242,7 @@ impl<'a> Walk<'a> {
         members::apply(&self.members, entry.log_index, entry.kind(), &entry.header)
             .map_err(|_| wrong("it is malformed"))?;
         let is_first = entry.log_index == 0;
+        let malformed = |_| wrong("it is malformed");
         match entry.kind() {
             EntryKind::LogOpened => self.opened(&entry)?,
             _ if is_first => return Err(wrong("the log does not begin with its key")),
@@ -264,6 +266,12 @@ impl<'a> Walk<'a> {
             EntryKind::Shortfall => {
                 Shortfall::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
             }
+            EntryKind::Setting => SettingEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Access => AccessEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Alert => AlertEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Suppression => SuppressionEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Case => CaseEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Notification | EntryKind::Names => {}
             EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }
         self.compare()

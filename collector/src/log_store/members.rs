@@ -6,8 +6,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
-    DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened, LogShown,
-    Shortfall, TokenEntry, TokenTerms, TokenVerb,
+    AccessEntry, DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened,
+    LogShown, Shortfall, TokenEntry, TokenTerms, TokenVerb,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
@@ -148,6 +148,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::Policy => policies::apply(db, log_index, header),
         EntryKind::Roster => rosters::apply(db, log_index, header),
         EntryKind::Operator => operators::apply(db, log_index, header),
+        EntryKind::Access => operators::came_in(db, &AccessEntry::decode(header).map_err(malformed)?),
         EntryKind::LogOpened => logs::opened(db, log_index, &LogOpened::decode(header).map_err(malformed)?),
         EntryKind::LogShown => logs::shown(db, &LogShown::decode(header).map_err(malformed)?),
         EntryKind::Shortfall => shortfalls::apply(db, log_index, &Shortfall::decode(header).map_err(malformed)?),

@@ -1,7 +1,7 @@
 //! How operators and their tokens stand: a fold over the entries about them.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use watchpost_proto::v1::{OperatorEntry, OperatorGrant, OperatorVerb};
+use watchpost_proto::v1::{AccessEntry, AccessVerb, OperatorEntry, OperatorGrant, OperatorVerb};
 use watchpost_proto::{Digest, Message as _};
 
 use super::StoreError;
@@ -120,6 +120,14 @@ pub(super) fn apply(db: &Connection, log_index: u64, header: &[u8]) -> Result<()
         }
         OperatorVerb::Unspecified => Ok(()),
     }
+}
+
+/// Notes when an operator came in: a one-time code of that moment or before does not count any more.
+pub(super) fn came_in(db: &Connection, entry: &AccessEntry) -> Result<(), StoreError> {
+    if entry.verb() != AccessVerb::SignedIn {
+        return Ok(());
+    }
+    set(db, "UPDATE operator SET signed_in_ms = max(signed_in_ms, ?2) WHERE name = ?1", (&entry.by, entry.at_ms))
 }
 
 fn set(db: &Connection, text: &str, values: impl rusqlite::Params) -> Result<(), StoreError> {

@@ -2,16 +2,16 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, aside, issued, members, policies, rosters};
+use super::{StoreError, aside, issued, members, operators, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 4;
 /// The version before records could be erased and devices could enrol: without [`ERASED`] and the tables of members.
 const VERSION_FIRST: i64 = 1;
 /// The version before [`members::LATER`].
-const VERSION_SECOND: i64 = 2;
-/// The version before operators.
-const VERSION_BEFORE: i64 = 3;
+const VERSION_BEFORE: i64 = 2;
+/// The version before texts lay beside the log.
+const VERSION_LATE: i64 = 3;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -108,7 +108,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        found @ (0 | VERSION_FIRST | VERSION_SECOND | VERSION_BEFORE) => {
+        found @ (0 | VERSION_FIRST | VERSION_BEFORE | VERSION_LATE) => {
             let transaction = db.transaction()?;
             if found == 0 {
                 transaction.execute_batch(TABLES)?;
@@ -117,11 +117,14 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
                 transaction.execute_batch(ERASED)?;
                 members::create(&transaction)?;
             }
-            members::create_later(&transaction)?;
+            if found <= VERSION_BEFORE {
+                members::create_later(&transaction)?;
+                issued::fill(&transaction)?;
+                policies::create_contents(&transaction)?;
+                rosters::create(&transaction)?;
+            }
             transaction.execute_batch(aside::TABLE)?;
-            issued::fill(&transaction)?;
-            policies::create_contents(&transaction)?;
-            rosters::create(&transaction)?;
+            operators::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }
@@ -139,7 +142,7 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
-        VERSION_FIRST | VERSION_SECOND | VERSION_BEFORE => {
+        VERSION_FIRST | VERSION_BEFORE | VERSION_LATE => {
             Err(StoreError::Unfit("it is of an older version; run serve once".into()))
         }
         other => Err(other_version(other)),

@@ -22,8 +22,10 @@ enum Column {
     Userid,
     Corp,
     Name,
-    /// One label each.
-    Label,
+    /// One label each, as are the next two.
+    Department,
+    Post,
+    Site,
     /// Several labels in a cell.
     Labels,
     Status,
@@ -32,7 +34,7 @@ enum Column {
     Never,
 }
 
-const NAMES: [(Column, &[&str]); 10] = [
+const NAMES: [(Column, &[&str]); 12] = [
     (
         Column::Employee,
         &["工号", "员工号", "员工编号", "人员编号", "employee", "employee id", "employee no", "staff id"],
@@ -54,25 +56,9 @@ const NAMES: [(Column, &[&str]); 10] = [
     ),
     (Column::Corp, &["企业", "企业id", "企业号", "corp", "corpid", "corp id"]),
     (Column::Name, &["姓名", "名字", "name", "full name"]),
-    (
-        Column::Label,
-        &[
-            "部门",
-            "岗位",
-            "职位",
-            "职务",
-            "地点",
-            "工作地",
-            "站点",
-            "department",
-            "dept",
-            "post",
-            "position",
-            "title",
-            "site",
-            "location",
-        ],
-    ),
+    (Column::Department, &["部门", "department", "dept"]),
+    (Column::Post, &["岗位", "职位", "职务", "post", "position", "title"]),
+    (Column::Site, &["地点", "工作地", "站点", "site", "location"]),
     (Column::Labels, &["标签", "labels", "label", "tags"]),
     (Column::Status, &["状态", "在职状态", "员工状态", "status"]),
     (
@@ -129,6 +115,10 @@ pub struct Line {
     pub name: String,
     /// Department, post, site, and what the list calls labels.
     pub labels: Vec<String>,
+    /// Which of them is the department; may be empty.
+    pub department: String,
+    /// Which of them is the site; may be empty.
+    pub site: String,
     /// As in the list.
     pub status: String,
     /// The first moment; 0 = from the beginning.
@@ -179,10 +169,15 @@ fn columns(row: &Row) -> Vec<Option<Column>> {
     row.cells.iter().map(named).collect()
 }
 
+/// Of these there may be several columns; of department and site the first is the one.
+fn is_label(column: Column) -> bool {
+    matches!(column, Column::Department | Column::Post | Column::Site | Column::Labels)
+}
+
 /// Two columns for one thing: nobody could say which of them counts.
 fn doubled(columns: &[Option<Column>], header: &Row) -> Vec<String> {
     let known = columns.iter().zip(&header.cells).filter_map(|(column, name)| Some(((*column)?, name)));
-    let known: Vec<_> = known.filter(|(column, _)| !matches!(column, Column::Label | Column::Labels)).collect();
+    let known: Vec<_> = known.filter(|(column, _)| !is_label(*column)).collect();
     let twice = known.iter().enumerate().filter(|(at, (column, _))| known.iter().take(*at).any(|(it, _)| it == column));
     twice
         .map(|(_, (_, name))| format!("line {}: the column {name} means the same as another; remove one", header.line))
@@ -228,6 +223,8 @@ fn line(row: &Row, columns: &[Option<Column>], corp: Option<&str>) -> Result<Lin
         employee: cell(Column::Employee).to_owned(),
         name: cell(Column::Name).to_owned(),
         labels: labels(row, columns)?,
+        department: cell(Column::Department).to_owned(),
+        site: cell(Column::Site).to_owned(),
         status: status.to_owned(),
         from_ms,
         until_ms,
@@ -243,7 +240,7 @@ fn labels(row: &Row, columns: &[Option<Column>]) -> Result<Vec<String>, String> 
     let mut labels: Vec<String> = Vec::new();
     for (cell, column) in row.cells.iter().zip(columns) {
         let more: Vec<&str> = match column {
-            Some(Column::Label) => vec![cell.as_str()],
+            Some(Column::Department | Column::Post | Column::Site) => vec![cell.as_str()],
             Some(Column::Labels) => cell.split(['|', ';', '；', '、']).map(str::trim).collect(),
             _ => continue,
         };
@@ -327,6 +324,7 @@ mod tests {
         assert_eq!((one.line, other.line), (3, 2));
         assert_eq!(Line { line: 0, ..one.clone() }, Line { line: 0, ..other });
         assert_eq!(one.labels, ["销售部", "客户经理", "上海", "理财", "重点", "A"]);
+        assert_eq!((one.department.as_str(), one.site.as_str()), ("销售部", "上海"));
         assert_eq!((one.userid.as_str(), one.from_ms, one.until_ms), ("li.na", 1_767_542_400_000, 0));
     }
 

@@ -93,6 +93,8 @@ fn add(person: &mut Person, line: &Line) -> Result<(), &'static str> {
         until_ms: line.until_ms,
         labels: line.labels.clone(),
         status: line.status.clone(),
+        department: line.department.clone(),
+        site: line.site.clone(),
     });
     Ok(())
 }
@@ -141,12 +143,11 @@ pub fn from_a_day_on(now: Persons, before: &Persons, at_ms: i64) -> Persons {
 
 /// Two that follow each other and say the same are one.
 fn joined(before: Vec<RosterPeriod>, after: Vec<RosterPeriod>) -> Vec<RosterPeriod> {
+    let said = |it: &RosterPeriod| RosterPeriod { from_ms: 0, until_ms: 0, ..it.clone() };
     let mut all: Vec<RosterPeriod> = Vec::with_capacity(before.len() + after.len());
     for period in before.into_iter().chain(after) {
         match all.last_mut() {
-            Some(last)
-                if last.until_ms == period.from_ms && last.labels == period.labels && last.status == period.status =>
-            {
+            Some(last) if last.until_ms == period.from_ms && said(last) == said(&period) => {
                 last.until_ms = period.until_ms;
             }
             _ => all.push(period),
@@ -170,6 +171,8 @@ mod tests {
             employee: String::new(),
             name: String::new(),
             labels: vec![label.into()],
+            department: label.into(),
+            site: String::new(),
             status: String::new(),
             from_ms: from * DAY,
             until_ms: until * DAY,

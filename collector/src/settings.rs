@@ -1,0 +1,86 @@
+//! Settings: named values that operators change and the log keeps, each from its entry on.
+//!
+//! A name is a path whose first part says whose it is; that room checks the value before it is taken, and reads it from
+//! `derived.db`.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use watchpost_proto::Message as _;
+use watchpost_proto::v1::{EntryKind, SettingEntry};
+
+use crate::derive::DeriveError;
+use crate::enrolment::desk::{Act, DeskError};
+use crate::log_store::Appender;
+
+const NAME_BYTES_MAX: usize = 256;
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// A setting as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its path.
+    pub name: String,
+    /// JSON.
+    pub value: String,
+    /// Who set it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// Sets a value, or removes it where it is empty.
+///
+/// # Errors
+/// No such setting, a value that cannot be, or the log.
+pub fn set(appender: &mut Appender<'_>, name: &str, value: &str, act: &Act<'_>) -> Result<u64, DeskError> {
+    check(name, value).map_err(DeskError::Told)?;
+    let entry = SettingEntry {
+        name: name.into(),
+        value: value.into(),
+        by: act.by.into(),
+        reason: act.reason.into(),
+        at_ms: act.at_ms,
+    };
+    Ok(appender.append(EntryKind::Setting, &entry.encode_to_vec())?)
+}
+
+/// Whether a setting of this name may have this value.
+fn check(name: &str, value: &str) -> Result<(), String> {
+    let is_plain = name.len() <= NAME_BYTES_MAX && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+    if !is_plain || value.len() > VALUE_BYTES_MAX {
+        return Err("a setting's name is a path without spaces, and its value at most 64 KiB of JSON".into());
+    }
+    if value.is_empty() {
+        return Ok(());
+    }
+    match name.split_once('/').map_or(name, |(first, _)| first) {
+        _ => Err(format!("there is no setting {name:?}")),
+    }
+}
+
+/// The value of a setting; `None` where it is not set, or is of a shape this version does not know.
+///
+/// # Errors
+/// The database.
+pub fn read<T: DeserializeOwned>(db: &Connection, name: &str) -> Result<Option<T>, DeriveError> {
+    let mut select = db.prepare_cached("SELECT value FROM setting WHERE name = ?1")?;
+    let value: Option<String> = select.query_row([name], |row| row.get(0)).optional()?;
+    Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+}
+
+/// Settings whose names begin so, in order.
+///
+/// # Errors
+/// The database.
+pub fn list(db: &Connection, beginning: &str) -> Result<Vec<Setting>, DeriveError> {
+    let mut select = db.prepare(
+        "SELECT name, value, by, reason, at_ms FROM setting WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name",
+    )?;
+    let rows = select.query_map([beginning], |row| {
+        Ok(Setting { name: row.get(0)?, value: row.get(1)?, by: row.get(2)?, reason: row.get(3)?, at_ms: row.get(4)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
