@@ -9,10 +9,13 @@ mod desk;
 pub mod follow;
 pub(crate) mod grouping;
 mod members;
+mod people;
 mod rosters;
 mod schema;
+mod suppression;
 mod told;
 mod trail;
+pub(crate) mod work;
 
 use std::fs;
 use std::io;
@@ -111,7 +114,7 @@ impl Deriver {
             }
             entries += 1;
             bytes += entry.payload.as_ref().map_or(0, Vec::len);
-            batch.apply(&entry)?;
+            batch.apply(&entry, &self.log)?;
             Ok::<_, DeriveError>(entries < BATCH_ENTRIES && bytes < BATCH_BYTES)
         })?;
         if undone {
@@ -159,6 +162,14 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
         return Err(DeriveError::Anew { done: position.next, of: position.began });
     }
     Ok(db)
+}
+
+/// Entries applied so far.
+///
+/// # Errors
+/// [`DeriveError`].
+pub fn position(db: &Connection) -> Result<u64, DeriveError> {
+    Ok(schema::read_position(db)?.map_or(0, |position| position.next))
 }
 
 fn is_damage(error: &DeriveError) -> bool {
