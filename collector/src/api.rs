@@ -13,6 +13,7 @@ mod alerts;
 mod ask;
 mod audit;
 mod auth;
+mod cases;
 mod devices;
 mod events;
 mod listen;
@@ -143,7 +144,9 @@ fn router(site: &Arc<Site>) -> Router {
         router = router.route(&path, on(method, answer));
     }
     router.fallback(async || Problem::new(Kind::NotFound).into_response()).method_not_allowed_fallback(async || {
-        Problem::new(Kind::NotFound).because("there is something at this address, but not with this method").into_response()
+        Problem::new(Kind::NotFound)
+            .because("there is something at this address, but not with this method")
+            .into_response()
     })
 }
 

@@ -11,6 +11,7 @@
 pub mod acceptor;
 pub mod admin;
 pub mod alerts;
+pub mod api;
 pub mod audit;
 pub mod authority;
 pub mod backup;

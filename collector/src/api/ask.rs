@@ -84,6 +84,19 @@ impl<'a> Ask<'a> {
         Ok(self.derived.get_or_init(|| db))
     }
 
+    /// The same once more, with what came since.
+    pub(super) fn derived_anew(&self) -> Result<Connection, Problem> {
+        Ok(derive::open_read_only(&self.site.desk.config.derived_db())?)
+    }
+
+    /// Waits until what was done shows.
+    pub(super) fn until_shown(&self, entries: &[u64]) -> Result<(), Problem> {
+        let Some(last) = entries.last() else { return Ok(()) };
+        let shows = Handle::current().block_on(self.site.desk.shows(*last));
+        let told = || Problem::new(Kind::Busy).because("it is done, and shows as soon as the collector has derived it");
+        shows.then_some(()).ok_or_else(told)
+    }
+
     /// Has something done; returns when it is durable.
     pub(super) fn have_done(&self, what: What, reason: &str) -> Result<Vec<u64>, Problem> {
         self.have_done_by(self.by()?, what, reason)

@@ -89,13 +89,7 @@ fn by_cookie(site: &Site, heard: &Heard, log: &Connection, now_ms: i64) -> Resul
     signed_in(site, heard, log, true, now_ms)
 }
 
-fn signed_in(
-    site: &Site,
-    heard: &Heard,
-    log: &Connection,
-    used: bool,
-    now_ms: i64,
-) -> Result<Option<Caller>, Problem> {
+fn signed_in(site: &Site, heard: &Heard, log: &Connection, used: bool, now_ms: i64) -> Result<Option<Caller>, Problem> {
     let Some(cookie) = cookie(&heard.parts.headers, site.cookie_name()) else { return Ok(None) };
     let Some(session) = held(&site.sessions).of(cookie, used, now_ms) else { return Ok(None) };
     let facts = log_store::operator_facts(log, &session.operator)?;

@@ -10,11 +10,11 @@ use axum::response::Response;
 use futures_util::stream;
 use tokio::sync::watch;
 
+use super::Site;
 use super::ask::Heard;
 use super::auth;
 use super::problem::{Kind, Problem};
 use super::route::Route;
-use super::Site;
 use crate::log_store::LogReader;
 use crate::operators::Act;
 
@@ -94,14 +94,17 @@ impl Listener {
         if self.looked.elapsed() >= HEARTBEAT && !self.is_still_in().await {
             return None;
         }
-        tokio::select! {
-            changed = self.derived.changed() => {
+        let changed = tokio::select! {
+            changed = tokio::time::timeout(HEARTBEAT, self.derived.changed()) => changed,
+            _ = self.stopping.wait_for(|stop| *stop) => return None,
+        };
+        match changed {
+            Ok(changed) => {
                 changed.ok()?;
                 let position = *self.derived.borrow_and_update();
                 Some(format!("id: {position}\nevent: derived\ndata: {{\"position\":{position}}}\n\n"))
             }
-            () = tokio::time::sleep(HEARTBEAT) => self.is_still_in().await.then(|| ": \n\n".to_owned()),
-            _ = self.stopping.wait_for(|stop| *stop) => None,
+            Err(_) => self.is_still_in().await.then(|| ": \n\n".to_owned()),
         }
     }
 

@@ -122,9 +122,16 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
+    let stopped = async {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.wait_for(|stop| *stop) => {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

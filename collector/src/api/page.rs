@@ -59,6 +59,17 @@ pub(super) fn page<T>(list: &str, mut items: Vec<T>, limit: u32, key: impl Fn(&T
     Page { items, next }
 }
 
+/// A cell of a list that a spreadsheet takes for text: what would be a formula gets an apostrophe before it.
+pub(super) fn plain(cell: &str) -> String {
+    let begins_formula = |c: char| "=+-@\t\r\n＝＋－＠|%".contains(c);
+    let shown: String = cell.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
+    if cell.trim_start().starts_with(begins_formula) || cell.starts_with(begins_formula) {
+        format!("'{shown}")
+    } else {
+        shown
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,9 +79,21 @@ mod tests {
         let cursor = write("alerts", "17");
         assert_eq!(read("alerts", Some(&cursor)), Ok(Some(17)));
         assert_eq!(read::<u64>("alerts", None), Ok(None));
-        for (list, cursor) in [("audit", &*cursor), ("alerts", "%%"), ("alerts", ""), ("alerts", &write("alerts", "x"))] {
+        for (list, cursor) in [("audit", &*cursor), ("alerts", "%%"), ("alerts", ""), ("alerts", &write("alerts", "x"))]
+        {
             assert!(read::<u64>(list, Some(cursor)).is_err(), "{list} {cursor}");
         }
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u{a0}=1", "＝1", "|calc"] {
+            assert!(plain(formula).starts_with('\''), "{formula:?}");
+        }
+        for harmless in ["", "ww1/zhang", "a=1", "2026-11-22", "销售"] {
+            assert_eq!(plain(harmless), harmless);
+        }
+        assert_eq!(plain("a\u{1b}[31m\r\nb"), "a [31m  b");
     }
 
     #[test]

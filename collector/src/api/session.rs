@@ -150,9 +150,8 @@ pub(super) fn accept(ask: &Ask<'_>, asked: Accept) -> Result<Set, Problem> {
     let facts = log_store::operator_facts(db, name)?;
     wait_out(ask, &guesses(ask, name), facts.as_ref())?;
     let shown: Digest = secret::digest(Secret::Invitation, &asked.secret);
-    let is_open = facts.is_some_and(|facts| {
-        facts.invitation.is_some_and(|(open, ends_ms)| open == shown && ask.now_ms < ends_ms)
-    });
+    let is_open = facts
+        .is_some_and(|facts| facts.invitation.is_some_and(|(open, ends_ms)| open == shown && ask.now_ms < ends_ms));
     if !is_open {
         return Err(refuse(ask, known_name(ask, name)?, "one-time secret"));
     }
@@ -178,7 +177,8 @@ pub(super) fn change_password(ask: &Ask<'_>, asked: NewPassword) -> Result<Me, P
         return Err(Problem::malformed(objection));
     }
     let password = hex::encode(password::hash(&asked.new)?);
-    let entries = ask.have_done(What::Operate { deed: Deed::ChangePassword { operator: facts.name.clone(), password } }, "")?;
+    let entries =
+        ask.have_done(What::Operate { deed: Deed::ChangePassword { operator: facts.name.clone(), password } }, "")?;
     go_on(ask, &facts.name, &entries)?;
     me(ask, Nothing {})
 }

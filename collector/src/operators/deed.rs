@@ -116,8 +116,9 @@ pub enum Deed {
 pub fn perform(appender: &mut Appender<'_>, deed: &Deed, act: &Act<'_>) -> Result<Vec<u64>, DeskError> {
     let entry = match deed {
         Deed::Invite { operator, grant, secret, expires_ms } => {
+            let secret = digest(secret)?.to_vec();
             let entry = invite(appender.connection(), operator, grant, act)?;
-            Some(OperatorEntry { secret: digest(secret)?.to_vec(), expires_ms: *expires_ms, ..entry })
+            Some(OperatorEntry { secret, expires_ms: *expires_ms, ..entry })
         }
         Deed::Grant { operator, grant } => regrant(appender.connection(), operator, grant, act)?,
         Deed::Disable { operator } => disable(appender.connection(), operator, act)?,
@@ -224,8 +225,14 @@ fn accept(
     if needs_totp && totp.is_empty() {
         return Err(told("an administrator comes in with one-time codes: set them together with the password"));
     }
-    let totp = if totp.is_empty() { Vec::new() } else { keep(db, totp)? };
-    Ok(OperatorEntry { password: keep(db, password)?, totp, ..entry(OperatorVerb::CredentialSet, operator) })
+    // Both are looked at before either is kept: nothing is left lying beside the log.
+    let (password, totp) = (kept(password)?, if totp.is_empty() { None } else { Some(kept(totp)?) });
+    let totp = totp.map(|seed| aside::keep(db, &seed)).transpose()?.map(Digest::to_vec).unwrap_or_default();
+    Ok(OperatorEntry {
+        password: aside::keep(db, &password)?.to_vec(),
+        totp,
+        ..entry(OperatorVerb::CredentialSet, operator)
+    })
 }
 
 fn make_token(
@@ -334,9 +341,12 @@ fn keep_grant(db: &Connection, grant: &Grant) -> Result<watchpost_proto::v1::Ope
 
 /// Keeps what is secret beside the log; returns what names it.
 fn keep(db: &Connection, hexadecimal: &str) -> Result<Vec<u8>, DeskError> {
+    Ok(aside::keep(db, &kept(hexadecimal)?)?.to_vec())
+}
+
+fn kept(hexadecimal: &str) -> Result<Vec<u8>, DeskError> {
     let bytes = hex::decode(hexadecimal).ok().filter(|bytes| (1..=KEPT_BYTES_MAX).contains(&bytes.len()));
-    let bytes = bytes.ok_or_else(|| told("what is to be kept of the password is not hexadecimal"))?;
-    Ok(aside::keep(db, &bytes)?.to_vec())
+    bytes.ok_or_else(|| told("what is to be kept of the password is not hexadecimal"))
 }
 
 fn digest(text: &str) -> Result<Digest, DeskError> {

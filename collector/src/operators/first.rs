@@ -15,6 +15,8 @@ use crate::durable_file::{self, Access};
 
 /// The login name `init` chooses.
 pub const NAME: &str = "administrator";
+/// Who has invited them.
+pub const BY: &str = "init";
 /// How long there is time.
 const LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 const FILE: &str = "first-operator.json";

@@ -22,6 +22,10 @@ pub enum Act {
     SeeExcerpts,
     /// Take, assign, close and reopen alerts, and write notes.
     WorkAlerts,
+    /// See cases and suppressions.
+    SeeCases,
+    /// Suppress what opens alerts.
+    Suppress,
     /// See how rules do, without persons.
     SeeRules,
     /// See what operators did.
@@ -40,13 +44,15 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnAccount,
         Self::SeeOperators,
         Self::ChangeOperators,
         Self::SeeAlerts,
         Self::SeeExcerpts,
         Self::WorkAlerts,
+        Self::SeeCases,
+        Self::Suppress,
         Self::SeeRules,
         Self::SeeAudit,
         Self::SeeDevices,
@@ -66,6 +72,8 @@ impl Act {
             Self::SeeAlerts => "see-alerts",
             Self::SeeExcerpts => "see-excerpts",
             Self::WorkAlerts => "work-alerts",
+            Self::SeeCases => "see-cases",
+            Self::Suppress => "suppress",
             Self::SeeRules => "see-rules",
             Self::SeeAudit => "see-audit",
             Self::SeeDevices => "see-devices",
@@ -107,7 +115,8 @@ pub struct Concerning<'a> {
 /// Whether an operator may do something: with the alert `of`, or at all where there is none.
 #[must_use]
 pub fn may(who: &Operator, act: Act, of: Option<&Concerning<'_>>, now_ms: i64) -> bool {
-    who.is_active() && role_may(who, act, now_ms) && of.is_none_or(|alert| may_with(who, act, alert))
+    let has_codes = who.totp || !who.grant.role.needs_totp() || act == Act::OwnAccount;
+    who.is_active() && has_codes && role_may(who, act, now_ms) && of.is_none_or(|alert| may_with(who, act, alert))
 }
 
 /// Whether somebody of this role ever may.
@@ -124,6 +133,8 @@ fn role_may(who: &Operator, act: Act, now_ms: i64) -> bool {
         Act::SeeRules => matches!(role, PolicyAuthor | Reviewer),
         Act::SeeAlerts => matches!(role, Supervisor | Reviewer | Auditor),
         Act::WorkAlerts => matches!(role, Supervisor | Reviewer),
+        Act::SeeCases => matches!(role, Supervisor | Reviewer | Auditor),
+        Act::Suppress => role == Reviewer,
         Act::SeeExcerpts => {
             matches!(role, Supervisor | Reviewer)
                 || role == Auditor && who.grant.sample.is_some_and(|sample| now_ms < sample.until_ms)
@@ -253,6 +264,14 @@ mod tests {
                 assert!(Act::ALL.into_iter().all(|act| !may(&who, act, None, NOW)), "{state} {role:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_administrator_without_one_time_codes_sets_them_up_first() {
+        let mut who = operator(Grant::of(Role::Administrator));
+        assert!(Act::ALL.into_iter().filter(|act| may(&who, *act, None, NOW)).eq([Act::OwnAccount]));
+        who.totp = true;
+        assert!(may(&who, Act::ChangeOperators, None, NOW));
     }
 
     #[test]
