@@ -33,6 +33,7 @@ use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::notices;
+use crate::operators;
 use crate::people::publish::{Brought, handed_over, publish};
 use crate::people::shelf::Shelf;
 use crate::policies;
@@ -146,6 +147,11 @@ pub enum What {
         group: String,
         /// Which of them.
         change: PolicyChange,
+    },
+    /// Invite an operator, or change how one stands.
+    Operate {
+        /// What, and whom.
+        deed: operators::Deed,
     },
     /// A step with alerts.
     Alert {
@@ -328,6 +334,7 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
+            What::Operate { deed } => operators::deed::perform(appender, deed, &act),
             What::Alert { deed } => alerts::desk::act(appender, deed, &act),
             What::Suppress { what } => Ok(vec![alerts::desk::suppress(appender, what, &act)?]),
             What::EndSuppression { suppression } => {

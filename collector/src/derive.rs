@@ -14,6 +14,7 @@ mod rosters;
 mod schema;
 mod suppression;
 mod told;
+mod trail;
 pub(crate) mod work;
 
 use std::fs;

@@ -14,6 +14,7 @@ mod erase;
 mod issued;
 mod logs;
 mod members;
+mod operators;
 mod policies;
 mod read;
 mod rekeys;
@@ -38,6 +39,8 @@ pub(crate) use members::{
     EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
     key_event, token_facts, waiting,
 };
+pub use operators::{OperatorFacts, OperatorTokenFacts};
+pub(crate) use operators::{operator_facts, operator_names, operator_token, operator_tokens};
 pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, policy_version, published, rollouts};
 pub use read::{Entry, LogReader};

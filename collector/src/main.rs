@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice,
-    output, people, policy, serve, setting, suppress, token, verify,
+    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice,
+    operator, output, people, policy, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -47,6 +47,8 @@ enum Command {
     Evidence(evidence::EvidenceArgs),
     Erase(erase::EraseArgs),
     Hold(erase::HoldArgs),
+    Operator(operator::OperatorArgs),
+    Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -91,6 +93,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Evidence(args) => evidence::run(args),
         Command::Erase(args) => erase::run(args),
         Command::Hold(args) => erase::run_hold(args),
+        Command::Operator(args) => operator::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Verify(args) => verify::run(&args),
     }
 }

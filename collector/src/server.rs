@@ -16,7 +16,7 @@ use watchpost_proto::note::LogSigner;
 use watchpost_proto::v1::enrolment_server::EnrolmentServer;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
-use crate::admin::{Desk, take_requests};
+use crate::admin::{Desk, Request, What, take_requests};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -26,6 +26,7 @@ use crate::enrolment::Enrolments;
 use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
+use crate::operators::first;
 use crate::people::shelf::Shelf;
 use crate::policies::handing::Handing;
 use crate::policies::rollout;
@@ -34,7 +35,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, board, log_key, secrets};
+use crate::{acceptor, api, board, log_key, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -88,6 +89,7 @@ pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> an
 pub struct Running {
     address: SocketAddr,
     http_address: Option<SocketAddr>,
+    console_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     follower: JoinHandle<()>,
@@ -165,13 +167,46 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         derived,
         clock: clock.clone(),
     });
+    let console_address = serve_operators(&desk, &stopping).await?;
     tokio::spawn(take_requests(Arc::clone(&desk), stopping.clone()));
     tokio::spawn(rollout::watch_over(desk, registry, Arc::clone(&liveness), stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));
-    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, keeper, alarm, _lock: lock })
+    Ok(Running {
+        address,
+        http_address,
+        console_address,
+        stop,
+        transport,
+        follower,
+        sequencer,
+        writer,
+        keeper,
+        alarm,
+        _lock: lock,
+    })
+}
+
+/// Takes up whom `init` has invited, then lets operators in.
+async fn serve_operators(desk: &Arc<Desk>, stopping: &watch::Receiver<bool>) -> anyhow::Result<Option<SocketAddr>> {
+    if let Some(deed) = first::left(&desk.config)? {
+        let request = Request {
+            what: What::Operate { deed },
+            by: first::BY.into(),
+            reason: "the first administrator".into(),
+            until_ms: i64::MAX,
+        };
+        match desk.carry_out(&request).await {
+            Ok(_) => first::taken_up(&desk.config),
+            Err(error) => warn!("the administrator init invited is not: {error:#}"),
+        }
+    }
+    match &desk.config.console {
+        Some(console) => api::start(console, Arc::clone(desk), stopping.clone()).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Starts what shows the log to others. It ends by itself: the last of it when the log is closed.
@@ -244,6 +279,11 @@ impl Running {
     /// Where the log is shown over HTTP, if it is.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Where operators come in, if they do.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console_address
     }
 
     /// The way to the log.

@@ -1,6 +1,7 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod alert;
+pub mod audit;
 pub mod backup;
 pub mod ca;
 pub mod case;
@@ -16,6 +17,7 @@ pub mod key;
 pub mod log;
 pub mod my_data;
 pub mod notice;
+pub mod operator;
 pub mod output;
 pub mod people;
 pub mod policy;

@@ -254,7 +254,8 @@ impl<'a> Walk<'a> {
             | EntryKind::Enrolment
             | EntryKind::Expected
             | EntryKind::Authority
-            | EntryKind::Policy => {}
+            | EntryKind::Policy
+            | EntryKind::Operator => {}
             EntryKind::Roster => self.roster(&entry)?,
             EntryKind::Acknowledgements => {
                 AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
@@ -270,7 +271,7 @@ impl<'a> Walk<'a> {
             EntryKind::Alert => AlertEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Suppression => SuppressionEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Case => CaseEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
-            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
+            EntryKind::Notification | EntryKind::Names => {}
             EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }
         self.compare()
