@@ -9,9 +9,12 @@ use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{EntryKind, SettingEntry};
 
+use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
+use crate::link;
 use crate::log_store::Appender;
+use crate::search::saved;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -56,7 +59,11 @@ fn check(name: &str, value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Ok(());
     }
-    match name.split_once('/').map_or(name, |(first, _)| first) {
+    match name.split_once('/').unwrap_or((name, "")) {
+        (clocks::RESPONSE, "") => clocks::check_responses(value),
+        (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
+        (link::SETTING, "") => link::check(value),
+        (saved::SETTING, of) => saved::check(of, value),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::export::{self, ExportArgs};
 use super::output::Output;
 use crate::alerts::{self, Alert, Item, ItemHit, WindowView};
 use crate::config::Config;
@@ -43,6 +44,7 @@ enum AlertCommand {
         #[arg(long)]
         json: bool,
     },
+    Export(ExportArgs),
 }
 
 /// Runs the command.
@@ -52,6 +54,7 @@ enum AlertCommand {
 pub fn run(args: AlertArgs) -> anyhow::Result<()> {
     match args.command {
         AlertCommand::List { config, json } => list(&Config::load(&config)?, json),
+        AlertCommand::Export(args) => export::run(&args),
         AlertCommand::Show { id, config, json } => show(&Config::load(&config)?, &id, json),
     }
 }
