@@ -37,6 +37,7 @@ pub mod link;
 pub mod liveness;
 pub mod log_key;
 pub mod log_store;
+pub mod lookups;
 pub mod members;
 pub mod my_data;
 pub mod names;
