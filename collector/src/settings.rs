@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{EntryKind, SettingEntry};
 
+use crate::alerts::delegate;
 use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
@@ -64,6 +65,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         (link::SETTING, "") => link::check(value),
         (saved::SETTING, of) => saved::check(of, value),
+        (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

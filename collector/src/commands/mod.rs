@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod backup;
 pub mod ca;
+pub mod case;
 pub mod coverage;
 pub mod deed;
 pub mod device;
@@ -23,5 +24,7 @@ pub mod policy;
 pub mod queue;
 pub mod search;
 pub mod serve;
+pub mod setting;
+pub mod suppress;
 pub mod token;
 pub mod verify;
