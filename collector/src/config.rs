@@ -23,6 +23,12 @@
 //! [[log.witness]]
 //! key = "witness.example/w1+2d3b0e1c+BAbc…"
 //! url = "https://witness.example/"
+//! [notify]                          # who is told of alerts; docs/notifications.md
+//! console_url = "https://watchpost.example"
+//! [[notify.target]]
+//! name = "duty"
+//! kind = "wecom-robot"              # or "webhook", with secret_file
+//! url_file = "secrets/duty-robot"
 //! ```
 
 use std::fs;
@@ -36,6 +42,7 @@ use watchpost_proto::identity;
 use watchpost_proto::witness::WitnessKey;
 
 use crate::key_file::Passphrase;
+use crate::notify::target::{NotifyConfig, RawNotify};
 use crate::pki::DEVICE_LIFE;
 
 /// The configuration after every check; all paths are usable as they are.
@@ -61,6 +68,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// What others are shown of the log.
     pub log: LogConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
 }
 
 /// How private keys are kept.
@@ -147,6 +156,8 @@ struct Raw {
     keys: RawKeys,
     #[serde(default)]
     log: RawLog,
+    #[serde(default)]
+    notify: RawNotify,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -253,6 +264,7 @@ impl Raw {
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = folder.join(self.identity.root);
         let log = self.log.check(folder).map_err(value)?;
+        let notify = self.notify.check(folder).map_err(value)?;
         let keys = KeysConfig {
             passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
             is_encryption_named: self.keys.encryption.is_some(),
@@ -260,6 +272,7 @@ impl Raw {
         };
         Ok(Config {
             log,
+            notify,
             keys,
             listen,
             tenant: self.tenant,

@@ -37,6 +37,8 @@ pub mod log_store;
 pub mod members;
 pub mod my_data;
 pub mod notices;
+pub mod notify;
+pub mod outgoing;
 pub mod peer;
 pub mod people;
 pub mod pki;

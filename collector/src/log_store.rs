@@ -14,6 +14,7 @@ mod erase;
 mod issued;
 mod logs;
 mod members;
+pub(crate) mod notifications;
 mod policies;
 mod read;
 mod rekeys;
@@ -38,6 +39,7 @@ pub(crate) use members::{
     EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
     key_event, token_facts, waiting,
 };
+pub use notifications::NotificationFacts;
 pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, policy_version, published, rollouts};
 pub use read::{Entry, LogReader};
