@@ -39,7 +39,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{audit, settings, succession};
+use crate::{alerts, audit, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -146,6 +146,30 @@ pub enum What {
         group: String,
         /// Which of them.
         change: PolicyChange,
+    },
+    /// A step with alerts.
+    Alert {
+        /// Which, and what is done.
+        deed: alerts::desk::Deed,
+    },
+    /// Suppress what opens alerts.
+    Suppress {
+        /// What, and until when.
+        what: alerts::desk::Suppress,
+    },
+    /// End a suppression before its time.
+    EndSuppression {
+        /// Its id, hexadecimal.
+        suppression: String,
+    },
+    /// A step with a case.
+    Case {
+        /// Its id, hexadecimal; empty where it opens one.
+        case: String,
+        /// What is done.
+        step: alerts::desk::CaseStep,
+        /// Its title, or what is written beside the step.
+        note: String,
     },
     /// Give a setting another value, or remove it.
     Set {
@@ -304,6 +328,12 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
+            What::Alert { deed } => alerts::desk::act(appender, deed, &act),
+            What::Suppress { what } => Ok(vec![alerts::desk::suppress(appender, what, &act)?]),
+            What::EndSuppression { suppression } => {
+                Ok(vec![alerts::desk::end_suppression(appender, suppression, &act)?])
+            }
+            What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             // Has to be planned outside the group, and never comes here.

@@ -9,9 +9,12 @@ mod desk;
 pub mod follow;
 pub(crate) mod grouping;
 mod members;
+mod people;
 mod rosters;
 mod schema;
+mod suppression;
 mod told;
+pub(crate) mod work;
 
 use std::fs;
 use std::io;
@@ -110,7 +113,7 @@ impl Deriver {
             }
             entries += 1;
             bytes += entry.payload.as_ref().map_or(0, Vec::len);
-            batch.apply(&entry)?;
+            batch.apply(&entry, &self.log)?;
             Ok::<_, DeriveError>(entries < BATCH_ENTRIES && bytes < BATCH_BYTES)
         })?;
         if undone {

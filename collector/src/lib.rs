@@ -17,6 +17,7 @@ pub mod backup;
 pub mod board;
 pub mod chain;
 pub mod clock;
+pub mod clocks;
 pub mod commands;
 pub mod config;
 pub mod coverage;

@@ -46,7 +46,7 @@ pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
 pub(crate) use rekeys::{rekey_facts, rekeyed};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
-pub(crate) use rosters::{blank_person, names_person};
+pub(crate) use rosters::{RosterRowAt, blank_person, names_person, roster_change};
 pub(crate) use shortfalls::shortfall;
 
 use crate::durable_file::{self, Access};

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{EntryKind, SettingEntry};
 
+use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::log_store::Appender;
@@ -56,7 +57,9 @@ fn check(name: &str, value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Ok(());
     }
-    match name.split_once('/').map_or(name, |(first, _)| first) {
+    match name.split_once('/').unwrap_or((name, "")) {
+        (clocks::RESPONSE, "") => clocks::check_responses(value),
+        (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }
