@@ -39,7 +39,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{alerts, audit, settings, succession};
+use crate::{alerts, audit, notify, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -182,6 +182,13 @@ pub enum What {
     Access {
         /// What they did.
         access: audit::Access,
+    },
+    /// Send a text to a target of notifications that says it is a test.
+    TestNotification {
+        /// The target, by name.
+        target: String,
+        /// What it is called in the log: 32 random bytes, hexadecimal.
+        id: String,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -336,6 +343,9 @@ impl Request {
             What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
+            What::TestNotification { target, id } => {
+                Ok(notify::queue::plan_test(appender, id, target, &act)?.into_iter().collect())
+            }
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }

@@ -38,6 +38,7 @@ use crate::config::Config;
 use crate::sequencer::Sequencer;
 use courier::Courier;
 use planner::Planner;
+use target::{Opened, Target};
 
 /// What planning and sending have in common.
 #[derive(Clone, Debug)]
@@ -47,29 +48,41 @@ struct Office {
     clock: Clock,
 }
 
-/// Starts planning and sending, until the collector stops. Without a target nothing is started.
+/// The targets of a configuration, with their addresses and secrets.
+#[derive(Debug)]
+pub struct Targets(Vec<(Target, Opened)>);
+
+/// Reads addresses and secrets of all targets.
 ///
 /// # Errors
-/// A target's address or secret cannot be read.
+/// One of them cannot be read, and what to do.
+pub fn open(config: &Config) -> anyhow::Result<Targets> {
+    let open = |target: &Target| {
+        let opened = target.open().with_context(|| format!("the notification target {:?}", target.name))?;
+        Ok((target.clone(), opened))
+    };
+    Ok(Targets(config.notify.targets.iter().map(open).collect::<anyhow::Result<_>>()?))
+}
+
+/// Starts planning and sending, until the collector stops. `derived` tells how far deriving has come. Without a target nothing
+/// is started.
 pub fn start(
+    targets: Targets,
     config: &Config,
-    sequencer: &Sequencer,
-    clock: &Clock,
+    (sequencer, clock): (&Sequencer, &Clock),
     derived: watch::Receiver<u64>,
     stopping: &watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    if config.notify.targets.is_empty() {
-        return Ok(());
+) {
+    if targets.0.is_empty() {
+        return;
     }
     let office = Office { config: Arc::new(config.clone()), sequencer: sequencer.clone(), clock: clock.clone() };
     let (woken, wake) = watch::channel(0);
-    for target in &config.notify.targets {
-        let opened = target.open().with_context(|| format!("the notification target {:?}", target.name))?;
-        let courier = Courier::new(office.clone(), target.clone(), opened);
+    for (target, opened) in targets.0 {
+        let courier = Courier::new(office.clone(), target, opened);
         tokio::spawn(until(stopping.clone(), courier.run(wake.clone())));
     }
     tokio::spawn(until(stopping.clone(), Planner::new(office).run(derived, woken)));
-    Ok(())
 }
 
 async fn until(mut stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) {

@@ -34,7 +34,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, board, log_key, secrets};
+use crate::{acceptor, board, log_key, notify, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -113,6 +113,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let lock = lock(&config.data_dir).await?;
     secrets::check(config)?;
+    let targets = notify::open(config)?;
     // First of all: one that has ended would keep the collector from starting.
     serving::renew_own(config, &clock)?;
     let credentials = Credentials::load(config, &clock)?;
@@ -157,6 +158,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let (position, derived) = watch::channel(0);
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
+    notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let desk = Arc::new(Desk {
         config: config.clone(),
         sequencer: sequencer.clone(),

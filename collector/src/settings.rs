@@ -13,6 +13,7 @@ use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::log_store::Appender;
+use crate::notify::route;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +59,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         return Ok(());
     }
     match name.split_once('/').unwrap_or((name, "")) {
+        ("route", _) => route::check_setting(name, value),
         (clocks::RESPONSE, "") => clocks::check_responses(value),
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         _ => Err(format!("there is no setting {name:?}")),

@@ -6,6 +6,7 @@ use watchpost_proto::v1::{EntryKind, NotificationEntry, NotificationVerb, ToldOf
 use watchpost_proto::{Digest, Message as _};
 
 use super::plan::{Tell, Told, What};
+use crate::enrolment::desk::{Act, DeskError};
 use crate::log_store::{Appender, StoreError, notifications};
 
 /// Who has made an entry nobody asked for.
@@ -83,26 +84,25 @@ pub fn plan(appender: &mut Appender<'_>, message: &Message, at_ms: i64) -> Resul
     Ok(Some(id))
 }
 
-/// Plans a test of a target; returns its entry.
+/// Plans a test of a target under an id of 32 random bytes; returns its entry, unless it was planned already.
 ///
 /// # Errors
-/// [`StoreError`].
-pub fn plan_test(
-    appender: &mut Appender<'_>,
-    id: &Digest,
-    target: &str,
-    by: &str,
-    at_ms: i64,
-) -> Result<u64, StoreError> {
+/// No such id, or the log.
+pub fn plan_test(appender: &mut Appender<'_>, id: &str, target: &str, act: &Act<'_>) -> Result<Option<u64>, DeskError> {
+    let no_id = || DeskError::Told("the id of a test is 32 bytes, hexadecimal".into());
+    let id = Digest::from_hex(id).ok_or_else(no_id)?;
+    if notifications::of_id(appender.connection(), &id)?.is_some() {
+        return Ok(None);
+    }
     let entry = NotificationEntry {
         id: id.to_vec(),
         verb: NotificationVerb::Planned as i32,
         target: target.into(),
-        by: by.into(),
-        at_ms,
+        by: act.by.into(),
+        at_ms: act.at_ms,
         ..NotificationEntry::default()
     };
-    appender.append(EntryKind::Notification, &entry.encode_to_vec())
+    Ok(Some(appender.append(EntryKind::Notification, &entry.encode_to_vec())?))
 }
 
 /// Notes a step.

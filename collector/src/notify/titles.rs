@@ -12,7 +12,7 @@ use crate::log_store::{self, LogReader, StoreError};
 
 /// Titles of rules, Chinese and English, by pack and rule.
 #[derive(Debug, Default)]
-pub struct Titles {
+pub(super) struct Titles {
     /// The policies they were read from.
     of: Vec<Digest>,
     titles: HashMap<(String, String), (String, String)>,
@@ -23,7 +23,7 @@ impl Titles {
     ///
     /// # Errors
     /// The log.
-    pub fn refresh(&mut self, log: &LogReader) -> Result<(), StoreError> {
+    pub(super) fn refresh(&mut self, log: &LogReader) -> Result<(), StoreError> {
         let of: Vec<Digest> = log_store::rollouts(log.connection())?.iter().map(|rollout| rollout.policy).collect();
         if !self.titles.is_empty() && self.of == of {
             return Ok(());
@@ -44,7 +44,7 @@ impl Titles {
 
     /// The title of a rule, where it is known.
     #[must_use]
-    pub fn of(&self, pack: &str, rule: &str) -> Option<(String, String)> {
+    pub(super) fn of(&self, pack: &str, rule: &str) -> Option<(String, String)> {
         self.titles.get(&(pack.to_owned(), rule.to_owned())).cloned()
     }
 }
