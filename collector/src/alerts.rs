@@ -13,6 +13,7 @@ use crate::derive::DeriveError;
 use crate::derive::work::read_work;
 
 mod cases;
+pub mod delegate;
 pub mod desk;
 mod history;
 mod precision;
@@ -383,6 +384,12 @@ fn device_names(joined: &str) -> Vec<String> {
 /// A device's UUID from its bytes.
 pub(crate) fn device_name(bytes: &[u8]) -> String {
     DeviceId::from_slice(bytes).map(|device| device.to_string()).unwrap_or_default()
+}
+
+/// The number of a level.
+#[must_use]
+pub fn level_number(name: &str) -> Option<i32> {
+    (Level::Info as i32..=Level::Critical as i32).find(|level| level_name(*level) == name)
 }
 
 /// The word for a level.

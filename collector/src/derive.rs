@@ -163,6 +163,14 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
     Ok(db)
 }
 
+/// Entries applied so far.
+///
+/// # Errors
+/// [`DeriveError`].
+pub fn position(db: &Connection) -> Result<u64, DeriveError> {
+    Ok(schema::read_position(db)?.map_or(0, |position| position.next))
+}
+
 fn is_damage(error: &DeriveError) -> bool {
     let DeriveError::Sqlite(error) = error else { return false };
     // An unreadable shape, such as a missing table or another type in a column, is damage too.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, backup, ca, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice, notify,
-    output, people, policy, route, serve, token, verify,
+    alert, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice,
+    notify, output, people, policy, route, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -23,6 +23,14 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Alert(alert::AlertArgs),
+    Case(case::CaseArgs),
+    Suppress(suppress::SuppressArgs),
+    Setting(setting::SettingArgs),
+    Calendar(setting::CalendarArgs),
+    #[command(
+        after_help = "Example:\n  watchpost-collector delegate li.na --to wang.fang --from 2026-12-01 --until 2026-12-08 --reason leave --config ./collector/collector.toml"
+    )]
+    Delegate(setting::DelegateArgs),
     Finding(finding::FindingArgs),
     Ca(ca::CaArgs),
     Token(token::TokenArgs),
@@ -64,6 +72,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => backup::run_restore(&args),
         Command::Alert(args) => alert::run(args),
+        Command::Case(args) => case::run(args),
+        Command::Suppress(args) => suppress::run(args),
+        Command::Setting(args) => setting::run(args),
+        Command::Calendar(args) => setting::run_calendar(args),
+        Command::Delegate(args) => setting::run_delegate(args),
         Command::Finding(args) => finding::run(args),
         Command::Ca(args) => ca::run(args),
         Command::Token(args) => token::run(args),

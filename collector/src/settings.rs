@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{EntryKind, SettingEntry};
 
+use crate::alerts::delegate;
 use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
@@ -62,6 +63,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         ("route", _) => route::check_setting(name, value),
         (clocks::RESPONSE, "") => clocks::check_responses(value),
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
+        (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

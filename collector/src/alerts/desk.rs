@@ -155,7 +155,7 @@ fn id_of(text: &str) -> Result<Vec<u8>, DeskError> {
 pub fn unchanged(db: &Connection, alerts: &[String], entries: &[u64]) -> Result<Vec<String>, DeriveError> {
     let mut changed = db.prepare(
         "SELECT 1 FROM alert_event JOIN alert ON alert.id = alert_event.alert
-         WHERE log_index BETWEEN ?1 AND ?2 AND opened_by = ?3",
+         WHERE alert_event.log_index BETWEEN ?1 AND ?2 AND opened_by = ?3",
     )?;
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(alerts.to_vec()) };
     let mut left = Vec::new();

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod backup;
 pub mod ca;
+pub mod case;
 pub mod coverage;
 pub mod deed;
 pub mod device;
@@ -22,5 +23,7 @@ pub mod policy;
 pub mod queue;
 pub mod route;
 pub mod serve;
+pub mod setting;
+pub mod suppress;
 pub mod token;
 pub mod verify;

@@ -146,7 +146,7 @@ impl Batch<'_> {
         let whence = Whence {
             log_index: entry.log_index,
             at_ms: header.received_at_ms,
-            sealed_ms: read.statement.clocks.as_ref().map_or(0, |clocks| clocks.wall_ms),
+            sealed_ms: sealed_ms(&read, header.received_at_ms),
             device: (&read.device.0, device),
         };
         work::arrive(&self.transaction, &arrivals, whence, rules(&self.transaction, self.known)?)?;
@@ -450,6 +450,16 @@ impl Place {
     fn whence(&self) -> (i64, i64) {
         (self.device, self.received_ms)
     }
+}
+
+/// Longest time for which a device is believed to have had no line; its clock was wrong rather.
+const LINE_AWAY_MAX_MS: i64 = 400 * 24 * 60 * 60 * 1000;
+
+/// When a device sealed a segment, by its clock or the last time a server told it; 0 where that cannot be.
+fn sealed_ms(read: &ReadStatement, received_ms: i64) -> i64 {
+    let clocks = read.statement.clocks.clone().unwrap_or_default();
+    let sealed_ms = clocks.wall_ms.max(clocks.server_ms);
+    if (received_ms.saturating_sub(LINE_AWAY_MAX_MS)..=received_ms).contains(&sealed_ms) { sealed_ms } else { 0 }
 }
 
 /// By what alerts are judged now.

@@ -146,10 +146,10 @@ mod tests {
             ),
             "{one}"
         );
-        for count in [1, 8, 9, 10, 11, 12, 100, 1000] {
-            let lines: Vec<Line> = (0..count).map(line).collect();
+        for (count, width) in (1..=16).flat_map(|count| (1..=60).map(move |width| (count, width))).chain([(1000, 9)]) {
+            let lines: Vec<Line> = (0..count).map(|n| Line { title: "长".repeat(width), ..line(n) }).collect();
             let content = content(Language::Both, &lines, 0);
-            assert!(content.len() <= CONTENT_BYTES_MAX, "{count}: {}", content.len());
+            assert!(content.len() <= CONTENT_BYTES_MAX, "{count} of {width}: {}", content.len());
             let told = content.matches("person ").count();
             match content.split_once("… and ") {
                 Some((_, rest)) => assert_eq!(rest, format!("{} more", count - told)),
