@@ -6,6 +6,7 @@
 //!             tls         ▲                      │                            │                   alerts
 //!             peer        └── receipts ◄─────────┘                            │                   evidence
 //!                                                                             └─► board (files, http, witnesses)
+//! derived.db ─► notify (plan, queue in the log) ─► outgoing ─► group robots, webhooks
 //! ```
 
 pub mod acceptor;

@@ -254,6 +254,11 @@ impl Watched {
             .map(|tell| tell.alert)
             .collect();
         let alerts = events::facts(db, &alerts, now_ms)?;
+        let is_over = |event: &Event| {
+            let closed = alerts.get(&event.tell.alert).is_some_and(|alert| alert.closed);
+            (closed && event.tell.what != What::Appealed) || event.at_ms < now_ms.saturating_sub(AGE_MS_MAX)
+        };
+        self.pending.retain(|event| !is_over(event));
         let plan = plan(&View { route: &self.route, pending: &self.pending, alerts: &alerts, told: &told, now_ms });
         if let Some(again) = plan.look_again_ms {
             self.look_ms = self.look_ms.min(again);
