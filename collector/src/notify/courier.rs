@@ -190,7 +190,9 @@ impl Courier {
         self.note(Step::of(facts.id, NotificationVerb::Sending, attempt)).await?;
         let headers = self.headers(facts, &body);
         let answered = send::exchange(stream, &self.opened.url, &headers, body, &limits).await;
-        self.sent.push_back(Instant::now());
+        if self.target.kind == Kind::WecomRobot {
+            self.sent.push_back(Instant::now());
+        }
         let (outcome, answer) = match answered {
             Ok(answer) if self.target.kind == Kind::WecomRobot => (robot::judge(&answer), Some(answer)),
             Ok(answer) => (webhook::judge(&answer), Some(answer)),

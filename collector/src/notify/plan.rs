@@ -215,16 +215,21 @@ fn remind(view: &View<'_>, groups: &BTreeMap<Key<'_>, Group<'_>>, plan: &mut Pla
             again.entry(key(view.route, facts)).or_default().push(tell);
         }
     }
-    for (key, mut tells) in again {
+    let mut due: Vec<Vec<Tell>> = Vec::new();
+    for (key, tells) in again {
         let Some(Group { pending, last_ms: Some(last) }) = groups.get(&key) else { continue };
         let at_ms = last.saturating_add(millis(view.route.repeat_s));
         if at_ms > view.now_ms {
             plan.look_at(at_ms);
         } else if pending.is_empty() {
-            tells.truncate(TELLS_MAX);
-            plan.messages.push(tells);
+            due.push(tells);
         }
     }
+    if due.len() > GROUPS_MAX {
+        due = vec![due.concat()];
+    }
+    due.iter_mut().for_each(|tells| tells.truncate(TELLS_MAX));
+    plan.messages.extend(due);
 }
 
 /// Every alert that was told, with how often it was told again.

@@ -137,6 +137,15 @@ fn what_nobody_takes_is_told_again_five_times() {
 }
 
 #[test]
+fn many_reminders_at_once_come_in_one_message() {
+    let route = Route { repeat_s: 3600, ..route() };
+    let before = |count| told(&(1..=count).map(|n| opened(n, 0)).collect::<Vec<_>>(), 0);
+    let alerts = alerts(20, false);
+    assert_eq!(planned(&route, &[], &alerts, &before(10), 3_600_000).0.len(), 10);
+    assert_eq!(planned(&route, &[], &alerts, &before(11), 3_600_000).0, [(1..=11).collect::<Vec<u8>>()]);
+}
+
+#[test]
 fn a_clock_that_was_ahead_silences_nothing() {
     let alerts = alerts(2, true);
     let before = told(&[opened(1, i64::MAX)], i64::MAX);
