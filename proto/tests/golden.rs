@@ -632,6 +632,40 @@ fn every_header_of_the_log() {
     );
 }
 
+#[test]
+fn every_step_of_a_notification() {
+    let planned = v1::NotificationEntry {
+        id: vec![0x4e; 32],
+        verb: v1::NotificationVerb::Planned.into(),
+        target: "duty".into(),
+        route: "night".into(),
+        tells: vec![v1::ToldOf {
+            alert: vec![0xa1; 32],
+            what: v1::ToldWhat::Escalated.into(),
+            mark: 1_795_053_600_000,
+        }],
+        by: "collector".into(),
+        at_ms: 1_795_053_601_000,
+        ..v1::NotificationEntry::default()
+    };
+    check_message("log-notification-planned", &planned);
+    check_message(
+        "log-notification-failed",
+        &v1::NotificationEntry {
+            id: vec![0x4e; 32],
+            verb: v1::NotificationVerb::Failed.into(),
+            attempt: 2,
+            status: 200,
+            errcode: 45009,
+            reason: "too_often".into(),
+            next_ms: 1_795_053_662_000,
+            by: "collector".into(),
+            at_ms: 1_795_053_602_000,
+            ..v1::NotificationEntry::default()
+        },
+    );
+}
+
 fn a_roster_row() -> v1::RosterRow {
     v1::RosterRow {
         corp: "wwEXAMPLE0001".into(),
