@@ -91,6 +91,11 @@ impl Registry {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).get(device).cloned().unwrap_or_else(|| GROUP.into())
     }
 
+    /// Whether the log knows of an enrolment of a device.
+    pub fn has_enrolled(&self, device: &DeviceId) -> bool {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).contains_key(device)
+    }
+
     /// How far the policy of each group has come; changes when any comes further.
     pub fn rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutFacts>>> {
         self.rollouts.subscribe()
