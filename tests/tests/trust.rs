@@ -354,3 +354,12 @@ fn who_enrolled_after_the_backup_gets_the_policies_of_its_group() {
         play(&[keep, Step::Enrol(1), Step::Meet(1), put_back, Step::PublishPolicy(true, false)]);
     }
 }
+
+#[test]
+fn a_certificate_that_a_restored_collector_has_forgotten_is_renewed_like_any_other() {
+    // In time, late, and after it has ended.
+    for days in [2, 24, 200] {
+        let renewed = [Step::Meet(0), Step::BackUpCollector, Step::Days(24), Step::Meet(0)];
+        play(&[&renewed[..], &[Step::RestoreCollector, Step::Days(days), Step::Meet(0)]].concat());
+    }
+}

@@ -31,7 +31,7 @@ impl World {
         let lost: u64 = past_logs(log().connection()).unwrap().iter().map(|past| past.lost()).sum();
         for machine in &self.machines {
             let missing = machine.disk.findings.iter().filter(|name| !found.contains(*name)).count() as u64;
-            let told = machine.device.and_then(|device| told.get(&device)).copied().unwrap_or_default();
+            let told: u64 = machine.earlier.iter().chain(&machine.device).filter_map(|device| told.get(device)).sum();
             assert!(missing <= told, "{missing} findings are lost without a word, {told} with one ({lost} entries)");
         }
     }

@@ -23,6 +23,10 @@ use watchpost_tests::lab::copy_folder;
 
 use crate::PATIENCE;
 
+/// Refusals after which a device seals everything once more: two statements for one place, a key that a collector which was
+/// put back has forgotten, another name.
+const PARTING: [&str; 3] = ["fork", "key_unknown", "wrong_device"];
+
 /// A machine's clocks: all share the days that have passed, each is wrong in its own way.
 pub(crate) struct MachineClock {
     system: SystemClock,
@@ -55,8 +59,10 @@ pub(crate) struct Machine {
     dir: PathBuf,
     pub(crate) skew_ms: Arc<AtomicI64>,
     pub(crate) device: Option<DeviceId>,
+    /// What it was called before.
+    pub(crate) earlier: Vec<DeviceId>,
     pub(crate) disk: Disk,
-    saved: Option<(PathBuf, Disk)>,
+    saved: Option<(PathBuf, Disk, DeviceId)>,
     config: Config,
 }
 
@@ -68,26 +74,35 @@ impl Machine {
             "collector = \"127.0.0.1:1\"\nstate_dir = \"state\"\n{settings}[[folder]]\npath = \"exports\"\ncorp = \"ww1\"\n"
         );
         let config = Config::parse(&text, &dir).unwrap();
-        Self { dir, skew_ms: Arc::default(), device: None, disk: Disk::default(), saved: None, config }
+        Self {
+            dir,
+            skew_ms: Arc::default(),
+            device: None,
+            earlier: Vec::new(),
+            disk: Disk::default(),
+            saved: None,
+            config,
+        }
     }
 
     /// Another machine with what lies on this one.
     pub(crate) fn copy_to(&self, dir: PathBuf, settings: &str) -> Self {
         copy_folder(&self.dir, &dir).unwrap();
-        Self { device: self.device, disk: self.disk.clone(), ..Self::new(dir, settings) }
+        Self { device: self.device, earlier: self.earlier.clone(), disk: self.disk.clone(), ..Self::new(dir, settings) }
     }
 
     pub(crate) fn save(&mut self, to: PathBuf) {
         copy_folder(&self.dir, &to).unwrap();
-        self.saved = self.device.map(|_| (to, self.disk.clone()));
+        self.saved = self.device.map(|device| (to, self.disk.clone(), device));
     }
 
     /// Puts it back to what was saved last; false where nothing was.
     pub(crate) fn restore(&mut self) -> bool {
-        let Some((saved, disk)) = &self.saved else { return false };
+        let Some((saved, disk, device)) = &self.saved else { return false };
         fs::remove_dir_all(&self.dir).unwrap();
         copy_folder(saved, &self.dir).unwrap();
         self.disk = disk.clone();
+        self.earlier.extend(self.device.replace(*device).filter(|other| other != device));
         true
     }
 
@@ -189,7 +204,7 @@ pub(crate) async fn sync(
     let uplink = Uplink::new(config, device, files, store.clone(), clock, switch, sealed.clone(), seal(), source)
         .offering_to(policies.clone())
         .offering_rosters_to(rosters.clone());
-    let mut forks = 0;
+    let mut parted = 0;
     loop {
         // While a clock is wrong, failing is soon enough.
         let patience = if may_wait { Duration::from_millis(300) } else { PATIENCE };
@@ -201,7 +216,7 @@ pub(crate) async fn sync(
         let waiting = store.read(|tx| tx.backlog()).unwrap().records();
         match synced {
             // It parts ways by itself and sends everything again.
-            Err(Ended::Refused { code, .. }) if code == "fork" && forks < 3 => forks += 1,
+            Err(Ended::Refused { code, .. }) if PARTING.contains(&&*code) && parted < 3 => parted += 1,
             Err(ended) => return Err(ended),
             Ok(false) if may_wait => return Err(Ended::Connection("not in time".into())),
             // Something was put in force, and is told.

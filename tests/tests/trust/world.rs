@@ -192,6 +192,11 @@ impl World {
         found.and_then(|bytes| KeyId::from_slice(&bytes))
     }
 
+    fn knows(&self, device: &DeviceId) -> bool {
+        let text = "SELECT 1 FROM certificate WHERE device = ?1";
+        self.log_db().prepare(text).unwrap().exists([device.to_vec()]).unwrap()
+    }
+
     /// Has the running collector do what an operator asks for.
     pub(crate) fn ask<T: Send + 'static>(
         &self,
@@ -251,7 +256,11 @@ impl World {
                 let story = self.stories.entry(member.device).or_default();
                 assert!(!story.revoked, "a revoked device got a certificate");
                 let before = self.machines[at].device.replace(member.device);
-                assert!(before.is_none_or(|before| before == member.device), "the same key is the same device");
+                if let Some(before) = before.filter(|before| *before != member.device) {
+                    // A collector that was put back may never have heard of it, and gives it another name.
+                    assert!(!self.knows(&before), "the same key is the same device");
+                    self.machines[at].earlier.push(before);
+                }
                 // A token makes a replaced key the latest again, but never unnoticed.
                 let (key, quarantined) = (self.machines[at].key(), self.is_quarantined(&member.device));
                 let story = self.stories.get_mut(&member.device).unwrap();
