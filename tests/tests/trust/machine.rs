@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use watchpost_agent::clock::{Clock, SystemClock};
+use watchpost_agent::clock::{Clock, SystemClock, corrected_ms};
 use watchpost_agent::config::Config;
 use watchpost_agent::device::{Device, DeviceFiles};
 use watchpost_agent::in_force::{InForce, Switch};
 use watchpost_agent::policies::{self, Policies};
 use watchpost_agent::rosters::Rosters;
-use watchpost_agent::seal::Sealer;
+use watchpost_agent::seal::{Sealer, last_server_time};
 use watchpost_agent::store::Store;
 use watchpost_agent::uplink::{Ended, SourceState, Uplink, UplinkConfig, uplink_report};
 use watchpost_proto::keys::KeyId;
@@ -21,7 +21,7 @@ use watchpost_proto::v1::{EpochCause, Finding, Lane, Level, RuleStatus, Summary,
 use watchpost_proto::{DeviceId, EpochId, digest, record};
 use watchpost_tests::lab::copy_folder;
 
-use crate::PATIENCE;
+use crate::{DAY, PATIENCE};
 
 /// Refusals after which a device seals everything once more: two statements for one place, a key that a collector which was
 /// put back has forgotten, another name.
@@ -176,6 +176,9 @@ pub(crate) async fn sync(
     let store = Arc::new(Store::open(machine.state()).unwrap());
     let appended = store.transaction(|tx| {
         tx.ensure_epoch(EpochId(random()), EpochCause::First)?;
+        // As every round of an agent does.
+        let now_ms = corrected_ms(clock.wall_ms(), last_server_time(tx)?);
+        tx.forget_segments(now_ms - 7 * DAY, 64 << 20, now_ms - 90 * DAY)?;
         tx.append(Lane::Urgent, &record::encode(&finding(name, clock.wall_ms()), random()).unwrap())
     });
     appended.unwrap();
