@@ -1,6 +1,6 @@
 //! Rosters: which there were is a fold over the log; their rows lie beside it, each once however many rosters have it, so that names can be erased.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::document::{Kind, Signers};
@@ -108,6 +108,13 @@ pub fn roster_headers(db: &Connection) -> Result<Vec<SignedRosterHeader>, StoreE
     headers.iter().map(|header| SignedRosterHeader::decode(&header[..]).map_err(damaged)).collect()
 }
 
+/// Digests of the details that were erased.
+fn erased_details(db: &Connection) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    let mut select = db.prepare("SELECT row FROM roster_row WHERE details = x''")?;
+    let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.iter().filter_map(|row| Some(RosterRow::decode(&row[..]).ok()?.details)).collect())
+}
+
 /// Keeps the rows of a roster. In the transaction of its entry. What was erased stays so, also where the same details come in
 /// another row or with a file that was signed before; whoever is entered anew has another salt, and so other details.
 ///
@@ -129,13 +136,6 @@ pub fn keep_rows(db: &Connection, digest: &Digest, records: &[RosterRecord]) -> 
     }
     db.execute("INSERT OR REPLACE INTO roster_leaves (digest, leaves) VALUES (?1, ?2)", (digest.to_vec(), leaves))?;
     Ok(())
-}
-
-/// Digests of the details that were erased.
-fn erased_details(db: &Connection) -> Result<HashSet<Vec<u8>>, StoreError> {
-    let mut select = db.prepare("SELECT row FROM roster_row WHERE details = x''")?;
-    let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(rows.iter().filter_map(|row| Some(RosterRow::decode(&row[..]).ok()?.details)).collect())
 }
 
 /// A roster with its rows.
