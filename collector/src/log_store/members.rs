@@ -297,6 +297,12 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))
 }
 
+/// Whether a device has enrolled.
+pub(crate) fn has_enrolled(db: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM enrolment WHERE device = ?1 AND step = ?2";
+    Ok(db.prepare_cached(text)?.exists((&device.0[..], EnrolmentVerb::Enrolled as i32))?)
+}
+
 /// The group of every device that has enrolled; the latest comes last.
 pub(crate) fn groups(db: &Connection, mut take: impl FnMut(DeviceId, String)) -> Result<(), StoreError> {
     let mut statement = db.prepare("SELECT header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
