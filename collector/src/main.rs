@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice,
-    operator, output, people, policy, serve, setting, suppress, token, verify,
+    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data,
+    notice, operator, output, people, policy, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
