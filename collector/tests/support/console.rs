@@ -23,10 +23,11 @@ use watchpost_collector::operators::{Act, Deed, Grant, Role, Scope, deed, passwo
 use watchpost_collector::server::{self, Running};
 use watchpost_collector::trail::{self, Deed as Done, Filter};
 use watchpost_proto::Message as _;
-use watchpost_proto::document::Kind as Document;
+use watchpost_proto::document::{Kind as Document, Signers};
+use watchpost_proto::keys::{SigningKey as _, SoftwareKey};
+use watchpost_proto::roster::Making;
 use watchpost_proto::v1::{
-    EntryKind, Finding, RosterDetails, RosterEntry, RosterHeader, RosterPeriod, RosterRecord, RosterRow,
-    SignedRosterHeader, Summary, summary,
+    EntryKind, Finding, RosterDetails, RosterEntry, RosterPeriod, RosterRow, Summary, summary,
 };
 
 use super::offline::Log;
@@ -99,20 +100,24 @@ pub fn id_of(number: u64) -> String {
 
 /// Publishes who is where: userid, department, site.
 pub fn roster(log: &mut Log, rows: &[(&str, &str, &str)]) {
-    let records: Vec<RosterRecord> = rows
-        .iter()
-        .map(|(userid, department, site)| {
-            let (department, site) = ((*department).into(), (*site).into());
-            let period = RosterPeriod { from_ms: 1, department, site, ..RosterPeriod::default() };
-            let userid = (*userid).into();
-            let row = RosterRow { corp: "ww1".into(), userid, periods: vec![period], ..RosterRow::default() };
-            let details = RosterDetails { salt: vec![1; 16], employee: "7".into(), name: "李娜".into() };
-            RosterRecord { row: row.encode_to_vec(), details: details.encode_to_vec() }
-        })
-        .collect();
-    let header = RosterHeader { format: 1, version: 1, ..RosterHeader::default() }.encode_to_vec();
-    let digest = Document::Roster.digest(&header);
-    let roster = Some(SignedRosterHeader { header, signatures: Vec::new() });
+    let row_of = |(userid, department, site): &(&str, &str, &str)| {
+        let (department, site) = ((*department).into(), (*site).into());
+        let period = RosterPeriod { from_ms: 1, department, site, ..RosterPeriod::default() };
+        let row = RosterRow {
+            corp: "ww1".into(),
+            userid: (*userid).into(),
+            periods: vec![period],
+            ..RosterRow::default()
+        };
+        (row, RosterDetails { salt: vec![1; 16], employee: "7".into(), name: "李娜".into() })
+    };
+    let (key, _) = SoftwareKey::generate().unwrap();
+    let next = Signers::pinned(key.public().id());
+    let making = Making { tenant: super::TENANT, previous: None, next: &next, at_ms: 1 };
+    let (header, records) = watchpost_proto::roster::make(rows.iter().map(row_of).collect(), &making).unwrap();
+    let signed = watchpost_proto::roster::sign(&header, &[&key]).unwrap();
+    let digest = Document::Roster.digest(&signed.header);
+    let roster = Some(signed);
     let entry = RosterEntry { roster, by: "hr".into(), reason: String::new(), at_ms: 1 };
     log.operate(|appender| {
         watchpost_collector::log_store::keep_rows(appender.connection(), &digest, &records)?;
