@@ -40,7 +40,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{alerts, audit, settings, succession};
+use crate::{alerts, audit, names, search, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -188,6 +188,13 @@ pub enum What {
     Access {
         /// What they did.
         access: audit::Access,
+    },
+    /// Take names of customers and rooms in, and others out.
+    Name {
+        /// Names that come in.
+        added: Vec<names::Named>,
+        /// Digests of names that go, hexadecimal.
+        removed: Vec<String>,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -342,6 +349,7 @@ impl Request {
             }
             What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
@@ -445,10 +453,17 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let entries = match request.keeping() {
         None => {
             let brought = request.bring(config)?;
-            let (mut effects, mut appender) = (Effects::default(), store.begin()?);
-            let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
-            if !appender.is_empty() {
-                appender.commit()?;
+            let mut effects = Effects::default();
+            let entries = {
+                let mut appender = store.begin()?;
+                let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
+                if !appender.is_empty() {
+                    appender.commit()?;
+                }
+                entries
+            };
+            if effects.forget {
+                store.forget()?;
             }
             entries
         }
@@ -468,7 +483,8 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
 }
 
 fn catch_up(config: &Config) -> anyhow::Result<()> {
-    Ok(Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
+    Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?;
+    Ok(search::Indexer::open(&config.search_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
 }
 
 /// What a running collector does requests with.

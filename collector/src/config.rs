@@ -256,6 +256,11 @@ impl Config {
     pub fn derived_db(&self) -> PathBuf {
         self.data_dir.join("derived.db")
     }
+
+    /// What findings are found by; may be deleted while nothing runs.
+    pub fn search_db(&self) -> PathBuf {
+        self.data_dir.join("search.db")
+    }
 }
 
 impl Raw {

@@ -8,6 +8,7 @@ mod apply;
 mod desk;
 pub mod follow;
 pub(crate) mod grouping;
+mod lookups;
 mod members;
 mod people;
 mod rosters;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data,
-    notice, operator, output, people, policy, serve, setting, suppress, token, verify,
+    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, names,
+    notice, operator, output, people, policy, search, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -35,6 +35,8 @@ enum Command {
     Ca(ca::CaArgs),
     Token(token::TokenArgs),
     Device(device::DeviceArgs),
+    Search(search::SearchArgs),
+    Names(names::NamesArgs),
     Policy(policy::PolicyArgs),
     Health(health::HealthArgs),
     File(coverage::FileArgs),
@@ -81,6 +83,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ca(args) => ca::run(args),
         Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Names(args) => names::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),

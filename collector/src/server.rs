@@ -35,7 +35,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, api, board, log_key, secrets};
+use crate::{acceptor, api, board, log_key, search, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -93,6 +93,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     follower: JoinHandle<()>,
+    indexer: JoinHandle<()>,
     sequencer: Sequencer,
     writer: Writer,
     keeper: Arc<Mutex<Keeper>>,
@@ -159,6 +160,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let (position, derived) = watch::channel(0);
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
+    let indexer = tokio::spawn(search::follow::follow(config.log_db(), config.search_db(), sequencer.follow()));
     let desk = Arc::new(Desk {
         config: config.clone(),
         sequencer: sequencer.clone(),
@@ -181,6 +183,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         stop,
         transport,
         follower,
+        indexer,
         sequencer,
         writer,
         keeper,
@@ -314,7 +317,7 @@ impl Running {
 
     /// Tells every stream, then closes the log. Takes less than two seconds.
     pub async fn stop(self) {
-        let Self { stop, transport, follower, sequencer, writer, _lock, .. } = self;
+        let Self { stop, transport, follower, indexer, sequencer, writer, _lock, .. } = self;
         stop.send_replace(true);
         let abort = transport.abort_handle();
         if tokio::time::timeout(LAST_WORDS, transport).await.is_err() {
@@ -327,7 +330,8 @@ impl Running {
         if tokio::time::timeout(CLOSE_LOG, joined).await.is_err() {
             warn!("log not closed in time");
         }
-        if tokio::time::timeout(DERIVE_LAST, follower).await.is_err() {
+        let last = async { (follower.await, indexer.await) };
+        if tokio::time::timeout(DERIVE_LAST, last).await.is_err() {
             info!("the rest is derived at the next start");
         }
         info!("stopped");

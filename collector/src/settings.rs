@@ -14,7 +14,9 @@ use crate::alerts::delegate;
 use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
+use crate::link;
 use crate::log_store::Appender;
+use crate::search::saved;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -62,6 +64,8 @@ fn check(name: &str, value: &str) -> Result<(), String> {
     match name.split_once('/').unwrap_or((name, "")) {
         (clocks::RESPONSE, "") => clocks::check_responses(value),
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
+        (link::SETTING, "") => link::check(value),
+        (saved::SETTING, of) => saved::check(of, value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }

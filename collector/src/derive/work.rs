@@ -432,7 +432,8 @@ pub(super) fn act(db: &Connection, entry: &Entry, rules: &Rules) -> Result<(), D
     for id in &said.alerts {
         let Some(alert) = find(db, id)? else { continue };
         let mut now = read(db, alert)?;
-        if !now.work.act(&step) {
+        // What nobody has seen yet nobody deals with.
+        if now.opened_ms == 0 || !now.work.act(&step) {
             continue;
         }
         if now.work.clock_ms == said.at_ms && matches!(step.verb, AlertVerb::Reopen | AlertVerb::Appeal) {
