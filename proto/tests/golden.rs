@@ -666,6 +666,41 @@ fn every_step_of_a_notification() {
     );
 }
 
+#[test]
+fn what_becomes_of_operators_is_as_it_was() {
+    let grant = v1::OperatorGrant {
+        role: v1::OperatorRole::Supervisor.into(),
+        scopes: vec![v1::OperatorScope { department: "销售".into(), site: "shanghai".into() }],
+        may_export: true,
+        own_accounts: vec![0x0a; 32],
+        sample_per_cent: 5,
+        sample_until_ms: 1_795_053_700_000,
+    };
+    check_message(
+        "log-operator",
+        &v1::OperatorEntry {
+            verb: v1::OperatorVerb::Invited.into(),
+            operator: "li.na".into(),
+            grant: Some(grant),
+            secret: vec![0x5e; 32],
+            expires_ms: 1_795_053_900_000,
+            password: vec![0x0b; 32],
+            totp: vec![0x0c; 32],
+            token: vec![0x0d; 32],
+            label: "nightly".into(),
+            token_scopes: vec!["see-alerts".into()],
+            by: "wang".into(),
+            reason: "joins".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message("operator-accounts", &v1::OwnAccounts { accounts: vec!["wwEXAMPLE0001/li.na".into()] });
+    check_message(
+        "operator-password",
+        &v1::OperatorPassword { salt: vec![7; 16], hash: vec![9; 32], memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+    );
+}
+
 fn a_roster_row() -> v1::RosterRow {
     v1::RosterRow {
         corp: "wwEXAMPLE0001".into(),
