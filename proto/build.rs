@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "log",
         "desk",
         "alert",
+        "operator",
+        "names",
         "notification",
     ]
     .map(|name| format!("proto/watchpost/v1/{name}.proto"));

@@ -5,6 +5,7 @@
 //! touched stays when devices take its findings back. What becomes of it: [`work`]. Until when: [`crate::clocks`].
 
 use rusqlite::{Connection, OptionalExtension as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::v1::{Channel, Finding, Hit, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
@@ -28,7 +29,7 @@ pub use queue::{Cursor, Filter, Order, page, pick};
 pub use window::WindowView;
 
 /// An alert as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alert {
     /// Id: the finding that opened it, hexadecimal.
     pub alert: String,
@@ -114,7 +115,7 @@ impl Alert {
 }
 
 /// One finding of an alert, as the first of its devices tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Item {
     /// Hexadecimal.
     pub finding_id: String,
@@ -142,7 +143,7 @@ pub struct Item {
 }
 
 /// One hit of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ItemHit {
     /// The selection of the rule.
     pub selection: String,

@@ -8,12 +8,14 @@ mod apply;
 mod desk;
 pub mod follow;
 pub(crate) mod grouping;
+mod lookups;
 mod members;
 mod people;
 mod rosters;
 mod schema;
 mod suppression;
 mod told;
+mod trail;
 pub(crate) mod work;
 
 use std::fs;

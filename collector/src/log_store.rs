@@ -15,6 +15,7 @@ mod issued;
 mod logs;
 mod members;
 pub(crate) mod notifications;
+mod operators;
 mod policies;
 mod read;
 mod rekeys;
@@ -40,6 +41,8 @@ pub(crate) use members::{
     key_event, token_facts, waiting,
 };
 pub use notifications::NotificationFacts;
+pub use operators::{OperatorFacts, OperatorTokenFacts};
+pub(crate) use operators::{operator_facts, operator_names, operator_token, operator_tokens};
 pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, policy_version, published, rollouts};
 pub use read::{Entry, LogReader};

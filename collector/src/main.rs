@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
-    alert, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, notice,
-    notify, output, people, policy, route, serve, setting, suppress, token, verify,
+    alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, names,
+    notice, notify, operator, output, people, policy, route, search, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -35,6 +35,8 @@ enum Command {
     Ca(ca::CaArgs),
     Token(token::TokenArgs),
     Device(device::DeviceArgs),
+    Search(search::SearchArgs),
+    Names(names::NamesArgs),
     Policy(policy::PolicyArgs),
     Health(health::HealthArgs),
     File(coverage::FileArgs),
@@ -49,6 +51,8 @@ enum Command {
     Evidence(evidence::EvidenceArgs),
     Erase(erase::EraseArgs),
     Hold(erase::HoldArgs),
+    Operator(operator::OperatorArgs),
+    Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -81,6 +85,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ca(args) => ca::run(args),
         Command::Token(args) => token::run(args),
         Command::Device(args) => device::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Names(args) => names::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Health(args) => health::run(&args),
         Command::File(args) => coverage::run_file(args),
@@ -95,6 +101,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Evidence(args) => evidence::run(args),
         Command::Erase(args) => erase::run(args),
         Command::Hold(args) => erase::run_hold(args),
+        Command::Operator(args) => operator::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Verify(args) => verify::run(&args),
     }
 }

@@ -27,8 +27,14 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
         files.extend(AUTHORITY.map(|name| folder.join(name)));
     }
     files.extend(encryption_files(config));
+    files.extend(console_key(config));
     files.retain(|path| path.exists());
     files
+}
+
+/// The key of what operators come in by.
+fn console_key(config: &Config) -> Option<PathBuf> {
+    config.console.as_ref()?.tls.as_ref().map(|(_, key)| key.clone())
 }
 
 /// The keys that open encrypted segments, in the order of their names.

@@ -4,6 +4,7 @@
 //! `derived.db`.
 
 use rusqlite::{Connection, OptionalExtension as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
@@ -13,14 +14,16 @@ use crate::alerts::delegate;
 use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
+use crate::link;
 use crate::log_store::Appender;
 use crate::notify::route;
+use crate::search::saved;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// A setting as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Setting {
     /// Its path.
     pub name: String,
@@ -63,6 +66,8 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         ("route", _) => route::check_setting(name, value),
         (clocks::RESPONSE, "") => clocks::check_responses(value),
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
+        (link::SETTING, "") => link::check(value),
+        (saved::SETTING, of) => saved::check(of, value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }

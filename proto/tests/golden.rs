@@ -232,6 +232,17 @@ fn kinds() -> Vec<(&'static str, Kind)> {
             }),
         ),
         (
+            "lookup",
+            Kind::Lookup(v1::Lookup {
+                msgid: "9100000007777777777_1772416861007_external".into(),
+                corp: "wwEXAMPLE0001".into(),
+                found: true,
+                by: "archivist".into(),
+                reason: "case 7".into(),
+                at_ms: 1_795_053_600_000,
+            }),
+        ),
+        (
             "unknown-accounts",
             Kind::UnknownAccounts(v1::UnknownAccounts {
                 accounts: vec![v1::UnknownAccount {
@@ -566,6 +577,24 @@ fn every_header_of_the_log() {
             by: "ops".into(),
             reason: "paper forms".into(),
             at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "log-names",
+        &v1::NamesEntry {
+            added: vec![vec![0x9a; 32], vec![0x9b; 32]],
+            removed: vec![vec![0x9c; 32]],
+            by: "ops".into(),
+            reason: "new list".into(),
+            at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "named-row",
+        &v1::NamedRow {
+            pseudonym: "p_0011223344556677889900aa".into(),
+            kind: v1::NameKind::Room.into(),
+            name: "理财一群".into(),
         },
     );
     check_message(

@@ -14,7 +14,7 @@ fn lab() -> Lab {
     lab.start().unwrap();
     let line = |number: u32, text: &str| {
         let message = serde_json::json!({
-            "msgid": format!("m{number}"), "action": "send", "from": "li.na", "tolist": ["wmCustomer01"], "roomid": "",
+            "msgid": format!("m{number}"), "action": "send", "from": "li.na", "tolist": ["wmInVeNtEd000001customerAAAAAAAA"], "roomid": "",
             "msgtime": 1_772_416_800_000_u64 + u64::from(number), "msgtype": "text", "text": { "content": text },
         });
         format!("{message}\n")
@@ -23,7 +23,7 @@ fn lab() -> Lab {
         + &line(2, "加我私人微信，钱转到我个人账户")
         + &line(3, "保本保收益");
     lab.agents[0].drop_export("day.jsonl", export.as_bytes()).unwrap();
-    lab.wait_until("there are alerts", PATIENCE, || Ok(list(&lab, &[]).len() >= 2)).unwrap();
+    lab.wait_until("there are alerts", PATIENCE, || Ok(list(&lab, &[]).len() >= 3)).unwrap();
     outcome::wait_until_drained(&lab, PATIENCE).unwrap();
     lab
 }

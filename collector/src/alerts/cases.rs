@@ -1,6 +1,7 @@
 //! Cases 案件 and suppressions 抑制 as people see them.
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::v1::{CaseVerb, SuppressionKind};
 
@@ -10,7 +11,7 @@ use crate::derive::DeriveError;
 use crate::log_store::aside;
 
 /// Alerts of one person that are dealt with together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Case {
     /// Its id, hexadecimal.
     pub case: String,
@@ -37,7 +38,7 @@ pub struct Case {
 }
 
 /// A step with a case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CaseHappened {
     /// Its entry in the log.
     pub entry: u64,
@@ -116,7 +117,7 @@ fn steps_of(db: &Connection, log: &Connection, case: i64) -> Result<Vec<CaseHapp
 }
 
 /// A suppression as it stands. What is empty covers any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Suppression {
     /// Its id, hexadecimal.
     pub suppression: String,

@@ -2,6 +2,7 @@
 //! read afterwards who was first.
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{
@@ -36,7 +37,7 @@ pub struct Deed {
 }
 
 /// What is done with alerts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// Deal with it oneself.
@@ -169,7 +170,7 @@ pub fn unchanged(db: &Connection, alerts: &[String], entries: &[u64]) -> Result<
 }
 
 /// A suppression 抑制: what it covers opens no alert for people while it holds. What is empty covers any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Suppress {
     /// The rule is being worked on, rather than that the matter is known.
     #[serde(default)]
@@ -258,7 +259,7 @@ pub fn end_suppression(appender: &mut Appender<'_>, id: &str, act: &Act<'_>) -> 
 }
 
 /// A step with a case 案件.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CaseStep {
     /// Begins one about a person, with their alerts.
@@ -281,7 +282,7 @@ pub enum CaseStep {
 }
 
 /// What came of a case for the person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Nothing. 无

@@ -1,13 +1,14 @@
 //! What became of an alert, step by step.
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::derive::DeriveError;
 use crate::log_store::aside;
 
 /// Something that became of an alert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Happened {
     /// Its entry in the log.
     pub entry: u64,

@@ -1,12 +1,13 @@
 //! How often a rule is right: what authors learn from how its alerts ended.
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::derive::DeriveError;
 
 /// How a rule has done.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Precision {
     /// The pack.
     pub pack: String,

@@ -28,6 +28,8 @@ pub struct Filter {
     pub departments: Vec<String>,
     /// One of these sites.
     pub sites: Vec<String>,
+    /// One of these departments at its site; an empty name stands for every one. Any, where it is missing.
+    pub scopes: Option<Vec<(String, String)>>,
     /// One of these; an empty name stands for nobody.
     pub assignees: Vec<String>,
     /// Day at +08:00, `YYYY-MM-DD`.
@@ -81,6 +83,9 @@ impl Filter {
         made.one_of("department", of(&self.departments), false);
         made.one_of("site", of(&self.sites), false);
         made.one_of("assignee", of(&self.assignees), false);
+        if let Some(scopes) = &self.scopes {
+            made.within(scopes);
+        }
         for (column, wanted) in
             [("pack", &self.pack), ("rule", &self.rule), ("category", &self.category), ("day", &self.day)]
         {
@@ -123,6 +128,14 @@ impl Made {
         self.text.push_str(" AND ");
         self.text.push_str(condition);
         self.values.push(value);
+    }
+
+    fn within(&mut self, scopes: &[(String, String)]) {
+        let each = scopes.iter().map(|_| "(? IN ('', department) AND ? IN ('', site))").collect::<Vec<_>>();
+        // Of no scope there is nothing.
+        self.text.push_str(&format!(" AND ({})", if each.is_empty() { "0".into() } else { each.join(" OR ") }));
+        let words = scopes.iter().flat_map(|(department, site)| [department, site]);
+        self.values.extend(words.map(|word| Value::Text(word.clone())));
     }
 
     fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = Value>, is_none_of: bool) {

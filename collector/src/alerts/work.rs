@@ -9,11 +9,12 @@
 //!
 //! A step that does not fit changes nothing: two who act at once both learn who was first.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchpost_proto::v1::{AlertVerb, Resolution};
 
 /// Where an alert stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nobody deals with it yet.
@@ -26,7 +27,7 @@ pub enum State {
 }
 
 /// How an alert ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// It is as the rule says.

@@ -13,6 +13,7 @@ mod choose;
 use act::{AppealArgs, AssignArgs, CloseArgs, StepArgs, StepsArgs};
 use choose::ListArgs;
 
+use super::export::{self, ExportArgs};
 use super::output::Output;
 use crate::alerts::desk::What as Step;
 use crate::alerts::{self, Alert, Happened, Item, ItemHit, WindowView};
@@ -110,6 +111,7 @@ enum AlertCommand {
         #[arg(long)]
         json: bool,
     },
+    Export(Box<ExportArgs>),
 }
 
 /// Runs the command.
@@ -119,6 +121,7 @@ enum AlertCommand {
 pub fn run(args: AlertArgs) -> anyhow::Result<()> {
     match args.command {
         AlertCommand::List(args) => choose::list(&args),
+        AlertCommand::Export(args) => export::run(&args),
         AlertCommand::Show { id, config, json } => show(&Config::load(&config)?, &id, json),
         AlertCommand::Take(args) => args.run(Step::Take),
         AlertCommand::Assign(args) => args.run(),

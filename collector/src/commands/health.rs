@@ -101,7 +101,7 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
 }
 
 /// The health of all devices that are not revoked; only of the one with the id where one is given.
-pub(super) fn of_devices(
+pub(crate) fn of_devices(
     db: &Connection,
     config: &Config,
     only: Option<&[u8]>,

@@ -15,7 +15,7 @@ use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
 use super::work::{Arrivals, Rules, Whence};
-use super::{DeriveError, desk, members, people, rosters, schema, suppression, told, work};
+use super::{DeriveError, desk, lookups, members, people, rosters, schema, suppression, told, trail, work};
 use crate::chain::after;
 use crate::clocks::{self, Clocks};
 use crate::log_store::{DeviceFacts, Entry, LogReader};
@@ -83,6 +83,7 @@ impl Batch<'_> {
         if entry.log_index != self.next {
             return Err(DeriveError::Entry(self.next));
         }
+        trail::apply(&self.transaction, entry)?;
         match entry.kind() {
             EntryKind::Segment => self.segment(entry)?,
             EntryKind::Fork => self.fork(entry)?,
@@ -239,6 +240,10 @@ impl Batch<'_> {
             Some(summary::Kind::LogChange(change)) => {
                 let at = (place.log_index, place.ordinal, place.device, place.received_ms);
                 told::log_change(&self.transaction, at, change)?;
+            }
+            Some(summary::Kind::Lookup(said)) => {
+                let at = (place.log_index, place.ordinal, place.device, place.received_ms);
+                lookups::looked_up(&self.transaction, at, said)?;
             }
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
-use super::{desk, members, people, rosters, suppression, work};
+use super::{desk, lookups, members, people, rosters, suppression, trail, work};
 use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
@@ -193,6 +193,8 @@ pub(super) fn create(db: &mut Connection, log: &LogId, size: u64) -> rusqlite::R
     }
     transaction.execute_batch(members::TABLES)?;
     transaction.execute_batch(rosters::TABLES)?;
+    transaction.execute_batch(trail::TABLE)?;
+    transaction.execute_batch(lookups::TABLES)?;
     transaction.execute_batch(desk::TABLES)?;
     transaction.execute_batch(log_store::EXPECTED)?;
     transaction
