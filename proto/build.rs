@@ -3,8 +3,19 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = [
-        "record", "segment", "document", "policy", "roster", "uplink", "enrol", "log", "desk", "alert", "operator",
+        "record",
+        "segment",
+        "document",
+        "policy",
+        "roster",
+        "uplink",
+        "enrol",
+        "log",
+        "desk",
+        "alert",
+        "operator",
         "names",
+        "notification",
     ]
     .map(|name| format!("proto/watchpost/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;

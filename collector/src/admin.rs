@@ -40,7 +40,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{alerts, audit, names, search, settings, succession};
+use crate::{alerts, audit, names, notify, search, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -195,6 +195,13 @@ pub enum What {
         added: Vec<names::Named>,
         /// Digests of names that go, hexadecimal.
         removed: Vec<String>,
+    },
+    /// Send a text to a target of notifications that says it is a test.
+    TestNotification {
+        /// The target, by name.
+        target: String,
+        /// What it is called in the log: 32 random bytes, hexadecimal.
+        id: String,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -351,6 +358,9 @@ impl Request {
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
             What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
+            What::TestNotification { target, id } => {
+                Ok(notify::queue::plan_test(appender, id, target, &act)?.into_iter().collect())
+            }
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }

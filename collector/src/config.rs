@@ -27,6 +27,12 @@
 //! listen = "127.0.0.1:7481"
 //! certificate = "console.crt"       # leaf first; without it only on loopback
 //! key = "console.key"
+//! [notify]                          # who is told of alerts; docs/notifications.md
+//! console_url = "https://watchpost.example"
+//! [[notify.target]]
+//! name = "duty"
+//! kind = "wecom-robot"              # or "webhook", with secret_file
+//! url_file = "secrets/duty-robot"
 //! ```
 
 use std::fs;
@@ -40,6 +46,7 @@ use watchpost_proto::identity;
 use watchpost_proto::witness::WitnessKey;
 
 use crate::key_file::Passphrase;
+use crate::notify::target::{NotifyConfig, RawNotify};
 use crate::pki::DEVICE_LIFE;
 
 /// The configuration after every check; all paths are usable as they are.
@@ -67,6 +74,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What operators come in by.
     pub console: Option<ConsoleConfig>,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
 }
 
 /// What operators come in by.
@@ -163,6 +172,8 @@ struct Raw {
     #[serde(default)]
     log: RawLog,
     console: Option<RawConsole>,
+    #[serde(default)]
+    notify: RawNotify,
 }
 
 #[derive(Debug, Deserialize)]
@@ -283,6 +294,7 @@ impl Raw {
         let root = folder.join(self.identity.root);
         let log = self.log.check(folder).map_err(value)?;
         let console = self.console.map(|console| console.check(folder)).transpose().map_err(value)?;
+        let notify = self.notify.check(folder).map_err(value)?;
         let keys = KeysConfig {
             passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
             is_encryption_named: self.keys.encryption.is_some(),
@@ -291,6 +303,7 @@ impl Raw {
         Ok(Config {
             log,
             console,
+            notify,
             keys,
             listen,
             tenant: self.tenant,

@@ -6,6 +6,7 @@
 //!             tls         ▲                      │                            │                   alerts
 //!             peer        └── receipts ◄─────────┘                            │                   evidence
 //!                                                                             └─► board (files, http, witnesses)
+//! derived.db ─► notify (plan, queue in the log) ─► outgoing ─► group robots, webhooks
 //! ```
 
 pub mod acceptor;
@@ -43,7 +44,9 @@ pub mod members;
 pub mod my_data;
 pub mod names;
 pub mod notices;
+pub mod notify;
 pub mod operators;
+pub mod outgoing;
 pub mod peer;
 pub mod people;
 pub mod pki;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
     alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, names,
-    notice, operator, output, people, policy, search, serve, setting, suppress, token, verify,
+    notice, notify, operator, output, people, policy, route, search, serve, setting, suppress, token, verify,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -42,6 +42,8 @@ enum Command {
     File(coverage::FileArgs),
     Coverage(coverage::CoverageArgs),
     Notice(notice::NoticeArgs),
+    Notify(notify::NotifyArgs),
+    Route(route::RouteArgs),
     MyData(my_data::MyDataArgs),
     Key(key::KeyArgs),
     People(people::PeopleArgs),
@@ -90,6 +92,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::File(args) => coverage::run_file(args),
         Command::Coverage(args) => coverage::run(args),
         Command::Notice(args) => notice::run(args),
+        Command::Notify(args) => notify::run(args),
+        Command::Route(args) => route::run(args),
         Command::MyData(args) => my_data::run(args),
         Command::Key(args) => key::run(args),
         Command::People(args) => people::run(args),

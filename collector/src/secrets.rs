@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::key_file::{self, KeyFileError, PrivateKey, check_private, check_private_folder};
+use crate::notify::target::Target;
 
 /// Names of the keys in the authority's folder.
 const AUTHORITY: [&str; 5] = ["devices.key", "collectors.key", "tenant.key", "next/devices.key", "next/collectors.key"];
@@ -66,6 +67,8 @@ pub fn check_encryption(config: &Config) -> Result<(), KeyFileError> {
 pub fn check(config: &Config) -> Result<(), KeyFileError> {
     check_private_folder(&config.data_dir)?;
     check_encryption(config)?;
+    let targets = config.notify.targets.iter().flat_map(Target::secret_files);
+    targets.into_iter().try_for_each(check_private)?;
     files(config).iter().try_for_each(|path| check_private(path))
 }
 

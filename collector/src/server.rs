@@ -35,7 +35,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, api, board, log_key, search, secrets};
+use crate::{acceptor, api, board, log_key, notify, search, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -116,6 +116,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let lock = lock(&config.data_dir).await?;
     secrets::check(config)?;
+    let targets = notify::open(config)?;
     // First of all: one that has ended would keep the collector from starting.
     serving::renew_own(config, &clock)?;
     let credentials = Credentials::load(config, &clock)?;
@@ -161,6 +162,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     let (position, derived) = watch::channel(0);
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
     let indexer = tokio::spawn(search::follow::follow(config.log_db(), config.search_db(), sequencer.follow()));
+    notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let desk = Arc::new(Desk {
         config: config.clone(),
         sequencer: sequencer.clone(),

@@ -16,6 +16,7 @@ use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::link;
 use crate::log_store::Appender;
+use crate::notify::route;
 use crate::search::saved;
 
 const NAME_BYTES_MAX: usize = 256;
@@ -62,6 +63,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         return Ok(());
     }
     match name.split_once('/').unwrap_or((name, "")) {
+        ("route", _) => route::check_setting(name, value),
         (clocks::RESPONSE, "") => clocks::check_responses(value),
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         (link::SETTING, "") => link::check(value),

@@ -144,7 +144,8 @@ async fn scene() -> Scene {
         let step = CaseStep::Open { person: format!("ww1/{user}"), alerts: vec![id_of(number)] };
         log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
     }
-    let what = Suppress { rule: "other".into(), from_ms: now_ms(), until_ms: now_ms() + 3_600_000, ..Suppress::default() };
+    let what =
+        Suppress { rule: "other".into(), from_ms: now_ms(), until_ms: now_ms() + 3_600_000, ..Suppress::default() };
     log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
     employ(&mut log, "victim", grant(Role::Reviewer));
     token(&mut log, "victim", &[Act::SeeAlerts]);

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
-use support::console::{Client, Console, PASSWORD, SEED, about, employ, grant, id_of, operate, read, roster, supervisor, token};
+use support::console::{
+    Client, Console, PASSWORD, SEED, about, employ, grant, id_of, operate, read, roster, supervisor, token,
+};
 use support::offline::Log;
 use support::tls_builder;
 use time::OffsetDateTime;
@@ -17,11 +19,11 @@ use tokio::net::TcpStream;
 use watchpost_collector::api::{BODY_BYTES_MAX, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN, describe, routes};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::config::{Config, ConsoleConfig};
+use watchpost_collector::credentials;
 use watchpost_collector::log_store::LogReader;
 use watchpost_collector::log_store::check::check;
 use watchpost_collector::operators::{Act, Deed, Grant, Role, first, totp};
 use watchpost_collector::trust::Trust;
-use watchpost_collector::credentials;
 use watchpost_proto::DeviceId;
 use watchpost_proto::v1::Lane;
 
@@ -90,8 +92,12 @@ async fn a_session_is_always_a_new_one() {
     let mut victim = console.client();
     victim.cookies.insert(SESSION_COOKIE_PLAIN.into(), planted.into());
     let answer = victim.sign_in("li", PASSWORD, "").await;
-    let cookie = answer.cookies().into_iter().find(|cookie| cookie.starts_with(SESSION_COOKIE_PLAIN)).unwrap().to_owned();
-    assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict") && cookie.contains("; Path=/"), "{cookie}");
+    let cookie =
+        answer.cookies().into_iter().find(|cookie| cookie.starts_with(SESSION_COOKIE_PLAIN)).unwrap().to_owned();
+    assert!(
+        cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict") && cookie.contains("; Path=/"),
+        "{cookie}"
+    );
     assert!(!cookie.contains(planted), "{cookie}");
     let mut attacker = console.client();
     attacker.cookies.insert(SESSION_COOKIE_PLAIN.into(), planted.into());
@@ -193,7 +199,8 @@ async fn nobody_grants_themselves_anything_and_the_last_administrator_stays() {
         assert_eq!(answer.problem(), "not-possible", "{path}: {}", answer.text);
     }
     // A second one who has not set a password is none yet.
-    let invited = admin.post("/operators", &json!({ "operator": "second", "grant": { "role": "administrator" } })).await;
+    let invited =
+        admin.post("/operators", &json!({ "operator": "second", "grant": { "role": "administrator" } })).await;
     assert_eq!(invited.status, 200, "{}", invited.text);
     let secret = invited.body["secret"].as_str().unwrap().to_owned();
     let mut wrong = json!({ "name": "second", "secret": "wpi_AAAA", "password": PASSWORD });
@@ -332,7 +339,9 @@ async fn five_hundred_pages_listen_and_hear_what_happens() {
     assert_eq!(li.get(&format!("/alerts/{}", id_of(1))).await.status, 200);
     console.running.stop().await;
     for page in &mut pages {
-        while let Ok(Some(Ok(_))) = tokio::time::timeout(support::PATIENCE, http_body_util::BodyExt::frame(page)).await {}
+        while let Ok(Some(Ok(_))) = tokio::time::timeout(support::PATIENCE, http_body_util::BodyExt::frame(page)).await
+        {
+        }
     }
 }
 
@@ -356,7 +365,8 @@ async fn over_tls_cookies_stay_on_this_host_and_nothing_is_said_in_plain() {
     let Log { lab, store } = log;
     drop(store);
     let names = ["console.example".to_owned()];
-    let leaf = lab.collectors.issue_with_key(support::TENANT, &DeviceId([7; 16]), &names, OffsetDateTime::now_utc()).unwrap();
+    let leaf =
+        lab.collectors.issue_with_key(support::TENANT, &DeviceId([7; 16]), &names, OffsetDateTime::now_utc()).unwrap();
     let (certificate, key) = (lab.dir().join("console.crt"), lab.dir().join("console.key"));
     std::fs::write(&certificate, &leaf.chain).unwrap();
     let write_key = |path: &std::path::Path| {
@@ -411,7 +421,9 @@ async fn whatever_is_sent_is_answered_with_what_is_wrong_and_what_to_do() {
         let answer = li.send(method, path, body).await;
         assert_eq!((answer.status, answer.problem()), (status, word), "{method} {path}: {}", answer.text);
         assert_eq!(answer.headers["content-type"], "application/problem+json");
-        assert!(!answer.body["next"].as_str().unwrap().is_empty() && !answer.body["title_zh"].as_str().unwrap().is_ascii());
+        assert!(
+            !answer.body["next"].as_str().unwrap().is_empty() && !answer.body["title_zh"].as_str().unwrap().is_ascii()
+        );
         assert!(!answer.text.contains("sEcReT"), "{}", answer.text);
     }
     let headers = li.get("/alerts").await.headers;

@@ -633,6 +633,112 @@ fn every_header_of_the_log() {
 }
 
 #[test]
+fn what_people_do_with_alerts_is_as_it_was() {
+    check_message(
+        "log-alert",
+        &v1::AlertEntry {
+            alerts: vec![vec![0xf1; 32], vec![0xf2; 32]],
+            verb: v1::AlertVerb::Close.into(),
+            assignee: "li.na".into(),
+            resolution: v1::Resolution::Duplicate.into(),
+            duplicate_of: vec![0xf3; 32],
+            note: vec![0x0e; 32],
+            step: 2,
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-suppression",
+        &v1::SuppressionEntry {
+            id: vec![0x51; 16],
+            verb: v1::SuppressionVerb::Begin.into(),
+            kind: v1::SuppressionKind::Maintenance.into(),
+            pack: "sample".into(),
+            rule: "sample.rule".into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            department: "销售".into(),
+            site: "hangzhou".into(),
+            device: vec![0xd1; 16],
+            from_ms: 1_795_053_600_000,
+            until_ms: 1_795_140_000_000,
+            by: "wang".into(),
+            reason: "course".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-case",
+        &v1::CaseEntry {
+            id: vec![0xca; 16],
+            verb: v1::CaseVerb::Close.into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            alerts: vec![vec![0xf1; 32]],
+            outcome: v1::CaseOutcome::Warning.into(),
+            note: vec![0x0e; 32],
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-setting",
+        &v1::SettingEntry {
+            name: "calendar/hangzhou".into(),
+            value: "\"base: cn\"".into(),
+            by: "wang".into(),
+            reason: "agreed".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-access",
+        &v1::AccessEntry {
+            verb: v1::AccessVerb::Exported.into(),
+            by: "wang".into(),
+            subject: "level:high".into(),
+            reason: "weekly".into(),
+            address: "192.0.2.1".into(),
+            rows: 17,
+            at_ms: 1_795_053_603_000,
+        },
+    );
+}
+
+#[test]
+fn every_step_of_a_notification() {
+    let planned = v1::NotificationEntry {
+        id: vec![0x4e; 32],
+        verb: v1::NotificationVerb::Planned.into(),
+        target: "duty".into(),
+        route: "night".into(),
+        tells: vec![v1::ToldOf {
+            alert: vec![0xa1; 32],
+            what: v1::ToldWhat::Escalated.into(),
+            mark: 1_795_053_600_000,
+        }],
+        by: "collector".into(),
+        at_ms: 1_795_053_601_000,
+        ..v1::NotificationEntry::default()
+    };
+    check_message("log-notification-planned", &planned);
+    check_message(
+        "log-notification-failed",
+        &v1::NotificationEntry {
+            id: vec![0x4e; 32],
+            verb: v1::NotificationVerb::Failed.into(),
+            attempt: 2,
+            status: 200,
+            errcode: 45009,
+            reason: "too_often".into(),
+            next_ms: 1_795_053_662_000,
+            by: "collector".into(),
+            at_ms: 1_795_053_602_000,
+            ..v1::NotificationEntry::default()
+        },
+    );
+}
+
+#[test]
 fn what_becomes_of_operators_is_as_it_was() {
     let grant = v1::OperatorGrant {
         role: v1::OperatorRole::Supervisor.into(),

@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
     AccessEntry, DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened,
-    LogShown, Shortfall, TokenEntry, TokenTerms, TokenVerb,
+    LogShown, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, issued, logs, operators, policies, rekeys, rosters, shortfalls};
+use super::{StoreError, issued, logs, notifications, operators, policies, rekeys, rosters, shortfalls};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -66,6 +66,7 @@ pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
     LATER.iter().try_for_each(|table| db.execute_batch(table))?;
     policies::create(db)?;
     operators::create(db)?;
+    notifications::create(db)?;
     rosters::create_empty(db)
 }
 
@@ -152,6 +153,10 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::LogOpened => logs::opened(db, log_index, &LogOpened::decode(header).map_err(malformed)?),
         EntryKind::LogShown => logs::shown(db, &LogShown::decode(header).map_err(malformed)?),
         EntryKind::Shortfall => shortfalls::apply(db, log_index, &Shortfall::decode(header).map_err(malformed)?),
+        EntryKind::Notification => {
+            notifications::apply(db, log_index, &NotificationEntry::decode(header).map_err(malformed)?)
+        }
+        EntryKind::Setting => notifications::set(db, log_index, &SettingEntry::decode(header).map_err(malformed)?),
         EntryKind::DeviceAction => rekeys::apply(db, &DeviceAction::decode(header).map_err(malformed)?),
         _ => Ok(()),
     }
@@ -292,6 +297,12 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))
 }
 
+/// Whether a device has enrolled.
+pub(crate) fn has_enrolled(db: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM enrolment WHERE device = ?1 AND step = ?2";
+    Ok(db.prepare_cached(text)?.exists((&device.0[..], EnrolmentVerb::Enrolled as i32))?)
+}
+
 /// The group of every device that has enrolled; the latest comes last.
 pub(crate) fn groups(db: &Connection, mut take: impl FnMut(DeviceId, String)) -> Result<(), StoreError> {
     let mut statement = db.prepare("SELECT header FROM entry WHERE kind = ?1 ORDER BY log_index")?;
@@ -363,7 +374,7 @@ pub(crate) fn key_event(db: &Connection, log_index: u64) -> Result<KeyEvent, Sto
 
 /// Compares the tables of two databases; the name of the first that differs.
 pub(super) fn differing(one: &Connection, other: &Connection) -> Result<Option<&'static str>, StoreError> {
-    for name in NAMES.into_iter().chain(policies::NAMES).chain(operators::NAMES) {
+    for name in NAMES.into_iter().chain(policies::NAMES).chain(operators::NAMES).chain(notifications::NAMES) {
         if rows(one, name)? != rows(other, name)? {
             return Ok(Some(name));
         }

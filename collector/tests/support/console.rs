@@ -26,9 +26,7 @@ use watchpost_proto::Message as _;
 use watchpost_proto::document::{Kind as Document, Signers};
 use watchpost_proto::keys::{SigningKey as _, SoftwareKey};
 use watchpost_proto::roster::Making;
-use watchpost_proto::v1::{
-    EntryKind, Finding, RosterDetails, RosterEntry, RosterPeriod, RosterRow, Summary, summary,
-};
+use watchpost_proto::v1::{EntryKind, Finding, RosterDetails, RosterEntry, RosterPeriod, RosterRow, Summary, summary};
 
 use super::offline::Log;
 use super::{PATIENCE, finding};
@@ -103,12 +101,8 @@ pub fn roster(log: &mut Log, rows: &[(&str, &str, &str)]) {
     let row_of = |(userid, department, site): &(&str, &str, &str)| {
         let (department, site) = ((*department).into(), (*site).into());
         let period = RosterPeriod { from_ms: 1, department, site, ..RosterPeriod::default() };
-        let row = RosterRow {
-            corp: "ww1".into(),
-            userid: (*userid).into(),
-            periods: vec![period],
-            ..RosterRow::default()
-        };
+        let row =
+            RosterRow { corp: "ww1".into(), userid: (*userid).into(), periods: vec![period], ..RosterRow::default() };
         (row, RosterDetails { salt: vec![1; 16], employee: "7".into(), name: "李娜".into() })
     };
     let (key, _) = SoftwareKey::generate().unwrap();

@@ -171,7 +171,7 @@ impl Device {
             clocks: Some(Clocks::default()),
             checkpoint: String::new(),
             policy: Vec::new(),
-            receipts: Vec::new(),
+            ..Hello::default()
         }
     }
 
