@@ -102,7 +102,7 @@ pub fn run(args: NamesArgs) -> anyhow::Result<()> {
     }
 }
 
-fn import(file: &PathBuf, kind: Option<Kind>, corp: Option<&str>, deed: &DeedArgs) -> anyhow::Result<()> {
+fn import(file: &Path, kind: Option<Kind>, corp: Option<&str>, deed: &DeedArgs) -> anyhow::Result<()> {
     let config = Config::load(&deed.config)?;
     let told = || file.display().to_string();
     ensure!(fs::metadata(file).with_context(told)?.len() <= LIST_BYTES_MAX, "{} is too large", file.display());
