@@ -346,7 +346,15 @@ fn follow(
         return Some("opened");
     }
     let is_closed = now.work.state == State::Closed;
-    if arrival.new > 0 && is_closed && suppressed(now, whence, rules).is_some() {
+    let is_back = now.findings > 0 && now.work.ending == Some(Ending::Withdrawn);
+    if is_closed
+        && (arrival.new > 0 || is_back)
+        && let Some(suppression) = suppressed(now, whence, rules)
+    {
+        if now.work.come_back(whence.at_ms) {
+            (now.suppressed_by, now.due) = (Some(suppression), Due::default());
+            return Some("suppressed");
+        }
         now.work.fresh = now.work.fresh.saturating_add(arrival.new);
         return None;
     }
