@@ -19,6 +19,7 @@ mod operators;
 mod policies;
 mod read;
 mod rekeys;
+pub(crate) mod requests;
 mod rosters;
 mod schema;
 mod shortfalls;
