@@ -2,8 +2,22 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["record", "segment", "document", "policy", "roster", "uplink", "enrol", "log", "desk", "alert"]
-        .map(|name| format!("proto/watchpost/v1/{name}.proto"));
+    let files = [
+        "record",
+        "segment",
+        "document",
+        "policy",
+        "roster",
+        "uplink",
+        "enrol",
+        "log",
+        "desk",
+        "alert",
+        "operator",
+        "names",
+        "notification",
+    ]
+    .map(|name| format!("proto/watchpost/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())

@@ -3,6 +3,7 @@
 //! *intake* lists and reads, *seal* signs, *uplink* sends. Each can die only of a failed database or a bug, and then the
 //! whole process ends, so that its supervisor starts it again and the chains are verified.
 
+mod lookups;
 mod my_data;
 mod parting;
 
@@ -31,8 +32,9 @@ use crate::store::{self, Store, StoreError, verify_chains};
 use crate::summary::{self, MadeUnder};
 use crate::uplink::{SourceState, Uplink};
 use crate::wake::Wake;
-use crate::{goodbye, policies, random, unreadable, watcher};
+use crate::{goodbye, lookup, policies, random, unreadable, watcher};
 
+pub use lookups::{in_force_here, note_lookup};
 use parting::Parting;
 pub use parting::say_uninstalled;
 
@@ -101,7 +103,10 @@ impl Daemon {
         });
         let (failed, ended) = mpsc::channel();
         let (tell, source) = watch::channel(SourceState::default());
-        let hints = watcher::watch(&config.folders, &shared.intake);
+        // Where commands leave what is to be recorded.
+        create_private_folder(&lookup::folder(&config.state_dir))
+            .map_err(|error| DaemonError::State(error.to_string()))?;
+        let hints = watcher::watch(&config.folders, &lookup::folder(&config.state_dir), &shared.intake);
         let rescan = if hints.polled { config.source.poll.min(config.source.rescan) } else { config.source.rescan };
         let intake = intake(&config, &store, &device, &switch, &clock)?;
         let sealer = Sealer::new(store.clone(), device.clone(), clock.clone());
@@ -262,11 +267,16 @@ fn begin(store: &Store, dir: &Path, device: &Device, made: &MadeUnder) -> Result
 
 /// Two agents on one state folder would fork their own chain.
 fn lock_state(config: &Config) -> Result<std::fs::File, DaemonError> {
-    let told = |what: &str| DaemonError::State(format!("{}: {what}", config.state_dir.display()));
-    create_private_folder(&config.state_dir).map_err(|error| told(&error.to_string()))?;
-    let lock = std::fs::File::create(config.state_dir.join("agent.lock")).map_err(|error| told(&error.to_string()))?;
-    lock.try_lock().map_err(|_| told("another agent is using this folder; stop it first"))?;
-    Ok(lock)
+    let told = || format!("{}: another agent is using this folder; stop it first", config.state_dir.display());
+    try_lock_state(config)?.ok_or_else(|| DaemonError::State(told()))
+}
+
+/// `None` while another agent has it.
+fn try_lock_state(config: &Config) -> Result<Option<std::fs::File>, DaemonError> {
+    let told = |error: std::io::Error| DaemonError::State(format!("{}: {error}", config.state_dir.display()));
+    create_private_folder(&config.state_dir).map_err(told)?;
+    let lock = std::fs::File::create(config.state_dir.join("agent.lock")).map_err(told)?;
+    Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
 fn intake(

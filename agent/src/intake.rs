@@ -20,6 +20,7 @@ use watchpost_proto::digest::sha256;
 use crate::aside::Aside;
 use crate::clock::Clock;
 use crate::config::Folder;
+use crate::lookup;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::posture::free_on_disk_of;
 use crate::source::{Due, Listed, Settling, Stamp, open_export};
@@ -133,6 +134,7 @@ impl Intake {
         let told = self.forget_old()?;
         let found = self.look_around()?;
         self.tell_unlisted(&found.unreadable);
+        let told = told | lookup::take(&self.pipeline.store, &self.pipeline.in_force)?;
         let mut round = Round { appended: found.lost | told, waiting: found.more, ..Round::default() };
         round.appended |= self.check_itself(&found.unreadable)?;
         let floor = self.pipeline.config.disk_free_min;

@@ -18,6 +18,7 @@ pub mod goodbye;
 pub mod in_force;
 pub mod intake;
 pub mod lines;
+pub mod lookup;
 pub mod my_data;
 pub mod pipeline;
 pub mod policies;

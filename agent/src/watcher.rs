@@ -1,5 +1,6 @@
 //! Notifications about the watched folders, as hints to look.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -15,8 +16,9 @@ pub struct Hints {
     pub polled: bool,
 }
 
-/// Begins to watch. A folder that cannot be watched, or lies on a network, is polled instead.
-pub fn watch(folders: &[Folder], wake: &Arc<Wake>) -> Hints {
+/// Begins to watch. A folder that cannot be watched, or lies on a network, is polled instead; what is left in the agent's `own` is then
+/// taken with the next round.
+pub fn watch(folders: &[Folder], own: &Path, wake: &Arc<Wake>) -> Hints {
     let waker = Arc::clone(wake);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // An error may mean that events were dropped. Our own reading makes access events.
@@ -25,6 +27,9 @@ pub fn watch(folders: &[Folder], wake: &Arc<Wake>) -> Hints {
         }
     });
     let Ok(mut watcher) = watcher else { return Hints { _watcher: None, polled: true } };
+    if let Err(error) = watcher.watch(own, RecursiveMode::NonRecursive) {
+        tracing::info!(%error, "what commands leave is taken when the folders are listed");
+    }
     let mut polled = false;
     for folder in folders {
         let network = is_network_folder(&folder.path);

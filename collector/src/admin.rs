@@ -33,13 +33,14 @@ use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError};
 use crate::notices;
+use crate::operators;
 use crate::people::publish::{Brought, handed_over, publish};
 use crate::people::shelf::Shelf;
 use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{audit, settings, succession};
+use crate::{alerts, audit, names, notify, search, settings, succession};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -147,6 +148,35 @@ pub enum What {
         /// Which of them.
         change: PolicyChange,
     },
+    /// Invite an operator, or change how one stands.
+    Operate {
+        /// What, and whom.
+        deed: operators::Deed,
+    },
+    /// A step with alerts.
+    Alert {
+        /// Which, and what is done.
+        deed: alerts::desk::Deed,
+    },
+    /// Suppress what opens alerts.
+    Suppress {
+        /// What, and until when.
+        what: alerts::desk::Suppress,
+    },
+    /// End a suppression before its time.
+    EndSuppression {
+        /// Its id, hexadecimal.
+        suppression: String,
+    },
+    /// A step with a case.
+    Case {
+        /// Its id, hexadecimal; empty where it opens one.
+        case: String,
+        /// What is done.
+        step: alerts::desk::CaseStep,
+        /// Its title, or what is written beside the step.
+        note: String,
+    },
     /// Give a setting another value, or remove it.
     Set {
         /// Its path.
@@ -158,6 +188,20 @@ pub enum What {
     Access {
         /// What they did.
         access: audit::Access,
+    },
+    /// Take names of customers and rooms in, and others out.
+    Name {
+        /// Names that come in.
+        added: Vec<names::Named>,
+        /// Digests of names that go, hexadecimal.
+        removed: Vec<String>,
+    },
+    /// Send a text to a target of notifications that says it is a test.
+    TestNotification {
+        /// The target, by name.
+        target: String,
+        /// What it is called in the log: 32 random bytes, hexadecimal.
+        id: String,
     },
     /// Erase records, or forbid or allow that.
     Keep {
@@ -304,8 +348,19 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
+            What::Operate { deed } => operators::deed::perform(appender, deed, &act),
+            What::Alert { deed } => alerts::desk::act(appender, deed, &act),
+            What::Suppress { what } => Ok(vec![alerts::desk::suppress(appender, what, &act)?]),
+            What::EndSuppression { suppression } => {
+                Ok(vec![alerts::desk::end_suppression(appender, suppression, &act)?])
+            }
+            What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
+            What::TestNotification { target, id } => {
+                Ok(notify::queue::plan_test(appender, id, target, &act)?.into_iter().collect())
+            }
             // Has to be planned outside the group, and never comes here.
             What::Keep { .. } => Ok(Vec::new()),
         }
@@ -408,10 +463,17 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let entries = match request.keeping() {
         None => {
             let brought = request.bring(config)?;
-            let (mut effects, mut appender) = (Effects::default(), store.begin()?);
-            let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
-            if !appender.is_empty() {
-                appender.commit()?;
+            let mut effects = Effects::default();
+            let entries = {
+                let mut appender = store.begin()?;
+                let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
+                if !appender.is_empty() {
+                    appender.commit()?;
+                }
+                entries
+            };
+            if effects.forget {
+                store.forget()?;
             }
             entries
         }
@@ -431,7 +493,8 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
 }
 
 fn catch_up(config: &Config) -> anyhow::Result<()> {
-    Ok(Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
+    Deriver::open(&config.derived_db(), LogReader::open(&config.log_db())?)?.catch_up()?;
+    Ok(search::Indexer::open(&config.search_db(), LogReader::open(&config.log_db())?)?.catch_up()?)
 }
 
 /// What a running collector does requests with.

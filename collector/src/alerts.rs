@@ -1,21 +1,35 @@
 //! Alerts: findings of live rules, grouped for a person to deal with by rule, person concerned and day.
 //!
 //! An alert's id is the finding that opened it, the first in log order; it never changes. An alert is seen while
-//! any of its findings is, and a finding is seen while a device holds it that is not quarantined.
+//! any of its findings is, and a finding is seen while a device holds it that is not quarantined; one that somebody has
+//! touched stays when devices take its findings back. What becomes of it: [`work`]. Until when: [`crate::clocks`].
 
 use rusqlite::{Connection, OptionalExtension as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::v1::{Channel, Finding, Hit, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
+use crate::derive::work::read_work;
 
+mod cases;
+pub mod delegate;
+pub mod desk;
+mod history;
+mod precision;
+mod queue;
 mod window;
+pub mod work;
 
+pub use cases::{Case, CaseHappened, Suppression, cases, suppressions};
+pub use history::{Happened, history};
+pub use precision::{Precision, precision};
+pub use queue::{Cursor, Filter, Order, page, pick};
 pub use window::WindowView;
 
 /// An alert as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alert {
     /// Id: the finding that opened it, hexadecimal.
     pub alert: String,
@@ -29,6 +43,10 @@ pub struct Alert {
     pub category: String,
     /// The account concerned.
     pub person: String,
+    /// Their department by the roster; empty where it knows none.
+    pub department: String,
+    /// Their site by the roster, else that of the device.
+    pub site: String,
     /// Day at +08:00.
     pub day: String,
     /// Findings seen.
@@ -39,12 +57,65 @@ pub struct Alert {
     pub last_msgtime: Option<i64>,
     /// Devices that hold one of the findings.
     pub devices: Vec<String>,
-    /// `open`.
+    /// `open`, `taken` or `closed`.
     pub state: &'static str,
+    /// Who is to deal with it; may be empty.
+    pub assignee: String,
+    /// How it ended: `confirmed`, `false-alarm`, `duplicate`, `rule-withdrawn`, `withdrawn`.
+    pub ending: Option<&'static str>,
+    /// The alert it is a duplicate of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<String>,
+    /// When its first finding arrived that is seen, milliseconds since 1970.
+    pub opened_ms: i64,
+    /// From the message to that moment, milliseconds; none where the message has no time.
+    pub age_ms: Option<i64>,
+    /// Why it came late, where it did: `site-offline` or `export-late`.
+    pub late: Option<&'static str>,
+    /// From when its clocks run.
+    pub clock_ms: i64,
+    /// Until when somebody has to take it; none where no clock runs.
+    pub take_by_ms: Option<i64>,
+    /// Until when it has to be dealt with.
+    pub close_by_ms: Option<i64>,
+    /// When somebody took it.
+    pub taken_ms: Option<i64>,
+    /// When it was closed.
+    pub closed_ms: Option<i64>,
+    /// Who closed it last.
+    pub closed_by: String,
+    /// How often it was opened again.
+    pub reopened: u32,
+    /// Findings that came after it was closed.
+    pub fresh: u64,
+    /// An objection of the person concerned: `open`, `granted`, `denied`.
+    pub appeal: Option<&'static str>,
+    /// Steps of the playbook that are done, from 1.
+    pub steps_done: Vec<u32>,
+    /// When it went to whoever stands above.
+    pub escalated_ms: Option<i64>,
+    /// The suppression that keeps it out of the queue.
+    pub suppressed_by: Option<String>,
+    /// The case it is part of.
+    pub case: Option<String>,
+}
+
+impl Alert {
+    /// What is late at a moment: `take` or `close`; nothing once it is closed.
+    #[must_use]
+    pub fn overdue(&self, now_ms: i64) -> Option<&'static str> {
+        let is_past = |by: Option<i64>| by.is_some_and(|by| by < now_ms);
+        match self.state {
+            "closed" => None,
+            _ if is_past(self.close_by_ms) => Some("close"),
+            _ if self.taken_ms.is_none() && is_past(self.take_by_ms) => Some("take"),
+            _ => None,
+        }
+    }
 }
 
 /// One finding of an alert, as the first of its devices tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Item {
     /// Hexadecimal.
     pub finding_id: String,
@@ -72,7 +143,7 @@ pub struct Item {
 }
 
 /// One hit of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ItemHit {
     /// The selection of the rule.
     pub selection: String,
@@ -110,21 +181,28 @@ pub struct VisibleFinding {
     pub devices: Vec<String>,
 }
 
+/// Columns of an alert, as [`read_alert`] reads them.
 const ALERTS: &str = "
-    SELECT alert.opened_by, pack, rule, category, person, day, max(level), count(DISTINCT finding),
-           min(nullif(msgtime_ms, 0)), max(nullif(msgtime_ms, 0)), group_concat(DISTINCT hex(device.device))
-    FROM observation
-    JOIN device ON device.id = observation.device
-    JOIN alert ON alert.id = observation.alert
-    WHERE observation.alert IS NOT NULL AND NOT device.quarantined";
+    SELECT opened_by, pack, rule, category, alert.person, day, level, findings, first_msgtime_ms, last_msgtime_ms,
+           (SELECT group_concat(DISTINCT hex(device.device)) FROM observation JOIN device ON device.id = observation.device
+            WHERE observation.alert = alert.id AND NOT device.quarantined),
+           department, site, opened_ms, sealed_ms, opened_msgtime_ms, take_by_ms, close_by_ms, suppressed_by,
+           (SELECT alert_case.case_id FROM alert_case WHERE alert_case.id = alert.case_id), duplicate_of,
+           state, assignee, ending, closed_by, closed_ms, clock_ms, taken_ms, touched, reopened, fresh, appeal, steps,
+           escalated_ms
+    FROM alert WHERE (findings > 0 OR (touched AND hidden = 0))";
 
-/// Hands every alert to `take`, in the order they were opened.
+/// A device that sealed it this long before it came was without a line.
+const OFFLINE_MS: i64 = 10 * 60_000;
+/// A message this old when it came was exported late.
+const LATE_MS: i64 = 60 * 60_000;
+
+/// Hands every alert that can be seen to `take`, in the order they were opened.
 ///
 /// # Errors
 /// The database, or what `take` returned.
 pub fn list<E: From<DeriveError>>(db: &Connection, mut take: impl FnMut(Alert) -> Result<(), E>) -> Result<(), E> {
-    let text = format!("{ALERTS} GROUP BY observation.alert ORDER BY observation.alert");
-    let mut statement = db.prepare(&text).map_err(DeriveError::from)?;
+    let mut statement = db.prepare(&format!("{ALERTS} ORDER BY alert.id")).map_err(DeriveError::from)?;
     let mut rows = statement.query([]).map_err(DeriveError::from)?;
     while let Some(row) = rows.next().map_err(DeriveError::from)? {
         take(read_alert(row).map_err(DeriveError::from)?)?;
@@ -137,8 +215,7 @@ pub fn list<E: From<DeriveError>>(db: &Connection, mut take: impl FnMut(Alert) -
 /// # Errors
 /// The database.
 pub fn find(db: &Connection, id: &[u8]) -> Result<Option<Alert>, DeriveError> {
-    let text = format!("{ALERTS} AND alert.opened_by = ?1 GROUP BY observation.alert");
-    Ok(db.query_row(&text, [id], read_alert).optional()?)
+    Ok(db.prepare_cached(&format!("{ALERTS} AND alert.opened_by = ?1"))?.query_row([id], read_alert).optional()?)
 }
 
 /// The findings of an alert that can be seen, in the order they were first told.
@@ -185,9 +262,18 @@ pub fn findings<E: From<DeriveError>>(
 }
 
 fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
-    let id: Vec<u8> = row.get(0)?;
+    let hex_of = |at: usize| row.get::<_, Option<Vec<u8>>>(at).map(|bytes| bytes.map(hex::encode));
+    let time = |at: usize| row.get::<_, i64>(at).map(|ms| Some(ms).filter(|ms| *ms != 0));
+    let (opened_ms, sealed_ms): (i64, i64) = (row.get(13)?, row.get(14)?);
+    let age_ms = time(15)?.map(|msgtime_ms| opened_ms.saturating_sub(msgtime_ms).max(0));
+    let late = match age_ms {
+        _ if sealed_ms != 0 && opened_ms.saturating_sub(sealed_ms) > OFFLINE_MS => Some("site-offline"),
+        Some(age_ms) if age_ms > LATE_MS => Some("export-late"),
+        _ => None,
+    };
+    let work = read_work(row, 21)?;
     Ok(Alert {
-        alert: hex::encode(id),
+        alert: hex_of(0)?.unwrap_or_default(),
         pack: row.get(1)?,
         rule: row.get(2)?,
         category: row.get(3)?,
@@ -195,10 +281,31 @@ fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
         day: row.get(5)?,
         level: level_name(row.get(6)?),
         findings: row.get(7)?,
-        first_msgtime: row.get(8)?,
-        last_msgtime: row.get(9)?,
-        devices: device_names(&row.get::<_, String>(10)?),
-        state: "open",
+        first_msgtime: time(8)?,
+        last_msgtime: time(9)?,
+        devices: row.get::<_, Option<String>>(10)?.as_deref().map(device_names).unwrap_or_default(),
+        department: row.get(11)?,
+        site: row.get(12)?,
+        state: work.state.as_str(),
+        ending: work.ending.filter(|_| work.state == work::State::Closed).map(work::Ending::as_str),
+        duplicate_of: hex_of(20)?,
+        opened_ms,
+        age_ms,
+        late,
+        clock_ms: work.clock_ms,
+        take_by_ms: row.get(16)?,
+        close_by_ms: row.get(17)?,
+        taken_ms: work.taken_ms,
+        closed_ms: work.closed_ms,
+        closed_by: work.closed_by,
+        reopened: work.reopened,
+        fresh: work.fresh,
+        appeal: work.appeal.map(work::Appeal::as_str),
+        steps_done: (1..=work::STEPS_MAX).filter(|step| work.steps & (1 << (step - 1)) != 0).collect(),
+        escalated_ms: work.escalated_ms,
+        assignee: work.assignee,
+        suppressed_by: hex_of(18)?,
+        case: hex_of(19)?,
     })
 }
 
@@ -278,6 +385,12 @@ fn device_names(joined: &str) -> Vec<String> {
 /// A device's UUID from its bytes.
 pub(crate) fn device_name(bytes: &[u8]) -> String {
     DeviceId::from_slice(bytes).map(|device| device.to_string()).unwrap_or_default()
+}
+
+/// The number of a level.
+#[must_use]
+pub fn level_number(name: &str) -> Option<i32> {
+    (Level::Info as i32..=Level::Critical as i32).find(|level| level_name(*level) == name)
 }
 
 /// The word for a level.

@@ -141,6 +141,9 @@ fn named_files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
         // By name: whatever else lies beside the keys is none of a backup's.
         found.extend(secrets::authority_files(authority));
     }
+    if let Some((certificate, key)) = config.console.as_ref().and_then(|console| console.tls.as_ref()) {
+        found.extend([certificate.clone(), key.clone()]);
+    }
     found.retain(|path| path.is_file() && path.file_name().is_some_and(|name| name != ROOT_KEY));
     refuse_passphrase(config, &found)?;
     let mut seen = std::collections::BTreeSet::new();

@@ -50,7 +50,7 @@ fn in_china(ms: i64) -> Option<OffsetDateTime> {
 }
 
 /// The day of a moment at +08:00, `YYYY-MM-DD`.
-pub(crate) fn day_in_china(ms: i64) -> Option<String> {
+pub fn day_in_china(ms: i64) -> Option<String> {
     in_china(ms)?.format(format_description!("[year]-[month]-[day]")).ok()
 }
 

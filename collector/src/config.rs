@@ -23,6 +23,16 @@
 //! [[log.witness]]
 //! key = "witness.example/w1+2d3b0e1c+BAbc…"
 //! url = "https://witness.example/"
+//! [console]                         # what operators come in by; without it there is no API
+//! listen = "127.0.0.1:7481"
+//! certificate = "console.crt"       # leaf first; without it only on loopback
+//! key = "console.key"
+//! [notify]                          # who is told of alerts; docs/notifications.md
+//! console_url = "https://watchpost.example"
+//! [[notify.target]]
+//! name = "duty"
+//! kind = "wecom-robot"              # or "webhook", with secret_file
+//! url_file = "secrets/duty-robot"
 //! ```
 
 use std::fs;
@@ -36,6 +46,7 @@ use watchpost_proto::identity;
 use watchpost_proto::witness::WitnessKey;
 
 use crate::key_file::Passphrase;
+use crate::notify::target::{NotifyConfig, RawNotify};
 use crate::pki::DEVICE_LIFE;
 
 /// The configuration after every check; all paths are usable as they are.
@@ -61,6 +72,19 @@ pub struct Config {
     pub keys: KeysConfig,
     /// What others are shown of the log.
     pub log: LogConfig,
+    /// What operators come in by.
+    pub console: Option<ConsoleConfig>,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
+}
+
+/// What operators come in by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    /// The address and port to listen on; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The certificate chain and its key, PEM; without them it is plain HTTP on loopback.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// How private keys are kept.
@@ -147,6 +171,17 @@ struct Raw {
     keys: RawKeys,
     #[serde(default)]
     log: RawLog,
+    console: Option<RawConsole>,
+    #[serde(default)]
+    notify: RawNotify,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConsole {
+    listen: String,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -232,6 +267,11 @@ impl Config {
     pub fn derived_db(&self) -> PathBuf {
         self.data_dir.join("derived.db")
     }
+
+    /// What findings are found by; may be deleted while nothing runs.
+    pub fn search_db(&self) -> PathBuf {
+        self.data_dir.join("search.db")
+    }
 }
 
 impl Raw {
@@ -253,6 +293,8 @@ impl Raw {
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = folder.join(self.identity.root);
         let log = self.log.check(folder).map_err(value)?;
+        let console = self.console.map(|console| console.check(folder)).transpose().map_err(value)?;
+        let notify = self.notify.check(folder).map_err(value)?;
         let keys = KeysConfig {
             passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
             is_encryption_named: self.keys.encryption.is_some(),
@@ -260,6 +302,8 @@ impl Raw {
         };
         Ok(Config {
             log,
+            console,
+            notify,
             keys,
             listen,
             tenant: self.tenant,
@@ -307,6 +351,26 @@ impl RawLog {
             http: http.transpose()?,
             witnesses: self.witness.into_iter().map(RawWitness::check).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl RawConsole {
+    fn check(self, folder: &Path) -> Result<ConsoleConfig, String> {
+        let listen: SocketAddr = self.listen.parse().map_err(|_| {
+            format!("console.listen = {:?} is not an address with a port, like \"127.0.0.1:7481\"", self.listen)
+        })?;
+        let tls = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((folder.join(certificate), folder.join(key))),
+            (None, None) => None,
+            _ => return Err("console: certificate and key belong together; give both or neither".into()),
+        };
+        if tls.is_none() && !listen.ip().is_loopback() {
+            return Err(format!(
+                "console.listen = {listen} can be reached from elsewhere, and passwords would cross the network in \
+                 plain: give console.certificate and console.key, or listen on 127.0.0.1"
+            ));
+        }
+        Ok(ConsoleConfig { listen, tls })
     }
 }
 
@@ -380,6 +444,22 @@ mod tests {
         }
         assert!(with(&witness("https://w.example/").replace("+", "-")).unwrap_err().contains("vkey"));
         assert!(with(&witness("https://w.example/").repeat(9)).unwrap_err().contains("at most 8"));
+    }
+
+    #[test]
+    fn operators_come_in_over_tls_or_on_this_machine() {
+        let with = |console: &str| parse(&format!("{SOUND}[console]\n{console}"));
+        assert_eq!(parse(SOUND).unwrap().console, None);
+        let plain = with("listen = \"[::1]:0\"\n").unwrap().console.unwrap();
+        assert_eq!(plain, ConsoleConfig { listen: "[::1]:0".parse().unwrap(), tls: None });
+        for address in ["0.0.0.0:443", "192.168.1.1:7481", "[::]:7481"] {
+            let error = with(&format!("listen = \"{address}\"\n")).unwrap_err();
+            assert!(error.contains("console.certificate"), "{error}");
+            let tls = with(&format!("listen = \"{address}\"\ncertificate = \"c.crt\"\nkey = \"c.key\"\n"));
+            assert_eq!(tls.unwrap().console.unwrap().tls, Some(("/srv/w/c.crt".into(), "/srv/w/c.key".into())));
+        }
+        assert!(with("listen = \"127.0.0.1:1\"\nkey = \"c.key\"\n").unwrap_err().contains("both or neither"));
+        assert!(with("listen = \"localhost\"\n").unwrap_err().contains("not an address"));
     }
 
     #[test]

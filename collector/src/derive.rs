@@ -8,10 +8,15 @@ mod apply;
 mod desk;
 pub mod follow;
 pub(crate) mod grouping;
+mod lookups;
 mod members;
+mod people;
 mod rosters;
 mod schema;
+mod suppression;
 mod told;
+mod trail;
+pub(crate) mod work;
 
 use std::fs;
 use std::io;
@@ -110,7 +115,7 @@ impl Deriver {
             }
             entries += 1;
             bytes += entry.payload.as_ref().map_or(0, Vec::len);
-            batch.apply(&entry)?;
+            batch.apply(&entry, &self.log)?;
             Ok::<_, DeriveError>(entries < BATCH_ENTRIES && bytes < BATCH_BYTES)
         })?;
         if undone {
@@ -158,6 +163,14 @@ pub fn open_read_only(path: &Path) -> Result<Connection, DeriveError> {
         return Err(DeriveError::Anew { done: position.next, of: position.began });
     }
     Ok(db)
+}
+
+/// Entries applied so far.
+///
+/// # Errors
+/// [`DeriveError`].
+pub fn position(db: &Connection) -> Result<u64, DeriveError> {
+    Ok(schema::read_position(db)?.map_or(0, |position| position.next))
 }
 
 fn is_damage(error: &DeriveError) -> bool {

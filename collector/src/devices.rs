@@ -1,6 +1,7 @@
 //! Devices as people see them.
 
 use rusqlite::{Connection, OptionalExtension as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::EpochId;
 use watchpost_proto::v1::Lane;
@@ -10,7 +11,7 @@ use crate::chain::lane_name;
 use crate::derive::DeriveError;
 
 /// A device as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Device {
     /// UUID.
     pub device: String,
@@ -63,7 +64,7 @@ pub struct Device {
 }
 
 /// How a device stands with the policy it was offered last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PolicyOf {
     /// Its version.
     pub version: u64,
@@ -78,7 +79,7 @@ pub struct PolicyOf {
 }
 
 /// How a device stands with the roster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RosterOf {
     /// The version in force on it; 0 = none.
     pub version: u64,
@@ -91,7 +92,7 @@ pub struct RosterOf {
 }
 
 /// A folder of a device, and how it stands with what is expected of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FeedOf {
     /// The corporation its exports belong to.
     pub corp: String,
@@ -108,7 +109,7 @@ pub struct FeedOf {
 }
 
 /// One lane of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LaneOf {
     /// `urgent` or `bulk`.
     pub lane: &'static str,

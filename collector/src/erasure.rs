@@ -88,7 +88,12 @@ impl Deed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// One entry for each, and what they name is erased.
-    Erase(Vec<Erasure>),
+    Erase {
+        /// The entries.
+        entries: Vec<Erasure>,
+        /// What people wrote beside alerts and cases that are gone with them, by digest.
+        texts: Vec<Vec<u8>>,
+    },
     /// A hold begins or ends.
     Hold(Hold),
 }
@@ -147,9 +152,9 @@ pub fn plan(config: &Config, request: &Request, at_ms: i64) -> anyhow::Result<Pl
 /// # Errors
 /// [`StoreError`]; the whole group must then be dropped.
 pub fn append(appender: &mut Appender<'_>, plan: &Plan) -> Result<Vec<u64>, StoreError> {
-    let erasures = match plan {
+    let (erasures, texts) = match plan {
         Plan::Hold(hold) => return Ok(vec![appender.append(EntryKind::Hold, &hold.encode_to_vec())?]),
-        Plan::Erase(erasures) => erasures,
+        Plan::Erase { entries, texts } => (entries, texts),
     };
     let mut entries = Vec::with_capacity(erasures.len());
     for erasure in erasures {
@@ -161,6 +166,9 @@ pub fn append(appender: &mut Appender<'_>, plan: &Plan) -> Result<Vec<u64>, Stor
             log_store::blank_person(appender.connection(), person)?;
         }
         entries.push(log_index);
+    }
+    for text in texts {
+        log_store::aside::erase(appender.connection(), text)?;
     }
     Ok(entries)
 }
@@ -198,6 +206,8 @@ fn plan_erasure(
     read_all(log, |entry| search.entry(entry))?;
     let is_held = matches!(scope, Scope::Person(person) if search.held.persons.contains(person));
     let found = search.end()?;
+    let texts = texts(derived, scope, &found)?;
+    let found = found.records;
     // Name and number in the roster go with the records of a person, and also where there are none.
     let is_named = match scope {
         Scope::Person(person) => log_store::names_person(log.connection(), person)?,
@@ -208,7 +218,7 @@ fn plan_erasure(
         "a hold forbids it for the name in the roster; hold list shows it, hold lift ends it"
     );
     let mut portions = portions(found);
-    if is_named && portions.is_empty() {
+    if (is_named || !texts.is_empty()) && portions.is_empty() {
         portions.push(Vec::new());
     }
     let scope = match scope {
@@ -225,7 +235,33 @@ fn plan_erasure(
         at_ms,
         records,
     };
-    Ok(Plan::Erase(portions.into_iter().map(erasure).collect()))
+    Ok(Plan::Erase { entries: portions.into_iter().map(erasure).collect(), texts })
+}
+
+/// What people wrote beside alerts of which nothing stays, and beside cases about a person.
+fn texts(derived: &Connection, scope: &Scope, gone: &Gone) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut texts = Vec::new();
+    let mut select = derived.prepare(
+        "SELECT pack, rule, person, day, note FROM alert_event JOIN alert ON alert.id = alert_event.alert
+         WHERE note IS NOT NULL",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (pack, rule, person): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let key = AlertKey { pack: &pack, rule: &rule, person: &person, day: row.get(3)? };
+        if gone.alerts.contains(&key_digest(&key)) {
+            texts.push(row.get(4)?);
+        }
+    }
+    if let Scope::Person(person) = scope {
+        let mut select = derived.prepare(
+            "SELECT note FROM case_event JOIN alert_case ON alert_case.id = case_event.case_id
+             WHERE person = ?1 AND note IS NOT NULL",
+        )?;
+        let found = select.query_map([person], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+        texts.extend(found);
+    }
+    Ok(texts)
 }
 
 /// Entries read in one go: a long read would keep the write-ahead log from being reset.
@@ -366,14 +402,23 @@ impl Search {
     }
 
     /// Of what a device has sent, alerts go whole or not at all: an alert is known by the finding that opened it.
-    fn end(mut self) -> anyhow::Result<Vec<Found>> {
+    fn end(mut self) -> anyhow::Result<Gone> {
         if let Wanted::Device(..) = self.wanted {
             self.found.retain(|found| found.alert.is_none_or(|alert| !self.staying.contains(&alert)));
         } else if self.forbidden > 0 {
             bail!("a hold forbids it for {} records; hold list shows it, hold lift ends it", self.forbidden);
         }
-        Ok(self.found)
+        let alerts = self.found.iter().filter_map(|found| found.alert);
+        let alerts = alerts.filter(|alert| !self.staying.contains(alert)).collect();
+        Ok(Gone { alerts, records: self.found })
     }
+}
+
+/// What is erased.
+struct Gone {
+    records: Vec<Found>,
+    /// Alerts of which nothing stays.
+    alerts: HashSet<Digest>,
 }
 
 fn person_of(summary: &Summary) -> Option<&str> {

@@ -4,6 +4,7 @@
 mod facts;
 mod words;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::liveness::{Live, LiveDevice};
@@ -45,7 +46,7 @@ impl Default for Bounds {
 }
 
 /// How a device stands. The worse, the earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Not heard from.
@@ -105,7 +106,7 @@ impl State {
 }
 
 /// One thing that is the matter with a device, or that nothing is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Standing {
     /// How it stands.
     pub state: State,
@@ -120,7 +121,7 @@ pub struct Standing {
 }
 
 /// How a device stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Health {
     /// UUID.
     pub device: String,

@@ -14,6 +14,8 @@ mod erase;
 mod issued;
 mod logs;
 mod members;
+pub(crate) mod notifications;
+mod operators;
 mod policies;
 mod read;
 mod rekeys;
@@ -38,13 +40,16 @@ pub(crate) use members::{
     EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
     has_enrolled, key_event, token_facts, waiting,
 };
+pub use notifications::NotificationFacts;
+pub use operators::{OperatorFacts, OperatorTokenFacts};
+pub(crate) use operators::{operator_facts, operator_names, operator_token, operator_tokens};
 pub use policies::{EVERYBODY, Published, RINGS_MAX, RolloutFacts};
 pub(crate) use policies::{latest, leading, policy, policy_version, published, rollouts};
 pub use read::{Entry, LogReader};
 pub(crate) use read::{devices, keys, node};
 pub(crate) use rekeys::{rekey_facts, rekeyed};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
-pub(crate) use rosters::{blank_person, names_person};
+pub(crate) use rosters::{RosterRowAt, blank_person, names_person, roster_change};
 pub(crate) use shortfalls::shortfall;
 
 use crate::durable_file::{self, Access};

@@ -37,6 +37,8 @@ pub struct Effects {
     pub rollouts: Option<Vec<RolloutFacts>>,
     /// Which keys count of a device; any, where none are named.
     pub accepted: Vec<(DeviceId, Option<Vec<KeyId>>)>,
+    /// Something was erased, and what the write-ahead log still has of it is to be overwritten.
+    pub forget: bool,
 }
 
 impl Registry {

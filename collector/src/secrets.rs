@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::key_file::{self, KeyFileError, PrivateKey, check_private, check_private_folder};
+use crate::notify::target::Target;
 
 /// Names of the keys in the authority's folder.
 const AUTHORITY: [&str; 5] = ["devices.key", "collectors.key", "tenant.key", "next/devices.key", "next/collectors.key"];
@@ -26,8 +27,14 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
         files.extend(AUTHORITY.map(|name| folder.join(name)));
     }
     files.extend(encryption_files(config));
+    files.extend(console_key(config));
     files.retain(|path| path.exists());
     files
+}
+
+/// The key of what operators come in by.
+fn console_key(config: &Config) -> Option<PathBuf> {
+    config.console.as_ref()?.tls.as_ref().map(|(_, key)| key.clone())
 }
 
 /// The keys that open encrypted segments, in the order of their names.
@@ -60,6 +67,8 @@ pub fn check_encryption(config: &Config) -> Result<(), KeyFileError> {
 pub fn check(config: &Config) -> Result<(), KeyFileError> {
     check_private_folder(&config.data_dir)?;
     check_encryption(config)?;
+    let targets = config.notify.targets.iter().flat_map(Target::secret_files);
+    targets.into_iter().try_for_each(check_private)?;
     files(config).iter().try_for_each(|path| check_private(path))
 }
 

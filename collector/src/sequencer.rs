@@ -199,11 +199,10 @@ impl Sequencing {
         match commit(store, &mut jobs) {
             Ok((answers, effects)) => {
                 // In this order: whoever is answered finds the world as the answer says.
+                let erased = effects.forget || jobs.iter().any(|job| matches!(job, Job::Keep { .. }));
                 self.registry.apply(effects);
                 self.published.send_replace(Arc::new(publish(&self.signer, store.checkpoint())));
-                if jobs.iter().any(|job| matches!(job, Job::Keep { .. }))
-                    && let Err(failure) = store.forget()
-                {
+                if erased && let Err(failure) = store.forget() {
                     warn!(error = %failure, "what was erased is overwritten later");
                 }
                 jobs.into_iter().zip(answers).for_each(|(job, answer)| settle(job, answer));

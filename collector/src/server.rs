@@ -16,7 +16,7 @@ use watchpost_proto::note::LogSigner;
 use watchpost_proto::v1::enrolment_server::EnrolmentServer;
 use watchpost_proto::v1::uplink_server::UplinkServer;
 
-use crate::admin::{Desk, take_requests};
+use crate::admin::{Desk, Request, What, take_requests};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -26,6 +26,7 @@ use crate::enrolment::Enrolments;
 use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
+use crate::operators::first;
 use crate::people::shelf::Shelf;
 use crate::policies::handing::Handing;
 use crate::policies::rollout;
@@ -34,7 +35,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, board, log_key, secrets};
+use crate::{acceptor, api, board, log_key, notify, search, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -88,9 +89,11 @@ pub fn open_log(config: &Config, credentials: &Credentials, clock: &Clock) -> an
 pub struct Running {
     address: SocketAddr,
     http_address: Option<SocketAddr>,
+    console_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     follower: JoinHandle<()>,
+    indexer: JoinHandle<()>,
     sequencer: Sequencer,
     writer: Writer,
     keeper: Arc<Mutex<Keeper>>,
@@ -113,6 +116,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let lock = lock(&config.data_dir).await?;
     secrets::check(config)?;
+    let targets = notify::open(config)?;
     // First of all: one that has ended would keep the collector from starting.
     serving::renew_own(config, &clock)?;
     let credentials = Credentials::load(config, &clock)?;
@@ -157,6 +161,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let (position, derived) = watch::channel(0);
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
+    let indexer = tokio::spawn(search::follow::follow(config.log_db(), config.search_db(), sequencer.follow()));
+    notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let desk = Arc::new(Desk {
         config: config.clone(),
         sequencer: sequencer.clone(),
@@ -165,13 +171,47 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
         derived,
         clock: clock.clone(),
     });
+    let console_address = serve_operators(&desk, &stopping).await?;
     tokio::spawn(take_requests(Arc::clone(&desk), stopping.clone()));
     tokio::spawn(rollout::watch_over(desk, registry, Arc::clone(&liveness), stopping.clone()));
     tokio::spawn(liveness::keep(liveness, liveness::path(config), stopping.clone()));
     let keeper = Arc::new(Mutex::new(keeper));
     tokio::spawn(serving::keep_up(Arc::clone(&keeper), stopping.clone()));
     let transport = tokio::spawn(transport(listener, shared, stopping));
-    Ok(Running { address, http_address, stop, transport, follower, sequencer, writer, keeper, alarm, _lock: lock })
+    Ok(Running {
+        address,
+        http_address,
+        console_address,
+        stop,
+        transport,
+        follower,
+        indexer,
+        sequencer,
+        writer,
+        keeper,
+        alarm,
+        _lock: lock,
+    })
+}
+
+/// Takes up whom `init` has invited, then lets operators in.
+async fn serve_operators(desk: &Arc<Desk>, stopping: &watch::Receiver<bool>) -> anyhow::Result<Option<SocketAddr>> {
+    if let Some(deed) = first::left(&desk.config)? {
+        let request = Request {
+            what: What::Operate { deed },
+            by: first::BY.into(),
+            reason: "the first administrator".into(),
+            until_ms: i64::MAX,
+        };
+        match desk.carry_out(&request).await {
+            Ok(_) => first::taken_up(&desk.config),
+            Err(error) => warn!("the administrator init invited is not: {error:#}"),
+        }
+    }
+    match &desk.config.console {
+        Some(console) => api::start(console, Arc::clone(desk), stopping.clone()).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Starts what shows the log to others. It ends by itself: the last of it when the log is closed.
@@ -246,6 +286,11 @@ impl Running {
         self.http_address
     }
 
+    /// Where operators come in, if they do.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console_address
+    }
+
     /// The way to the log.
     pub fn sequencer(&self) -> &Sequencer {
         &self.sequencer
@@ -274,7 +319,7 @@ impl Running {
 
     /// Tells every stream, then closes the log. Takes less than two seconds.
     pub async fn stop(self) {
-        let Self { stop, transport, follower, sequencer, writer, _lock, .. } = self;
+        let Self { stop, transport, follower, indexer, sequencer, writer, _lock, .. } = self;
         stop.send_replace(true);
         let abort = transport.abort_handle();
         if tokio::time::timeout(LAST_WORDS, transport).await.is_err() {
@@ -287,7 +332,8 @@ impl Running {
         if tokio::time::timeout(CLOSE_LOG, joined).await.is_err() {
             warn!("log not closed in time");
         }
-        if tokio::time::timeout(DERIVE_LAST, follower).await.is_err() {
+        let last = async { (follower.await, indexer.await) };
+        if tokio::time::timeout(DERIVE_LAST, last).await.is_err() {
             info!("the rest is derived at the next start");
         }
         info!("stopped");

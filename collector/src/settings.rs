@@ -4,20 +4,26 @@
 //! `derived.db`.
 
 use rusqlite::{Connection, OptionalExtension as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watchpost_proto::Message as _;
 use watchpost_proto::v1::{EntryKind, SettingEntry};
 
+use crate::alerts::delegate;
+use crate::clocks;
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
+use crate::link;
 use crate::log_store::Appender;
+use crate::notify::route;
+use crate::search::saved;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// A setting as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Setting {
     /// Its path.
     pub name: String,
@@ -56,7 +62,13 @@ fn check(name: &str, value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Ok(());
     }
-    match name.split_once('/').map_or(name, |(first, _)| first) {
+    match name.split_once('/').unwrap_or((name, "")) {
+        ("route", _) => route::check_setting(name, value),
+        (clocks::RESPONSE, "") => clocks::check_responses(value),
+        (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
+        (link::SETTING, "") => link::check(value),
+        (saved::SETTING, of) => saved::check(of, value),
+        (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

@@ -152,6 +152,28 @@ impl Calendar {
         total
     }
 
+    /// The moment at which so much work time has passed since `from_ms`; `None` where it does not within ten years.
+    #[must_use]
+    pub fn after_work(&self, from_ms: i64, work_ms: i64) -> Option<i64> {
+        let offset = i64::from(self.offset_minutes) * MINUTE_MS;
+        let from = from_ms.saturating_add(offset);
+        let first = from.div_euclid(DAY_MS);
+        let mut left = work_ms.max(0);
+        for day in first..=first.saturating_add(SPAN_DAYS_MAX) {
+            let start = day.saturating_mul(DAY_MS);
+            for hours in self.hours(clamped(day)) {
+                let open = start.saturating_add(i64::from(hours.start) * MINUTE_MS).max(from);
+                let close = start.saturating_add(i64::from(hours.end) * MINUTE_MS);
+                // Work of no length is over when work begins.
+                if open < close && left <= close - open {
+                    return Some((open + left).saturating_sub(offset));
+                }
+                left -= (close - open).max(0);
+            }
+        }
+        None
+    }
+
     fn hours(&self, day: Day) -> &[Minutes] {
         if self.work_days.contains(&day) {
             return self.week.iter().find(|hours| !hours.is_empty()).map(Vec::as_slice).unwrap_or_default();
@@ -360,6 +382,11 @@ mod tests {
         ] {
             assert_eq!(cn.work_ms_between(from, to), expected, "{name}");
         }
+        assert_eq!(cn.after_work(beijing("2026-02-14", 17, 30), hour), Some(beijing("2026-02-24", 9, 30)));
+        assert_eq!(cn.after_work(beijing("2026-02-15", 12, 0), 0), Some(beijing("2026-02-24", 9, 0)));
+        let never = Calendar { week: Default::default(), ..Calendar::cn() };
+        assert_eq!((never.after_work(0, 1), cn.after_work(i64::MAX, 1)), (None, None));
+        assert!(cn.after_work(i64::MIN, 1).is_none_or(|end| end < 0));
         // A broken export may carry any number.
         assert!(cn.work_ms_between(i64::MIN, i64::MAX) >= 0);
         assert!(cn.work_ms_between(0, i64::MAX) > 0);
@@ -374,6 +401,16 @@ mod tests {
             let from = beijing("2026-02-12", 0, 0) + start * MINUTE_MS;
             let counted = (0..length).filter(|minute| cn.is_work_time(from + minute * MINUTE_MS)).count() as i64;
             proptest::prop_assert_eq!(cn.work_ms_between(from, from + length * MINUTE_MS), counted * MINUTE_MS);
+        }
+
+        /// What is reckoned forth is what is counted back, and no earlier moment does.
+        #[test]
+        fn a_stretch_of_work_ends_when_it_has_passed(start in 0_i64..4_000_000, work in 1_i64..200_000_000) {
+            let cn = Calendar::cn();
+            let from = beijing("2026-02-12", 0, 0) + start * 60;
+            let end = cn.after_work(from, work).unwrap();
+            proptest::prop_assert_eq!(cn.work_ms_between(from, end), work);
+            proptest::prop_assert_eq!(cn.work_ms_between(from, end - 1), work - 1);
         }
     }
 }

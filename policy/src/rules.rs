@@ -236,6 +236,14 @@ pub const PACK_BYTES_MAX: usize = 4 << 20;
 /// Words of a pack, all selections together.
 pub const PACK_WORDS_MAX: usize = 200_000;
 
+/// Reads a calendar as a pack has it, from a text of its own.
+///
+/// # Errors
+/// All mistakes found; never an empty list.
+pub fn calendar(text: &str) -> Result<Calendar, Vec<Mistake>> {
+    read::calendar(text)
+}
+
 impl Pack {
     /// Reads and checks a pack. `name` is the file name for messages; `files` are the files it may name, by name as written in the pack.
     ///

@@ -232,6 +232,17 @@ fn kinds() -> Vec<(&'static str, Kind)> {
             }),
         ),
         (
+            "lookup",
+            Kind::Lookup(v1::Lookup {
+                msgid: "9100000007777777777_1772416861007_external".into(),
+                corp: "wwEXAMPLE0001".into(),
+                found: true,
+                by: "archivist".into(),
+                reason: "case 7".into(),
+                at_ms: 1_795_053_600_000,
+            }),
+        ),
+        (
             "unknown-accounts",
             Kind::UnknownAccounts(v1::UnknownAccounts {
                 accounts: vec![v1::UnknownAccount {
@@ -569,6 +580,24 @@ fn every_header_of_the_log() {
         },
     );
     check_message(
+        "log-names",
+        &v1::NamesEntry {
+            added: vec![vec![0x9a; 32], vec![0x9b; 32]],
+            removed: vec![vec![0x9c; 32]],
+            by: "ops".into(),
+            reason: "new list".into(),
+            at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "named-row",
+        &v1::NamedRow {
+            pseudonym: "p_0011223344556677889900aa".into(),
+            kind: v1::NameKind::Room.into(),
+            name: "理财一群".into(),
+        },
+    );
+    check_message(
         "log-device-action",
         &v1::DeviceAction {
             device: DEVICE.to_vec(),
@@ -600,6 +629,147 @@ fn every_header_of_the_log() {
             reason: "case closed".into(),
             at_ms: 1_795_053_602_000,
         },
+    );
+}
+
+#[test]
+fn what_people_do_with_alerts_is_as_it_was() {
+    check_message(
+        "log-alert",
+        &v1::AlertEntry {
+            alerts: vec![vec![0xf1; 32], vec![0xf2; 32]],
+            verb: v1::AlertVerb::Close.into(),
+            assignee: "li.na".into(),
+            resolution: v1::Resolution::Duplicate.into(),
+            duplicate_of: vec![0xf3; 32],
+            note: vec![0x0e; 32],
+            step: 2,
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-suppression",
+        &v1::SuppressionEntry {
+            id: vec![0x51; 16],
+            verb: v1::SuppressionVerb::Begin.into(),
+            kind: v1::SuppressionKind::Maintenance.into(),
+            pack: "sample".into(),
+            rule: "sample.rule".into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            department: "销售".into(),
+            site: "hangzhou".into(),
+            device: vec![0xd1; 16],
+            from_ms: 1_795_053_600_000,
+            until_ms: 1_795_140_000_000,
+            by: "wang".into(),
+            reason: "course".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-case",
+        &v1::CaseEntry {
+            id: vec![0xca; 16],
+            verb: v1::CaseVerb::Close.into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            alerts: vec![vec![0xf1; 32]],
+            outcome: v1::CaseOutcome::Warning.into(),
+            note: vec![0x0e; 32],
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-setting",
+        &v1::SettingEntry {
+            name: "calendar/hangzhou".into(),
+            value: "\"base: cn\"".into(),
+            by: "wang".into(),
+            reason: "agreed".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-access",
+        &v1::AccessEntry {
+            verb: v1::AccessVerb::Exported.into(),
+            by: "wang".into(),
+            subject: "level:high".into(),
+            reason: "weekly".into(),
+            address: "192.0.2.1".into(),
+            rows: 17,
+            at_ms: 1_795_053_603_000,
+        },
+    );
+}
+
+#[test]
+fn every_step_of_a_notification() {
+    let planned = v1::NotificationEntry {
+        id: vec![0x4e; 32],
+        verb: v1::NotificationVerb::Planned.into(),
+        target: "duty".into(),
+        route: "night".into(),
+        tells: vec![v1::ToldOf {
+            alert: vec![0xa1; 32],
+            what: v1::ToldWhat::Escalated.into(),
+            mark: 1_795_053_600_000,
+        }],
+        by: "collector".into(),
+        at_ms: 1_795_053_601_000,
+        ..v1::NotificationEntry::default()
+    };
+    check_message("log-notification-planned", &planned);
+    check_message(
+        "log-notification-failed",
+        &v1::NotificationEntry {
+            id: vec![0x4e; 32],
+            verb: v1::NotificationVerb::Failed.into(),
+            attempt: 2,
+            status: 200,
+            errcode: 45009,
+            reason: "too_often".into(),
+            next_ms: 1_795_053_662_000,
+            by: "collector".into(),
+            at_ms: 1_795_053_602_000,
+            ..v1::NotificationEntry::default()
+        },
+    );
+}
+
+#[test]
+fn what_becomes_of_operators_is_as_it_was() {
+    let grant = v1::OperatorGrant {
+        role: v1::OperatorRole::Supervisor.into(),
+        scopes: vec![v1::OperatorScope { department: "销售".into(), site: "shanghai".into() }],
+        may_export: true,
+        own_accounts: vec![0x0a; 32],
+        sample_per_cent: 5,
+        sample_until_ms: 1_795_053_700_000,
+    };
+    check_message(
+        "log-operator",
+        &v1::OperatorEntry {
+            verb: v1::OperatorVerb::Invited.into(),
+            operator: "li.na".into(),
+            grant: Some(grant),
+            secret: vec![0x5e; 32],
+            expires_ms: 1_795_053_900_000,
+            password: vec![0x0b; 32],
+            totp: vec![0x0c; 32],
+            token: vec![0x0d; 32],
+            label: "nightly".into(),
+            token_scopes: vec!["see-alerts".into()],
+            by: "wang".into(),
+            reason: "joins".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message("operator-accounts", &v1::OwnAccounts { accounts: vec!["wwEXAMPLE0001/li.na".into()] });
+    check_message(
+        "operator-password",
+        &v1::OperatorPassword { salt: vec![7; 16], hash: vec![9; 32], memory_kib: 19 * 1024, passes: 2, lanes: 1 },
     );
 }
 

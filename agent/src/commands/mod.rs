@@ -2,6 +2,7 @@
 
 mod enroll;
 mod goodbye;
+mod lookup;
 mod my_data;
 mod outbox;
 mod policy;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::RunArgs),
     Status(status::StatusArgs),
     Goodbye(goodbye::GoodbyeArgs),
+    Lookup(lookup::LookupArgs),
     MyData(my_data::MyDataArgs),
     Rescan(rescan::RescanArgs),
     Outbox(outbox::OutboxArgs),
@@ -67,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Goodbye(args) => goodbye::run(&args),
+        Command::Lookup(args) => lookup::run(&args),
         Command::MyData(args) => my_data::run(&args),
         Command::Rescan(args) => rescan::run(&args),
         Command::Outbox(args) => outbox::run(&args),

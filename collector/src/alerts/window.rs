@@ -1,10 +1,11 @@
 //! Windows of messages as people see them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::v1::Window;
 
 /// Several messages together, as a device tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WindowView {
     /// What was measured: `count`, `distinct`, `sum`, `all`, `join` or `reply`.
     pub kind: String,

@@ -7,14 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures_util::future::join_all;
-use http_body_util::{BodyExt as _, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use hyper::header::CONTENT_TYPE;
+use hyper::{StatusCode, Uri};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 use watchpost_proto::Digest;
@@ -23,9 +17,9 @@ use watchpost_proto::witness::{WitnessKey, add_checkpoint};
 
 use super::{Cosigned, Newest, cosigned_path};
 use crate::config::Witness;
-use crate::credentials::provider;
 use crate::durable_file::{self, Access};
 use crate::log_store::LogReader;
+use crate::outgoing;
 use crate::sequencer::Published;
 
 /// At most one round in this time: a witness serves many logs.
@@ -34,8 +28,6 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a witness may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The content type of an answer that tells the size a witness has seen.
 const SIZE: &str = "text/x.tlog.size";
 
@@ -183,41 +175,14 @@ struct Answer {
 }
 
 async fn post(url: &Uri, body: String) -> anyhow::Result<Answer> {
-    let host = url.host().context("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let is_https = url.scheme_str() == Some("https");
-    let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-    let tcp = TcpStream::connect((host.as_str(), port)).await.with_context(|| format!("connect to {host}:{port}"))?;
-    if !is_https {
-        return exchange(tcp, url, body).await;
-    }
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    let name = ServerName::try_from(host)?;
-    exchange(tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, tcp).await?, url, body).await
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    url: &Uri,
-    body: String,
-) -> anyhow::Result<Answer> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("{}/add-checkpoint", url.path().trim_end_matches('/')))
-        .header(HOST, url.authority().context("no host")?.as_str())
-        .header(CONTENT_TYPE, "text/plain; charset=utf-8")
-        .body(body)?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let tells_size =
-        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(SIZE.as_bytes()));
-    let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-    connection.abort();
-    let bytes = bytes.map_err(|error| anyhow::anyhow!("its answer: {error}"))?.to_bytes();
-    let body = String::from_utf8(bytes.into()).context("its answer is not text")?;
-    Ok(Answer { status, tells_size, body })
+    let to = outgoing::host_and_port(url)?;
+    let addresses: Vec<_> =
+        tokio::net::lookup_host((to.0.as_str(), to.1)).await.with_context(|| format!("look up {}", to.0))?.collect();
+    let stream = outgoing::connect(url, &addresses).await?;
+    let path = format!("{}/add-checkpoint", url.path().trim_end_matches('/'));
+    let request = outgoing::post(url, &path)?.header(CONTENT_TYPE, "text/plain; charset=utf-8").body(body)?;
+    let answer = outgoing::exchange(stream, request).await?;
+    let tells_size = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(SIZE.as_bytes()));
+    let body = String::from_utf8(answer.body).context("its answer is not text")?;
+    Ok(Answer { status: answer.status, tells_size, body })
 }

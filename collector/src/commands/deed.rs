@@ -40,8 +40,7 @@ impl DeedArgs {
     /// # Errors
     /// Nothing was done, or nobody knows: the sentence says which.
     pub fn have_done(&self, config: &Config, what: What) -> anyhow::Result<Vec<u64>> {
-        let by = self.by.clone().unwrap_or_else(system_user);
-        let request = Request { what, by, reason: self.reason.clone(), until_ms: 0 };
+        let request = Request { what, by: self.who(), reason: self.reason.clone(), until_ms: 0 };
         let done = admin::have_done(config, &request)?;
         match done.error {
             Some(error) => bail!("{error}"),
@@ -64,9 +63,22 @@ impl DeedArgs {
     /// As [`DeedArgs::have_done`], or stdout.
     pub fn run_quietly(&self, what: What, told: &serde_json::Value) -> anyhow::Result<()> {
         let entries = self.have_done(&Config::load(&self.config)?, what)?;
+        self.say(told, &entries)
+    }
+
+    /// Who does it.
+    pub fn who(&self) -> String {
+        self.by.clone().unwrap_or_else(system_user)
+    }
+
+    /// Says what was done.
+    ///
+    /// # Errors
+    /// Stdout.
+    pub fn say(&self, told: &serde_json::Value, entries: &[u64]) -> anyhow::Result<()> {
         let mut out = Output::new();
         if self.json {
-            out.json(&Told { what: told, entries: &entries })?;
+            out.json(&Told { what: told, entries })?;
         } else if entries.is_empty() {
             out.row(&["nothing to do: it stands so already"])?;
         } else {
@@ -76,7 +88,8 @@ impl DeedArgs {
     }
 }
 
-fn system_user() -> String {
+/// The system's user.
+pub(super) fn system_user() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

@@ -110,7 +110,7 @@ pub fn run(args: EraseArgs) -> anyhow::Result<()> {
         let (by, reason) = (String::new(), args.deed.reason.clone());
         let request = Request { deed, by, reason };
         let records = match erasure::plan(&config, &request, now_ms())? {
-            Plan::Erase(erasures) => erasures.iter().map(count).sum(),
+            Plan::Erase { entries, .. } => entries.iter().map(count).sum(),
             Plan::Hold(_) => 0,
         };
         return say(records, &[], json);

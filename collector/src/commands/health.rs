@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::derive::{self, DeriveError};
 use crate::health::{Bounds, Health, State, facts, judge};
 use crate::log_store::{LogReader, PastLog};
+use crate::notify::trouble::{Trouble, troubles};
 use crate::{liveness, log_key};
 
 /// Shows which devices are offline, blind, starved or behind, and why. 查看设备健康状况。
@@ -41,6 +42,9 @@ struct Fleet {
     /// How the log of this collector came to be another, where it was restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<Restored>,
+    /// Targets of notifications that have not taken anything for long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notifications: Vec<Trouble>,
     devices: Vec<Health>,
 }
 
@@ -82,6 +86,7 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
         counts: counts.into(),
         devices,
         restored: Restored::look(&config)?,
+        notifications: troubles(&config.notify, &LogReader::open(&config.log_db())?, now_ms)?,
     };
     let mut out = Output::new();
     if args.json {
@@ -90,12 +95,13 @@ pub fn run(args: &HealthArgs) -> anyhow::Result<()> {
         print(&mut out, &fleet)?;
     }
     out.finish()?;
-    let needs_a_look = fleet.devices.iter().any(|device| device.state.needs_a_look());
+    let needs_a_look =
+        !fleet.notifications.is_empty() || fleet.devices.iter().any(|device| device.state.needs_a_look());
     if args.exit_code && needs_a_look { Err(Found.into()) } else { Ok(()) }
 }
 
 /// The health of all devices that are not revoked; only of the one with the id where one is given.
-pub(super) fn of_devices(
+pub(crate) fn of_devices(
     db: &Connection,
     config: &Config,
     only: Option<&[u8]>,
@@ -115,6 +121,13 @@ fn print(out: &mut Output, fleet: &Fleet) -> anyhow::Result<()> {
         out.row(&[&format!(
             "this collector was restored ({logs} logs have ended, the last at {at}); {lost} entries of them are not here; see log \
              list 采集端曾从备份恢复，旧日志缺失 {lost} 条"
+        )])?;
+    }
+    for Trouble { target, since_ms, waiting, given_up, reason } in &fleet.notifications {
+        let since = since_ms.and_then(minute_in_china).unwrap_or_default();
+        out.row(&[&format!(
+            "notifications do not reach {target} ({reason}): {waiting} wait since {since}, {given_up} were given up; see notify list \
+             通知无法送达 {target}：{waiting} 条待发，{given_up} 条已放弃"
         )])?;
     }
     let count = |state: State| fleet.counts.get(state.as_str()).copied().unwrap_or(0);

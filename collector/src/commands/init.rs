@@ -11,6 +11,7 @@ use uuid::Uuid;
 use watchpost_proto::DeviceId;
 
 use crate::durable_file::{self, Access};
+use crate::operators::first;
 use crate::pki::{CollectorCa, DeviceCa, Purpose, Root};
 
 /// Makes the folder of a new collector: certificate authority, pseudonym key, configuration. 新建收集端目录。
@@ -62,7 +63,8 @@ pub struct LaidOut {
 pub fn run(args: InitArgs) -> anyhow::Result<()> {
     let plan = Plan { tenant: &args.tenant, listen: args.listen, names: &args.names, purpose: Purpose::Production };
     lay_out(&args.dir, &plan, OffsetDateTime::now_utc())?;
-    print!("{}", closing_words(&args.dir));
+    let secret = first::leave(&args.dir.join("data"))?;
+    print!("{}{}", closing_words(&args.dir), first_operator(&args.dir, &secret));
     Ok(())
 }
 
@@ -162,7 +164,25 @@ fn configuration(plan: &Plan<'_>) -> String {
          # The keys that issue device certificates; without it nobody can enrol here.\n\
          authority = \"pki\"\n\
          # Where tokens send devices; without it, to `listen`.\n\
-         # addresses = [\"collector.example:7443\"]\n"
+         # addresses = [\"collector.example:7443\"]\n\
+         \n\
+         # What operators come in by; elsewhere than on loopback it needs a certificate and its key.\n\
+         # [console]\n\
+         # listen = \"127.0.0.1:7481\"\n"
+    )
+}
+
+/// How the first administrator comes in.
+fn first_operator(dir: &Path, secret: &str) -> String {
+    let config = dir.join("collector.toml").display().to_string();
+    let name = first::NAME;
+    format!(
+        "\n首位管理员：用户名 {name}，一次性密钥（7 天内有效，只显示这一次）：\n\
+         The first administrator: login name {name}; one-time secret, valid for 7 days and shown only this once:\n\
+         \n  {secret}\n\n\
+         启用 collector.toml 中的 [console] 并启动后，设置密码与动态码：\n\
+         With [console] in collector.toml and the collector running, set password and one-time codes with it:\n\
+         watchpost-collector operator accept {name} --config {config}\n"
     )
 }
 

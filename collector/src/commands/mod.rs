@@ -1,24 +1,34 @@
 //! One module per subcommand of `watchpost-collector`.
 
 pub mod alert;
+pub mod audit;
 pub mod backup;
 pub mod ca;
+pub mod case;
 pub mod coverage;
 pub mod deed;
 pub mod device;
 pub mod erase;
 pub mod evidence;
+pub mod export;
 pub mod finding;
 pub mod health;
 pub mod init;
 pub mod key;
 pub mod log;
 pub mod my_data;
+pub mod names;
 pub mod notice;
+pub mod notify;
+pub mod operator;
 pub mod output;
 pub mod people;
 pub mod policy;
 pub mod queue;
+pub mod route;
+pub mod search;
 pub mod serve;
+pub mod setting;
+pub mod suppress;
 pub mod token;
 pub mod verify;

@@ -14,9 +14,11 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
-use super::{DeriveError, desk, members, rosters, schema, told};
+use super::work::{Arrivals, Rules, Whence};
+use super::{DeriveError, desk, lookups, members, people, rosters, schema, suppression, told, trail, work};
 use crate::chain::after;
-use crate::log_store::{DeviceFacts, Entry};
+use crate::clocks::{self, Clocks};
+use crate::log_store::{DeviceFacts, Entry, LogReader};
 
 /// Alerts remembered by their key; afterwards they are looked up again.
 const ALERTS_REMEMBERED: usize = 50_000;
@@ -36,6 +38,8 @@ pub(super) struct Applier {
 struct Known {
     devices: HashMap<DeviceId, i64>,
     alerts: HashMap<String, i64>,
+    /// Clocks and suppressions, until an entry changes them.
+    rules: Option<Rules>,
     /// The highest number of a finding.
     last_finding: Option<i64>,
 }
@@ -75,10 +79,11 @@ impl Batch<'_> {
         entry.kind() == EntryKind::Erasure && entry.log_index >= self.began
     }
 
-    pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+    pub(super) fn apply(&mut self, entry: &Entry, log: &LogReader) -> Result<(), DeriveError> {
         if entry.log_index != self.next {
             return Err(DeriveError::Entry(self.next));
         }
+        trail::apply(&self.transaction, entry)?;
         match entry.kind() {
             EntryKind::Segment => self.segment(entry)?,
             EntryKind::Fork => self.fork(entry)?,
@@ -91,13 +96,20 @@ impl Batch<'_> {
             EntryKind::Acknowledgements => told::imported(&self.transaction, &entry.header)?,
             // Kinds of a later version wait for one.
             EntryKind::LogOpened | EntryKind::Authority | EntryKind::Policy | EntryKind::Unspecified => {}
-            // The roster in force is asked of the log itself.
-            EntryKind::Roster => {}
+            EntryKind::Roster => {
+                let changed = people::apply(&self.transaction, entry, log)?;
+                work::moved(&self.transaction, &changed, rules(&self.transaction, self.known)?)?;
+            }
             // Looked up in the log's own indexes.
             EntryKind::LogShown | EntryKind::Shortfall => {}
-            EntryKind::Setting => desk::setting(&self.transaction, entry)?,
+            EntryKind::Setting => self.setting(entry)?,
             EntryKind::Access => desk::access(&self.transaction, entry)?,
-            EntryKind::Alert | EntryKind::Suppression | EntryKind::Case => {}
+            EntryKind::Alert => work::act(&self.transaction, entry, rules(&self.transaction, self.known)?)?,
+            EntryKind::Suppression => {
+                suppression::apply(&self.transaction, entry)?;
+                self.known.rules = None;
+            }
+            EntryKind::Case => suppression::case(&self.transaction, entry)?,
             EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
@@ -120,14 +132,25 @@ impl Batch<'_> {
         self.head(device, &header, &read)?;
         let payload = entry.payload.as_deref().unwrap_or_default();
         let records = record::unframe_kept(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
-        let (mut held, mut found) = (0, false);
+        let (mut held, mut found, mut arrivals) = (0, false, Arrivals::default());
+        let mut asked = self.transaction.prepare_cached("SELECT quarantined FROM device WHERE id = ?1")?;
+        let hidden = asked.query_row([device], |row| row.get(0))?;
+        drop(asked);
         for (ordinal, kept) in records.into_iter().enumerate() {
             let Kept::Record(bytes) = kept else { continue };
             let Ok(summary) = record::decode(bytes) else { continue };
-            let place = Place { log_index: entry.log_index, ordinal, device, received_ms: header.received_at_ms };
+            let place =
+                Place { log_index: entry.log_index, ordinal, device, hidden, received_ms: header.received_at_ms };
             found |= matches!(&summary.kind, Some(summary::Kind::Finding(finding)) if !finding.withdrawn);
-            held += self.summary(&place, &summary, &bytes[SALT_BYTES..])?;
+            held += self.summary(&place, &summary, &bytes[SALT_BYTES..], &mut arrivals)?;
         }
+        let whence = Whence {
+            log_index: entry.log_index,
+            at_ms: header.received_at_ms,
+            sealed_ms: sealed_ms(&read, header.received_at_ms),
+            device: (&read.device.0, device),
+        };
+        work::arrive(&self.transaction, &arrivals, whence, rules(&self.transaction, self.known)?)?;
         if held != 0 || found {
             self.transaction
                 .prepare_cached(
@@ -173,13 +196,34 @@ impl Batch<'_> {
             "UPDATE device SET quarantined = ?1, revoked = ?2, reason = ?3 WHERE id = ?4",
             (now.quarantined, now.revoked, &action.reason, id),
         )?;
+        if before.quarantined != now.quarantined {
+            let (log_index, at_ms) = (entry.log_index, action.at_ms);
+            let whence = Whence { log_index, at_ms, sealed_ms: at_ms, device: (&action.device, id) };
+            work::device_hidden(&self.transaction, whence, rules(&self.transaction, self.known)?)?;
+        }
+        Ok(())
+    }
+
+    fn setting(&mut self, entry: &Entry) -> Result<(), DeriveError> {
+        let name = desk::setting(&self.transaction, entry)?;
+        let first = name.split('/').next().unwrap_or_default();
+        if [clocks::RESPONSE, clocks::CALENDAR].contains(&first) {
+            self.known.rules = None;
+            work::reset_clocks(&self.transaction, rules(&self.transaction, self.known)?)?;
+        }
         Ok(())
     }
 
     /// Applies one record; returns by how many the findings its device holds have changed.
-    fn summary(&mut self, place: &Place, summary: &Summary, bytes: &[u8]) -> Result<i64, DeriveError> {
+    fn summary(
+        &mut self,
+        place: &Place,
+        summary: &Summary,
+        bytes: &[u8],
+        arrivals: &mut Arrivals,
+    ) -> Result<i64, DeriveError> {
         match &summary.kind {
-            Some(summary::Kind::Finding(finding)) => return self.finding(place, finding, bytes),
+            Some(summary::Kind::Finding(finding)) => return self.finding(place, finding, bytes, arrivals),
             Some(summary::Kind::Tally(tally)) => self.tally(place.device, tally)?,
             Some(summary::Kind::FileReport(report)) => self.file_report(place.device, report, bytes)?,
             Some(summary::Kind::Feed(feed)) => self.feed(place.device, feed)?,
@@ -197,6 +241,10 @@ impl Batch<'_> {
                 let at = (place.log_index, place.ordinal, place.device, place.received_ms);
                 told::log_change(&self.transaction, at, change)?;
             }
+            Some(summary::Kind::Lookup(said)) => {
+                let at = (place.log_index, place.ordinal, place.device, place.received_ms);
+                lookups::looked_up(&self.transaction, at, said)?;
+            }
             Some(summary::Kind::Loss(loss)) => {
                 self.transaction
                     .prepare_cached(
@@ -209,7 +257,13 @@ impl Batch<'_> {
         Ok(0)
     }
 
-    fn finding(&mut self, place: &Place, finding: &Finding, bytes: &[u8]) -> Result<i64, DeriveError> {
+    fn finding(
+        &mut self,
+        place: &Place,
+        finding: &Finding,
+        bytes: &[u8],
+        arrivals: &mut Arrivals,
+    ) -> Result<i64, DeriveError> {
         let device = place.device;
         if finding.finding_id.len() != 32 {
             return Ok(0);
@@ -225,6 +279,15 @@ impl Batch<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute((number, device, alert, finding.withdrawn, finding.level, finding.msgtime_ms, record))?;
+        match (alert, before.as_ref().and_then(|before| before.alert)) {
+            (Some(alert), None) if is_new && !place.hidden => {
+                arrivals.new_finding(alert, finding.level, finding.msgtime_ms, finding.sla_s);
+            }
+            (now, before) => now.into_iter().chain(before).for_each(|alert| arrivals.changed(alert)),
+        }
+        if is_new && !finding.withdrawn && finding.status() == RuleStatus::Shadow {
+            work::shadow(&self.transaction, &finding.pack, &finding.rule)?;
+        }
         let held = before.is_some_and(|before| !before.withdrawn);
         Ok(i64::from(!finding.withdrawn) - i64::from(held))
     }
@@ -266,9 +329,10 @@ impl Batch<'_> {
     fn observed(&self, finding: i64, device: i64) -> Result<Option<Observed>, DeriveError> {
         let mut select = self
             .transaction
-            .prepare_cached("SELECT withdrawn, record FROM observation WHERE finding = ?1 AND device = ?2")?;
-        let found =
-            select.query_row((finding, device), |row| Ok(Observed { withdrawn: row.get(0)?, record: row.get(1)? }));
+            .prepare_cached("SELECT withdrawn, record, alert FROM observation WHERE finding = ?1 AND device = ?2")?;
+        let found = select.query_row((finding, device), |row| {
+            Ok(Observed { withdrawn: row.get(0)?, record: row.get(1)?, alert: row.get(2)? })
+        });
         Ok(found.optional()?)
     }
 
@@ -373,6 +437,7 @@ const FEEDS_MAX: usize = 1_000;
 struct Observed {
     withdrawn: bool,
     record: i64,
+    alert: Option<i64>,
 }
 
 /// Where a record is.
@@ -380,6 +445,8 @@ struct Place {
     log_index: u64,
     ordinal: usize,
     device: i64,
+    /// The device is quarantined.
+    hidden: bool,
     received_ms: i64,
 }
 
@@ -388,6 +455,24 @@ impl Place {
     fn whence(&self) -> (i64, i64) {
         (self.device, self.received_ms)
     }
+}
+
+/// Longest time for which a device is believed to have had no line; its clock was wrong rather.
+const LINE_AWAY_MAX_MS: i64 = 400 * 24 * 60 * 60 * 1000;
+
+/// When a device sealed a segment, by its clock or the last time a server told it; 0 where that cannot be.
+fn sealed_ms(read: &ReadStatement, received_ms: i64) -> i64 {
+    let clocks = read.statement.clocks.clone().unwrap_or_default();
+    let sealed_ms = clocks.wall_ms.max(clocks.server_ms);
+    if (received_ms.saturating_sub(LINE_AWAY_MAX_MS)..=received_ms).contains(&sealed_ms) { sealed_ms } else { 0 }
+}
+
+/// By what alerts are judged now.
+fn rules<'a>(db: &Connection, known: &'a mut Known) -> Result<&'a Rules, DeriveError> {
+    if known.rules.is_none() {
+        known.rules = Some(Rules { clocks: Clocks::read(db)?, suppressions: suppression::standing(db)? });
+    }
+    known.rules.as_ref().ok_or(DeriveError::Entry(0))
 }
 
 fn statement_of(entry: &Entry) -> Result<(SegmentEntry, ReadStatement), DeriveError> {

@@ -30,12 +30,12 @@ pub(super) const TABLES: &str = "
     CREATE INDEX access_by ON access (by);
 ";
 
-/// The latest value counts. False where the entry is none.
-pub(super) fn setting(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let Ok(said) = SettingEntry::decode(&entry.header[..]) else { return Ok(()) };
+/// The latest value counts. Returns the name of the setting.
+pub(super) fn setting(db: &Connection, entry: &Entry) -> rusqlite::Result<String> {
+    let Ok(said) = SettingEntry::decode(&entry.header[..]) else { return Ok(String::new()) };
     if said.value.is_empty() {
         db.execute("DELETE FROM setting WHERE name = ?1", [&said.name])?;
-        return Ok(());
+        return Ok(said.name);
     }
     db.prepare_cached("INSERT OR REPLACE INTO setting VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
         &said.name,
@@ -45,7 +45,7 @@ pub(super) fn setting(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         said.at_ms,
         entry.log_index,
     ))?;
-    Ok(())
+    Ok(said.name)
 }
 
 pub(super) fn access(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {

@@ -72,8 +72,8 @@ pub(super) fn open(
         id = next_id(&id, key);
     }
     db.prepare_cached(
-        "INSERT INTO alert (opened_by, pack, rule, category, person, day, log_index, place)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO alert (opened_by, pack, rule, category, person, day, department, site, log_index, place)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', '', ?7, ?8)",
     )?
     .insert((id, key.pack, key.rule, &finding.category, key.person, &key.day, log_index, place))
 }

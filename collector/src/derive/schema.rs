@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
-use super::{desk, members, rosters};
+use super::{desk, lookups, members, people, rosters, suppression, trail, work};
 use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
@@ -43,8 +43,7 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     -- Numbers for finding ids, from 1 in the order they were first seen. Summaries tell the way back.
     CREATE TABLE finding (finding_id BLOB PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    -- A device's latest record of a finding, in log order. Narrow and appended to, so that reading all of it is how
-    -- alerts are counted: an index by alert would cost every finding more than every list gains.
+    -- A device's latest record of a finding, in log order.
     CREATE TABLE observation (
         finding INTEGER NOT NULL,
         device INTEGER NOT NULL,
@@ -63,21 +62,6 @@ const TABLES: &str = "
         -- Its entry in the log, and its place in there.
         log_index INTEGER NOT NULL,
         place INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE alert (
-        id INTEGER PRIMARY KEY,
-        -- The finding that came first in log order; its id is the alert's.
-        opened_by BLOB NOT NULL UNIQUE,
-        pack TEXT NOT NULL,
-        rule TEXT NOT NULL,
-        category TEXT NOT NULL,
-        person TEXT NOT NULL,
-        -- Of msgtime at +08:00, YYYY-MM-DD; 'unknown' without a msgtime.
-        day TEXT NOT NULL,
-        -- Where the record is that opened it.
-        log_index INTEGER NOT NULL,
-        place INTEGER NOT NULL,
-        UNIQUE (pack, rule, person, day)
     ) STRICT;
     CREATE TABLE file_report (
         device INTEGER NOT NULL,
@@ -204,8 +188,13 @@ pub(super) fn settings(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn create(db: &mut Connection, log: &LogId, size: u64) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     transaction.execute_batch(TABLES)?;
+    for tables in [work::TABLES, suppression::TABLES, people::TABLES] {
+        transaction.execute_batch(tables)?;
+    }
     transaction.execute_batch(members::TABLES)?;
     transaction.execute_batch(rosters::TABLES)?;
+    transaction.execute_batch(trail::TABLE)?;
+    transaction.execute_batch(lookups::TABLES)?;
     transaction.execute_batch(desk::TABLES)?;
     transaction.execute_batch(log_store::EXPECTED)?;
     transaction

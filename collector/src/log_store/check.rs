@@ -12,7 +12,7 @@ use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
     AccessEntry, AcknowledgementsEntry, AlertEntry, CaseEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold,
-    KeyEvent, SegmentEntry, SettingEntry, Shortfall, SuppressionEntry,
+    KeyEvent, NamesEntry, SegmentEntry, SettingEntry, Shortfall, SuppressionEntry,
 };
 use watchpost_proto::{DeviceId, Digest, EpochId, Message as _};
 
@@ -254,7 +254,8 @@ impl<'a> Walk<'a> {
             | EntryKind::Enrolment
             | EntryKind::Expected
             | EntryKind::Authority
-            | EntryKind::Policy => {}
+            | EntryKind::Policy
+            | EntryKind::Operator => {}
             EntryKind::Roster => self.roster(&entry)?,
             EntryKind::Acknowledgements => {
                 AcknowledgementsEntry::decode(&entry.header[..]).map(drop).map_err(|_| wrong("it is malformed"))?;
@@ -270,7 +271,8 @@ impl<'a> Walk<'a> {
             EntryKind::Alert => AlertEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Suppression => SuppressionEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Case => CaseEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
-            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
+            EntryKind::Notification => {}
+            EntryKind::Names => NamesEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }
         self.compare()

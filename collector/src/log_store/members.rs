@@ -6,12 +6,12 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
-    DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened, LogShown,
-    Shortfall, TokenEntry, TokenTerms, TokenVerb,
+    AccessEntry, DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened,
+    LogShown, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, issued, logs, policies, rekeys, rosters, shortfalls};
+use super::{StoreError, issued, logs, notifications, operators, policies, rekeys, rosters, shortfalls};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -65,6 +65,8 @@ pub(super) fn create_empty(db: &Connection) -> Result<(), StoreError> {
 pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
     LATER.iter().try_for_each(|table| db.execute_batch(table))?;
     policies::create(db)?;
+    operators::create(db)?;
+    notifications::create(db)?;
     rosters::create_empty(db)
 }
 
@@ -146,9 +148,15 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         EntryKind::KeyEvent => certificate(db, log_index, &KeyEvent::decode(header).map_err(malformed)?),
         EntryKind::Policy => policies::apply(db, log_index, header),
         EntryKind::Roster => rosters::apply(db, log_index, header),
+        EntryKind::Operator => operators::apply(db, log_index, header),
+        EntryKind::Access => operators::came_in(db, &AccessEntry::decode(header).map_err(malformed)?),
         EntryKind::LogOpened => logs::opened(db, log_index, &LogOpened::decode(header).map_err(malformed)?),
         EntryKind::LogShown => logs::shown(db, &LogShown::decode(header).map_err(malformed)?),
         EntryKind::Shortfall => shortfalls::apply(db, log_index, &Shortfall::decode(header).map_err(malformed)?),
+        EntryKind::Notification => {
+            notifications::apply(db, log_index, &NotificationEntry::decode(header).map_err(malformed)?)
+        }
+        EntryKind::Setting => notifications::set(db, log_index, &SettingEntry::decode(header).map_err(malformed)?),
         EntryKind::DeviceAction => rekeys::apply(db, &DeviceAction::decode(header).map_err(malformed)?),
         _ => Ok(()),
     }
@@ -366,7 +374,7 @@ pub(crate) fn key_event(db: &Connection, log_index: u64) -> Result<KeyEvent, Sto
 
 /// Compares the tables of two databases; the name of the first that differs.
 pub(super) fn differing(one: &Connection, other: &Connection) -> Result<Option<&'static str>, StoreError> {
-    for name in NAMES.into_iter().chain(policies::NAMES) {
+    for name in NAMES.into_iter().chain(policies::NAMES).chain(operators::NAMES).chain(notifications::NAMES) {
         if rows(one, name)? != rows(other, name)? {
             return Ok(Some(name));
         }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::document::{Kind, Signers};
 use watchpost_proto::roster::{Head, account_name, leaf_of};
-use watchpost_proto::v1::{Roster, RosterEntry, RosterHeader, RosterRecord, RosterRow, SignedRosterHeader};
+use watchpost_proto::v1::{
+    Roster, RosterDetails, RosterEntry, RosterHeader, RosterRecord, RosterRow, SignedRosterHeader,
+};
 use watchpost_proto::{Digest, Message as _};
 
 use super::StoreError;
@@ -138,6 +140,56 @@ pub fn keep_rows(db: &Connection, digest: &Digest, records: &[RosterRecord]) -> 
     Ok(())
 }
 
+/// A row of a roster, with what stays at the collector.
+pub(crate) struct RosterRowAt {
+    /// Its leaf.
+    pub(crate) leaf: Vec<u8>,
+    /// What devices get.
+    pub(crate) row: RosterRow,
+    /// What they do not; empty where it was erased.
+    pub(crate) details: RosterDetails,
+}
+
+/// What one roster says otherwise than the one before it.
+pub(crate) struct RosterChange {
+    /// Leaves that are not in it any more.
+    pub(crate) gone: Vec<Vec<u8>>,
+    /// Rows that were not in the one before.
+    pub(crate) come: Vec<RosterRowAt>,
+}
+
+/// Compares two rosters, or one with none; `None` where the rows are not held. Reads only the rows that differ.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn roster_change(
+    db: &Connection,
+    before: Option<&Digest>,
+    now: &Digest,
+) -> Result<Option<RosterChange>, StoreError> {
+    let Some(leaves_now) = leaves(db, now)? else { return Ok(None) };
+    let leaves_before = before.map(|digest| leaves(db, digest)).transpose()?.flatten().unwrap_or_default();
+    let set = |leaves: &[u8]| leaves.chunks(LEAF_BYTES).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
+    let (set_before, set_now) = (set(&leaves_before), set(&leaves_now));
+    let mut select = db.prepare_cached("SELECT row, details FROM roster_row WHERE leaf = ?1")?;
+    let mut come = Vec::new();
+    for leaf in set_now.difference(&set_before) {
+        let found: Option<(Vec<u8>, Vec<u8>)> =
+            select.query_row([leaf], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((row, details)) = found
+            && let (Ok(row), Ok(details)) = (RosterRow::decode(&row[..]), RosterDetails::decode(&details[..]))
+        {
+            come.push(RosterRowAt { leaf: leaf.clone(), row, details });
+        }
+    }
+    Ok(Some(RosterChange { gone: set_before.difference(&set_now).cloned().collect(), come }))
+}
+
+fn leaves(db: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut select = db.prepare_cached("SELECT leaves FROM roster_leaves WHERE digest = ?1")?;
+    Ok(select.query_row([digest.to_vec()], |row| row.get(0)).optional()?)
+}
+
 /// A roster with its rows.
 ///
 /// # Errors
@@ -145,10 +197,7 @@ pub fn keep_rows(db: &Connection, digest: &Digest, records: &[RosterRecord]) -> 
 pub fn roster_of(db: &Connection, signed: &SignedRosterHeader) -> Result<Roster, StoreError> {
     let damaged = || StoreError::Damaged("the rows of a roster are missing".into());
     let digest = Kind::Roster.digest(&signed.header);
-    let leaves: Option<Vec<u8>> = db
-        .query_row("SELECT leaves FROM roster_leaves WHERE digest = ?1", [digest.to_vec()], |row| row.get(0))
-        .optional()?;
-    let leaves = leaves.ok_or_else(damaged)?;
+    let leaves = leaves(db, &digest)?.ok_or_else(damaged)?;
     let mut select = db.prepare_cached("SELECT row, details FROM roster_row WHERE leaf = ?1")?;
     let mut records = Vec::with_capacity(leaves.len() / LEAF_BYTES);
     for leaf in leaves.chunks(LEAF_BYTES) {

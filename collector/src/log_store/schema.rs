@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, aside, issued, members, policies, rosters};
+use super::{StoreError, aside, issued, members, notifications, operators, policies, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 4;
@@ -124,6 +124,8 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
                 rosters::create(&transaction)?;
             }
             transaction.execute_batch(aside::TABLE)?;
+            operators::create(&transaction)?;
+            notifications::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

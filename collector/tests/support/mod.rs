@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses its part")]
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
+pub mod console;
 pub mod offline;
 
 use std::net::SocketAddr;
@@ -93,6 +94,8 @@ pub struct Device {
     pub epoch: EpochId,
     pub instance: [u8; 16],
     pub heads: [Head; 2],
+    /// What its clock says.
+    pub wall_ms: i64,
 }
 
 impl Device {
@@ -109,6 +112,7 @@ impl Device {
             epoch,
             instance: *Uuid::new_v4().as_bytes(),
             heads: [Head::start(epoch); 2],
+            wall_ms: 1,
         }
     }
 
@@ -143,7 +147,7 @@ impl Device {
             lane,
             head,
             epoch_start: (head.next == 0).then(EpochStart::default),
-            clocks: Clocks { wall_ms: 1, ..Clocks::default() },
+            clocks: Clocks { wall_ms: self.wall_ms, ..Clocks::default() },
             agent_version: "0.1.0-test",
         };
         seal(&what, &records, &self.key).unwrap()

@@ -6,7 +6,8 @@ use watchpost_collector::chain::{self, Answer, Deed, NewKey, Verdict, Verified};
 use watchpost_collector::clock::Clock;
 use watchpost_collector::credentials::Credentials;
 use watchpost_collector::derive::Deriver;
-use watchpost_collector::log_store::{LogReader, LogStore};
+use watchpost_collector::enrolment::desk::DeskError;
+use watchpost_collector::log_store::{Appender, LogReader, LogStore};
 use watchpost_collector::registry::Effects;
 use watchpost_collector::server::{self, OpenLog};
 use watchpost_proto::keys::SigningKey as _;
@@ -36,11 +37,16 @@ impl Log {
     }
 
     pub fn take(&mut self, device: &Device, segment: Segment) -> Answer {
+        self.take_at(device, segment, watchpost_collector::clock::now_ms())
+    }
+
+    /// Takes a segment that arrives at a moment.
+    pub fn take_at(&mut self, device: &Device, segment: Segment, received_at_ms: i64) -> Answer {
         let chain = device.chain.iter().map(|certificate| certificate.to_vec()).collect();
         let verified = Verified {
             read: read_statement(&segment.statement).unwrap(),
             segment,
-            received_at_ms: watchpost_collector::clock::now_ms(),
+            received_at_ms,
             new_key: Some(NewKey { key: device.key.public().clone(), chain }),
         };
         let mut appender = self.store.begin().unwrap();
@@ -54,6 +60,14 @@ impl Log {
         let mut appender = self.store.begin().unwrap();
         chain::act(&mut appender, &deed, &mut Effects::default()).unwrap();
         appender.commit().unwrap();
+    }
+
+    /// Does what an operator asks, at a moment.
+    pub fn operate<T>(&mut self, work: impl FnOnce(&mut Appender<'_>) -> Result<T, DeskError>) -> Result<T, DeskError> {
+        let mut appender = self.store.begin().unwrap();
+        let done = work(&mut appender)?;
+        appender.commit().unwrap();
+        Ok(done)
     }
 
     pub fn reader(&self) -> LogReader {

@@ -39,6 +39,14 @@ pub(super) fn pack(name: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) 
     reader.finish(pack)
 }
 
+/// Reads a calendar that stands alone.
+pub(super) fn calendar(text: &str) -> Result<Calendar, Vec<Mistake>> {
+    let files = BTreeMap::new();
+    let mut reader = Reader::new("", &files);
+    let calendar = reader.calendar_file(text, "the calendar");
+    reader.finish(calendar)
+}
+
 /// Collects every file in the tree that lies below the pack's folder; the others are refused later and must not be opened.
 pub(super) fn collect_files(node: &Node, names: &mut BTreeSet<String>) {
     match &node.value {

@@ -49,7 +49,7 @@ impl Reader<'_> {
         calendar
     }
 
-    fn calendar_file(&mut self, text: &str, what: &str) -> Option<Calendar> {
+    pub(super) fn calendar_file(&mut self, text: &str, what: &str) -> Option<Calendar> {
         match yaml::read(text.as_bytes()) {
             Ok(root) => {
                 let fields = self.fields(&root, what, &CALENDAR_KEYS[..5])?;

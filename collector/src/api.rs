@@ -1,0 +1,185 @@
+//! What operators and their scripts come in by: JSON under `/api/v1`.
+//!
+//! ```text
+//! socket ─► listen ─► auth (who, and from where) ─► may (role, token) ─► handler ─► answer or problem
+//!                                                                         │ may (this alert)
+//!                                                                         └─► desk (log) ─► durable ─► answer
+//! ```
+//!
+//! There is one table of routes ([`routes`]): the router, the description ([`openapi`]) and the test that tries every route as
+//! every role are made from it. A handler is a plain function over what was asked; it runs where it may block.
+
+mod alerts;
+mod ask;
+mod audit;
+mod auth;
+mod cases;
+mod devices;
+mod events;
+mod listen;
+mod openapi;
+mod operators;
+mod page;
+mod problem;
+mod route;
+mod session;
+mod settings;
+mod table;
+mod tokens;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::RawPathParams;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::http::Request;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, on};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::info;
+
+use crate::admin::Desk;
+use crate::config::ConsoleConfig;
+use crate::operators::session::{Browsers, Sessions};
+use crate::operators::throttle::Throttle;
+use ask::{Ask, Heard};
+use auth::Refusals;
+use listen::PeerAddress;
+use problem::{Kind, Problem};
+use route::Does;
+
+pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
+pub use openapi::describe;
+pub use route::Route;
+pub use table::routes;
+
+/// Where it lies.
+pub const BASE: &str = "/api/v1";
+/// Longest body of a request, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a request may take to come in, and then to be answered.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// Requests that are looked at at the same time; further ones wait.
+const AT_ONCE_MAX: usize = 32;
+/// Passwords that are looked at at the same time: each takes 19 MiB.
+const PASSWORDS_AT_ONCE_MAX: usize = 4;
+/// How long a request waits for its turn.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything requests are answered from.
+#[derive(Debug)]
+pub struct Site {
+    desk: Arc<Desk>,
+    /// Cookies go over TLS alone.
+    is_secure: bool,
+    sessions: Mutex<Sessions>,
+    browsers: Browsers,
+    throttle: Mutex<Throttle>,
+    refusals: Mutex<Refusals>,
+    /// The step of the last one-time code each operator came in with.
+    codes: Mutex<HashMap<String, i64>>,
+    turns: Semaphore,
+    password_turns: Semaphore,
+    listeners: AtomicUsize,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Site {
+    fn now_ms(&self) -> i64 {
+        self.desk.clock.now_ms()
+    }
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Listens, and answers until the collector stops; returns where.
+///
+/// # Errors
+/// The address is taken, or the certificate cannot be used.
+pub async fn start(
+    config: &ConsoleConfig,
+    desk: Arc<Desk>,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<SocketAddr> {
+    let tls = listen::tls(config, &desk.config, &desk.clock)?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let site = Arc::new(Site {
+        is_secure: tls.is_some(),
+        sessions: Mutex::default(),
+        browsers: Browsers::new()?,
+        throttle: Mutex::default(),
+        refusals: Mutex::default(),
+        codes: Mutex::default(),
+        turns: Semaphore::new(AT_ONCE_MAX),
+        password_turns: Semaphore::new(PASSWORDS_AT_ONCE_MAX),
+        listeners: AtomicUsize::new(0),
+        stopping: stopping.clone(),
+        desk,
+    });
+    info!(%address, tls = site.is_secure, "operators are served");
+    tokio::spawn(listen::serve(listener, tls, router(&site), stopping));
+    Ok(address)
+}
+
+fn router(site: &Arc<Site>) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        let (site, path) = (Arc::clone(site), format!("{BASE}{}", route.path));
+        let Ok(method) = MethodFilter::try_from(route.method.clone()) else { continue };
+        let route = Arc::new(route);
+        let answer = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request<Body>| async move {
+            let answered = answer(&site, &route, params, request).await;
+            auth::harden(answered.unwrap_or_else(|problem| problem.into_response()), site.is_secure)
+        };
+        router = router.route(&path, on(method, answer));
+    }
+    router.fallback(async || Problem::new(Kind::NotFound).into_response()).method_not_allowed_fallback(async || {
+        Problem::new(Kind::NotFound)
+            .because("there is something at this address, but not with this method")
+            .into_response()
+    })
+}
+
+async fn answer(
+    site: &Arc<Site>,
+    route: &Arc<Route>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES_MAX)).await;
+    let body = body.map_err(|_| Problem::new(Kind::TooSlow))?.map_err(|_| Problem::new(Kind::TooLarge))?;
+    let params = params.map_err(|_| Problem::new(Kind::NotFound))?;
+    let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let address = parts.extensions.get::<PeerAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+    let heard = Heard { parts, body, params, address };
+    if matches!(route.does, Does::Listen) {
+        return events::listen(site, route, heard).await;
+    }
+    let turns = if route.is_costly { &site.password_turns } else { &site.turns };
+    let turn = tokio::time::timeout(TURN_PATIENCE, turns.acquire()).await;
+    let _turn = turn.map_err(|_| Problem::new(Kind::Busy))?.map_err(|_| Problem::new(Kind::Busy))?;
+    let (site, route) = (Arc::clone(site), Arc::clone(route));
+    let answered = tokio::task::spawn_blocking(move || answer_now(&site, &route, heard));
+    let answered = tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| Problem::new(Kind::Busy))?;
+    answered.map_err(|_| Problem::new(Kind::Broken))?
+}
+
+fn answer_now(site: &Site, route: &Route, heard: Heard) -> Result<Response, Problem> {
+    let ask = Ask::new(site, route, heard)?;
+    match &route.does {
+        Does::Answer(handler) => handler(&ask).map(|body| ask.respond(body)),
+        Does::Listen => Err(Problem::new(Kind::Broken)),
+    }
+}

@@ -1,0 +1,153 @@
+//! A request under way: who asks for what, and the way to everything it is answered from.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+
+use super::auth::{self, Caller};
+use super::problem::{Kind, Problem};
+use super::route::{Body, Route};
+use super::{Site, held};
+use crate::admin::{Request, What};
+use crate::audit::{Access, Did};
+use crate::derive;
+use crate::log_store::LogReader;
+use crate::operators::{Act, Concerning, may};
+use crate::sequencer::StorageFailed;
+
+/// A request as it came in.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
+    pub(super) params: HashMap<String, String>,
+    pub(super) address: IpAddr,
+}
+
+/// A request that may be answered.
+pub(super) struct Ask<'a> {
+    pub(super) site: &'a Site,
+    pub(super) heard: Heard,
+    pub(super) now_ms: i64,
+    caller: Option<Caller>,
+    log: LogReader,
+    derived: OnceCell<Connection>,
+    cookies: RefCell<Vec<String>>,
+}
+
+impl<'a> Ask<'a> {
+    /// Looks who asks, and whether they ever may.
+    pub(super) fn new(site: &'a Site, route: &Route, heard: Heard) -> Result<Self, Problem> {
+        let log = LogReader::open(&site.desk.config.log_db())?;
+        let now_ms = site.now_ms();
+        let caller = auth::admit(site, route, &heard, log.connection(), now_ms)?;
+        Ok(Self { site, heard, now_ms, caller, log, derived: OnceCell::new(), cookies: RefCell::default() })
+    }
+
+    /// Who asks. Of a route that is open to anybody, nobody.
+    pub(super) fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().ok_or(Problem::new(Kind::NotSignedIn))
+    }
+
+    /// The login name of whoever asks.
+    pub(super) fn by(&self) -> Result<&str, Problem> {
+        Ok(&self.caller()?.operator.operator)
+    }
+
+    /// Whether they may do this with this alert, or at all.
+    pub(super) fn may(&self, act: Act, of: Option<&Concerning<'_>>) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.covers(act) && may(&caller.operator, act, of, self.now_ms))
+    }
+
+    /// What varies in the address.
+    pub(super) fn param(&self, name: &str) -> Result<&str, Problem> {
+        self.heard.params.get(name).map(String::as_str).ok_or(Problem::new(Kind::NotFound))
+    }
+
+    pub(super) fn log(&self) -> &LogReader {
+        &self.log
+    }
+
+    /// What people look at.
+    pub(super) fn derived(&self) -> Result<&Connection, Problem> {
+        if let Some(db) = self.derived.get() {
+            return Ok(db);
+        }
+        let db = derive::open_read_only(&self.site.desk.config.derived_db())?;
+        Ok(self.derived.get_or_init(|| db))
+    }
+
+    /// The same once more, with what came since.
+    pub(super) fn derived_anew(&self) -> Result<Connection, Problem> {
+        Ok(derive::open_read_only(&self.site.desk.config.derived_db())?)
+    }
+
+    /// Waits until what was done shows.
+    pub(super) fn until_shown(&self, entries: &[u64]) -> Result<(), Problem> {
+        let Some(last) = entries.last() else { return Ok(()) };
+        let shows = Handle::current().block_on(self.site.desk.shows(*last));
+        let told = || Problem::new(Kind::Busy).because("it is done, and shows as soon as the collector has derived it");
+        shows.then_some(()).ok_or_else(told)
+    }
+
+    /// Has something done; returns when it is durable.
+    pub(super) fn have_done(&self, what: What, reason: &str) -> Result<Vec<u64>, Problem> {
+        self.have_done_by(self.by()?, what, reason)
+    }
+
+    pub(super) fn have_done_by(&self, by: &str, what: What, reason: &str) -> Result<Vec<u64>, Problem> {
+        let request = Request { what, by: by.to_owned(), reason: reason.to_owned(), until_ms: i64::MAX };
+        let done = Handle::current().block_on(self.site.desk.carry_out(&request));
+        done.map_err(|error| {
+            if error.is::<StorageFailed>() {
+                Problem::broken(&error)
+            } else {
+                Problem::new(Kind::NotPossible).because(format!("{error:#}"))
+            }
+        })
+    }
+
+    /// Notes that somebody came in or looked at what is not everybody's, before they are answered.
+    pub(super) fn note(&self, by: &str, did: Did, subject: &str, reason: &str, rows: u64) -> Result<(), Problem> {
+        let address = self.heard.address.to_string();
+        let access = Access { did, subject: subject.to_owned(), address, rows };
+        self.have_done_by(by, What::Access { access }, reason).map(drop)
+    }
+
+    /// Sends a cookie along with the answer.
+    pub(super) fn set_cookie(&self, cookie: String) {
+        self.cookies.borrow_mut().push(cookie);
+    }
+
+    /// The cookie of this name that came along.
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+        auth::cookie(&self.heard.parts.headers, name)
+    }
+
+    pub(super) fn respond(&self, body: Body) -> Response {
+        let Body { kind, bytes, file } = body;
+        let mut response = ([(header::CONTENT_TYPE, kind)], bytes).into_response();
+        for cookie in self.cookies.borrow().iter() {
+            if let Ok(value) = HeaderValue::from_str(cookie) {
+                response.headers_mut().append(header::SET_COOKIE, value);
+            }
+        }
+        let disposition = file.map(|file| format!("attachment; filename=\"{file}\""));
+        if let Some(Ok(value)) = disposition.map(|text| HeaderValue::from_str(&text)) {
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+        }
+        response
+    }
+
+    /// Sessions, for the moment.
+    pub(super) fn sessions<T>(&self, with: impl FnOnce(&mut crate::operators::session::Sessions) -> T) -> T {
+        with(&mut held(&self.site.sessions))
+    }
+}

@@ -1,0 +1,36 @@
+//! What operators did and looked at.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::ask::Ask;
+use super::page::{self, Page};
+use super::problem::Problem;
+use crate::trail::{self, Deed, Filter};
+
+/// Which of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// By whom.
+    by: Option<String>,
+    /// What: `viewed`, `operator-grant` …
+    verb: Option<String>,
+    /// With what: an alert, a device, an operator.
+    subject: Option<String>,
+    /// From this moment on, milliseconds since 1970.
+    since_ms: Option<i64>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page, at most 500.
+    limit: Option<u32>,
+}
+
+pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Deed>, Problem> {
+    let limit = page::rows(which.limit).min(trail::PAGE_MAX - 1);
+    let before = page::read("audit", which.cursor.as_deref())?;
+    let Which { by, verb, subject, since_ms, .. } = which;
+    let filter = Filter { by, verb, subject, since_ms, before };
+    let rows = trail::list(ask.derived()?, &filter, limit + 1)?;
+    Ok(page::page("audit", rows, limit, |last| last.log_index.to_string()))
+}

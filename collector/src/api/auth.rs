@@ -1,0 +1,241 @@
+//! Who a request is from: by cookie or by token, and whether a foreign page made the browser send it.
+
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use rusqlite::Connection;
+use watchpost_proto::Digest;
+
+use super::ask::Heard;
+use super::problem::{Kind, Problem};
+use super::route::Route;
+use super::{Site, held};
+use crate::log_store::{self, OperatorFacts};
+use crate::operators::secret::{self, Kind as Secret};
+use crate::operators::{Act, Operator, may, operator_of};
+
+/// The cookie of a session, over TLS: browsers take it from this host alone.
+pub const SESSION_COOKIE: &str = "__Host-watchpost";
+/// The same on loopback.
+pub const SESSION_COOKIE_PLAIN: &str = "watchpost";
+/// The cookie of a browser somebody came in with before.
+pub const KNOWN_COOKIE: &str = "watchpost-known";
+/// A header that no foreign page can send along.
+pub const CSRF_HEADER: &str = "x-watchpost";
+
+/// Entries about refusals in a row, and how long until there may be one more, milliseconds.
+const REFUSALS_MAX: i64 = 20;
+const REFUSAL_EVERY_MS: i64 = 30_000;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) operator: Operator,
+    /// Their session; none where they came with a token.
+    pub(super) cookie: Option<String>,
+    /// Of a token: what it may.
+    scopes: Option<Vec<Act>>,
+}
+
+impl Caller {
+    /// Whether the way they came in by covers it.
+    pub(super) fn covers(&self, act: Act) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| act.is_for_tokens() && scopes.contains(&act))
+    }
+}
+
+/// Who it is, if they may come this way at all; nobody where anybody may.
+pub(super) fn admit(
+    site: &Site,
+    route: &Route,
+    heard: &Heard,
+    log: &Connection,
+    now_ms: i64,
+) -> Result<Option<Caller>, Problem> {
+    let by_token = heard.parts.headers.contains_key(AUTHORIZATION);
+    if !by_token {
+        refuse_foreign(site, heard)?;
+    }
+    let Some(act) = route.act else { return Ok(None) };
+    let caller = if by_token { by_token_of(heard, log, now_ms)? } else { by_cookie(site, heard, log, now_ms)? };
+    let caller = caller.ok_or(Problem::new(Kind::NotSignedIn))?;
+    if !caller.covers(act) {
+        return Err(Problem::new(Kind::NotAllowed).because(format!("the token does not cover {}", act.as_str())));
+    }
+    if !may(&caller.operator, act, None, now_ms) {
+        return Err(Problem::new(Kind::NotAllowed).because(what_is_missing(&caller.operator, act)));
+    }
+    Ok(Some(caller))
+}
+
+fn what_is_missing(operator: &Operator, act: Act) -> String {
+    if operator.grant.role.needs_totp() && !operator.totp {
+        return "an administrator first sets up one-time codes: POST /api/v1/session/totp".into();
+    }
+    format!("{} does not include {}", operator.grant.role.as_str(), act.as_str())
+}
+
+/// Looks once more whether somebody is still signed in, without counting as use.
+pub(super) fn still(site: &Site, act: Act, heard: &Heard, log: &Connection, now_ms: i64) -> Result<bool, Problem> {
+    let caller = if heard.parts.headers.contains_key(AUTHORIZATION) {
+        by_token_of(heard, log, now_ms)?
+    } else {
+        signed_in(site, heard, log, false, now_ms)?
+    };
+    Ok(caller.is_some_and(|caller| caller.covers(act) && may(&caller.operator, act, None, now_ms)))
+}
+
+fn by_cookie(site: &Site, heard: &Heard, log: &Connection, now_ms: i64) -> Result<Option<Caller>, Problem> {
+    signed_in(site, heard, log, true, now_ms)
+}
+
+fn signed_in(site: &Site, heard: &Heard, log: &Connection, used: bool, now_ms: i64) -> Result<Option<Caller>, Problem> {
+    let Some(cookie) = cookie(&heard.parts.headers, site.cookie_name()) else { return Ok(None) };
+    let Some(session) = held(&site.sessions).of(cookie, used, now_ms) else { return Ok(None) };
+    let facts = log_store::operator_facts(log, &session.operator)?;
+    let Some(facts) = facts.filter(|facts| facts.changed == session.changed && !facts.disabled) else {
+        // What they may do or how they come in has changed: they come in anew.
+        held(&site.sessions).end(cookie);
+        return Ok(None);
+    };
+    let operator = operator_of(log, facts)?;
+    Ok(Some(Caller { operator, cookie: Some(cookie.to_owned()), scopes: None }))
+}
+
+fn by_token_of(heard: &Heard, log: &Connection, now_ms: i64) -> Result<Option<Caller>, Problem> {
+    let shown = heard.parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(shown) = shown.and_then(|text| text.strip_prefix("Bearer ")) else { return Ok(None) };
+    let digest: Digest = secret::digest(Secret::Token, shown);
+    let token = log_store::operator_token(log, &digest)?;
+    let Some(token) = token.filter(|token| !token.withdrawn && now_ms < token.expires_ms) else { return Ok(None) };
+    let facts: Option<OperatorFacts> = log_store::operator_facts(log, &token.operator)?;
+    let Some(facts) = facts else { return Ok(None) };
+    let operator = operator_of(log, facts)?;
+    let scopes = token.scopes.iter().filter_map(|word| Act::parse(word)).collect();
+    Ok(operator.is_active().then_some(Caller { operator, cookie: None, scopes: Some(scopes) }))
+}
+
+/// A page of another site can make a browser send a request, but not one with a header of its own choosing, and it cannot
+/// hide where the request comes from.
+fn refuse_foreign(site: &Site, heard: &Heard) -> Result<(), Problem> {
+    let headers = &heard.parts.headers;
+    let foreign = |why: &str| Err(Problem::new(Kind::CrossSite).because(why));
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return foreign("Sec-Fetch-Site names another site");
+    }
+    let scheme = if site.is_secure { "https" } else { "http" };
+    let own = text(HOST.as_str()).map(|host| format!("{scheme}://{host}"));
+    if text(ORIGIN.as_str()).is_some_and(|origin| own.as_deref() != Some(origin)) {
+        return foreign("Origin is not this console");
+    }
+    if !heard.parts.method.is_safe() && !headers.contains_key(CSRF_HEADER) {
+        return foreign("the header X-Watchpost is missing");
+    }
+    Ok(())
+}
+
+/// The value of a cookie. Where there are several of one name, none counts: somebody may have put one there.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    values.next().filter(|_| values.next().is_none())
+}
+
+impl Site {
+    pub(super) fn cookie_name(&self) -> &'static str {
+        if self.is_secure { SESSION_COOKIE } else { SESSION_COOKIE_PLAIN }
+    }
+
+    /// A cookie that scripts of a page cannot read and other sites cannot have sent; ended at once where it is empty.
+    pub(super) fn cookie_of(&self, name: &str, value: &str, life_s: Option<i64>) -> String {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let life = life_s.map(|life| format!("; Max-Age={life}")).unwrap_or_default();
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{life}")
+    }
+}
+
+/// Headers of every answer: nobody keeps it, guesses its type, frames it, or loads anything for it.
+pub(super) fn harden(mut response: Response, is_secure: bool) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if is_secure {
+        let a_year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(HeaderName::from_static("strict-transport-security"), a_year);
+    }
+    response
+}
+
+/// How many refusals become entries: somebody who guesses all day must not fill the log. Each entry says for how many it
+/// stands.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    room: i64,
+    since_ms: i64,
+    /// Those that have no entry yet.
+    pub(super) untold: u64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { room: REFUSALS_MAX, since_ms: 0, untold: 0 }
+    }
+}
+
+impl Refusals {
+    /// Counts one; where an entry is to be made, the number it stands for.
+    pub(super) fn count(&mut self, now_ms: i64) -> Option<u64> {
+        self.untold = self.untold.saturating_add(1);
+        let more = now_ms.saturating_sub(self.since_ms).div_euclid(REFUSAL_EVERY_MS);
+        if more != 0 {
+            self.room = self.room.saturating_add(more.max(0)).min(REFUSALS_MAX);
+            self.since_ms = now_ms;
+        }
+        if self.room <= 0 {
+            return None;
+        }
+        self.room -= 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_do_not_fill_the_log_and_none_is_left_out() {
+        let mut refusals = Refusals::default();
+        let (mut entries, mut stood_for) = (0, 0);
+        // A day of a hundred guesses a second.
+        for second in 0..86_400_i64 {
+            for _ in 0..100 {
+                if let Some(of) = refusals.count(second * 1000) {
+                    entries += 1;
+                    stood_for += of;
+                }
+            }
+        }
+        assert!(entries <= 20 + 86_400 / 30 + 1, "{entries}");
+        assert_eq!(stood_for + refusals.untold, 8_640_000);
+    }
+
+    #[test]
+    fn of_two_cookies_of_one_name_none_counts() {
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, HeaderValue::from_static("a=1; watchpost=x;b=2"));
+        assert_eq!(cookie(&headers, "watchpost"), Some("x"));
+        headers.append(COOKIE, HeaderValue::from_static("watchpost=y"));
+        assert_eq!(cookie(&headers, "watchpost"), None);
+        assert_eq!(cookie(&headers, "c"), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! Cases and suppressions.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::alerts::{concerning, visible};
+use super::ask::Ask;
+use super::operators::{Done, Why};
+use super::page::{self, Page, Turn};
+use super::problem::{Kind, Problem};
+use super::route::Nothing;
+use crate::admin::What;
+use crate::alerts::desk::{CaseStep, Outcome, Suppress};
+use crate::alerts::{self, Case, Suppression};
+use crate::operators::{Act, Role};
+
+/// A new case.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    /// What it is called.
+    title: String,
+    /// Ids of its first alerts, all about one person.
+    alerts: Vec<String>,
+}
+
+/// A step with a case.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    /// What is done.
+    step: Next,
+    /// What is written beside it.
+    #[serde(default)]
+    note: String,
+}
+
+/// What is done with a case.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Next {
+    /// Takes alerts in.
+    Link(Vec<String>),
+    /// Takes alerts out.
+    Unlink(Vec<String>),
+    /// Writes something.
+    Note,
+    /// It is over.
+    Close(Outcome),
+    /// It is not.
+    Reopen,
+}
+
+/// A suppression to begin.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Begin {
+    /// What, and until when.
+    what: Suppress,
+    /// Why; goes into the audit trail.
+    reason: String,
+}
+
+pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
+    let limit = page::rows(turn.limit);
+    let after: Option<String> = page::read("cases", turn.cursor.as_deref())?;
+    let all = alerts::cases(ask.derived()?, ask.log().connection(), None)?;
+    let mut rest = Vec::new();
+    let mut is_behind = after.is_none();
+    for case in all {
+        let is_last = after.as_ref() == Some(&case.case);
+        if is_behind && rest.len() <= limit as usize {
+            rest.extend(seen(ask, case)?);
+        }
+        is_behind |= is_last;
+    }
+    Ok(page::page("cases", rest, limit, |last| last.case.clone()))
+}
+
+pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Case, Problem> {
+    named(ask)
+}
+
+fn named(ask: &Ask<'_>) -> Result<Case, Problem> {
+    let missing = || Problem::new(Kind::NotFound);
+    let id = hex::decode(ask.param("case")?).ok().filter(|id| id.len() == 16).ok_or_else(missing)?;
+    let case = alerts::cases(ask.derived()?, ask.log().connection(), Some(&id))?.pop().ok_or_else(missing)?;
+    seen(ask, case)?.ok_or_else(missing)
+}
+
+/// A case as whoever asks may see it: with all of its alerts, or not at all. What was written is for those who work it.
+fn seen(ask: &Ask<'_>, mut case: Case) -> Result<Option<Case>, Problem> {
+    let operator = &ask.caller()?.operator;
+    let is_own =
+        operator.is_unbound || operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(&case.person));
+    let mut sees_all = !case.alerts.is_empty() || operator.grant.role != Role::Supervisor;
+    for id in &case.alerts {
+        let alert = alerts::find(ask.derived()?, &hex::decode(id).unwrap_or_default())?;
+        // One that its devices took back stands in nobody's way.
+        sees_all &= alert.is_none_or(|alert| ask.may(Act::SeeAlerts, Some(&concerning(&alert))));
+    }
+    if is_own || !sees_all {
+        return Ok(None);
+    }
+    if !ask.may(Act::WorkAlerts, None) {
+        case.title = None;
+        case.steps.iter_mut().for_each(|step| step.note = None);
+    }
+    Ok(Some(case))
+}
+
+pub(super) fn open(ask: &Ask<'_>, asked: New) -> Result<Done, Problem> {
+    let found = asked.alerts.iter().map(|id| visible(ask, id)).collect::<Result<Vec<_>, _>>()?;
+    let person = found.first().map(|alert| alert.person.clone());
+    let person = person.ok_or_else(|| Problem::malformed("name at least one alert"))?;
+    if found.iter().any(|alert| alert.person != person) {
+        return Err(Problem::malformed("a case is about one person; these alerts are about several"));
+    }
+    step_of(ask, "", CaseStep::Open { person, alerts: asked.alerts }, asked.title)
+}
+
+pub(super) fn step(ask: &Ask<'_>, asked: Step) -> Result<Done, Problem> {
+    let case = named(ask)?;
+    let step = match asked.step {
+        Next::Link(ids) => {
+            for id in &ids {
+                if visible(ask, id)?.person != case.person {
+                    return Err(Problem::malformed("a case is about one person; this alert is about another"));
+                }
+            }
+            CaseStep::Link(ids)
+        }
+        Next::Unlink(ids) => CaseStep::Unlink(ids),
+        Next::Note => CaseStep::Note,
+        Next::Close(outcome) => CaseStep::Close(outcome),
+        Next::Reopen => CaseStep::Reopen,
+    };
+    step_of(ask, &case.case, step, asked.note)
+}
+
+fn step_of(ask: &Ask<'_>, case: &str, step: CaseStep, note: String) -> Result<Done, Problem> {
+    let entries = ask.have_done(What::Case { case: case.to_owned(), step, note }, "")?;
+    ask.until_shown(&entries)?;
+    Ok(Done { entries })
+}
+
+pub(super) fn suppressions(ask: &Ask<'_>, turn: Turn) -> Result<Page<Suppression>, Problem> {
+    let limit = page::rows(turn.limit);
+    let after: Option<String> = page::read("suppressions", turn.cursor.as_deref())?;
+    let own = &ask.caller()?.operator.grant.accounts;
+    let all = alerts::suppressions(ask.derived()?, ask.now_ms)?.into_iter();
+    let rest = all.skip_while(|it| after.as_ref().is_some_and(|after| it.suppression != *after));
+    let rest = rest.skip(usize::from(after.is_some()));
+    let rest = rest.filter(|it| !own.iter().any(|own| own.eq_ignore_ascii_case(&it.person)));
+    Ok(page::page("suppressions", rest.take(limit as usize + 1).collect(), limit, |last| last.suppression.clone()))
+}
+
+pub(super) fn suppress(ask: &Ask<'_>, asked: Begin) -> Result<Done, Problem> {
+    let own = &ask.caller()?.operator.grant.accounts;
+    if own.iter().any(|own| own.eq_ignore_ascii_case(&asked.what.person)) {
+        return Err(Problem::new(Kind::NotAllowed).because("nobody suppresses alerts about themselves"));
+    }
+    let entries = ask.have_done(What::Suppress { what: asked.what }, &asked.reason)?;
+    ask.until_shown(&entries)?;
+    Ok(Done { entries })
+}
+
+pub(super) fn end_suppression(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+    let id = ask.param("suppression")?;
+    let all = alerts::suppressions(ask.derived()?, ask.now_ms)?;
+    if !all.iter().any(|it| it.suppression == id) {
+        return Err(Problem::new(Kind::NotFound));
+    }
+    let entries = ask.have_done(What::EndSuppression { suppression: id.to_owned() }, &why.reason)?;
+    ask.until_shown(&entries)?;
+    Ok(Done { entries })
+}

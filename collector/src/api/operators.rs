@@ -1,0 +1,136 @@
+//! Operators, for administrators.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ask::Ask;
+use super::page::{self, Page, Turn};
+use super::problem::{Kind, Problem};
+use super::route::Nothing;
+use super::tokens::{Token, tokens_of};
+use crate::admin::What;
+use crate::operators::secret::{self, Kind as Secret};
+use crate::operators::{self, Deed, Grant, Operator};
+
+/// How long a one-time secret lasts, hours.
+const HOURS: u32 = 72;
+const HOURS_MAX: u32 = 30 * 24;
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// Somebody new.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invite {
+    /// Login name.
+    operator: String,
+    /// What they may do.
+    grant: Grant,
+    /// How long the one-time secret lasts, hours; three days by default.
+    hours: Option<u32>,
+    /// Why; goes into the audit trail.
+    #[serde(default)]
+    reason: String,
+}
+
+/// What they may do from now on.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Regrant {
+    /// All of it.
+    grant: Grant,
+    /// Why; goes into the audit trail.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Why.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    /// Why; goes into the audit trail.
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+/// What is handed over to somebody who is to set a password.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Invitation {
+    /// Login name.
+    operator: String,
+    /// The one-time secret, shown this once.
+    secret: String,
+    /// When it ends, milliseconds since 1970.
+    expires_ms: i64,
+}
+
+/// What was done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Done {
+    /// The entries of the log that were made; none where it stood so already.
+    pub(super) entries: Vec<u64>,
+}
+
+pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Operator>, Problem> {
+    let limit = page::rows(turn.limit);
+    let after: Option<String> = page::read("operators", turn.cursor.as_deref())?;
+    let all = operators::list(ask.log().connection())?.into_iter();
+    let rest = all.filter(|operator| after.as_ref().is_none_or(|after| operator.operator > *after));
+    Ok(page::page("operators", rest.take(limit as usize + 1).collect(), limit, |last| last.operator.clone()))
+}
+
+pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Operator, Problem> {
+    named(ask)
+}
+
+fn named(ask: &Ask<'_>) -> Result<Operator, Problem> {
+    operators::find(ask.log().connection(), ask.param("operator")?)?.ok_or(Problem::new(Kind::NotFound))
+}
+
+pub(super) fn invite(ask: &Ask<'_>, asked: Invite) -> Result<Invitation, Problem> {
+    let (text, secret, expires_ms) = one_time(ask, asked.hours)?;
+    let operator = asked.operator.clone();
+    let deed = Deed::Invite { operator, grant: asked.grant, secret, expires_ms };
+    ask.have_done(What::Operate { deed }, &asked.reason)?;
+    Ok(Invitation { operator: asked.operator, secret: text, expires_ms })
+}
+
+pub(super) fn reset(ask: &Ask<'_>, why: Why) -> Result<Invitation, Problem> {
+    let operator = named(ask)?.operator;
+    let (text, secret, expires_ms) = one_time(ask, None)?;
+    let deed = Deed::Reset { operator: operator.clone(), secret, expires_ms };
+    ask.have_done(What::Operate { deed }, &why.reason)?;
+    Ok(Invitation { operator, secret: text, expires_ms })
+}
+
+fn one_time(ask: &Ask<'_>, hours: Option<u32>) -> Result<(String, String, i64), Problem> {
+    let hours = i64::from(hours.unwrap_or(HOURS).clamp(1, HOURS_MAX));
+    let (text, digest) = secret::make(Secret::Invitation)?;
+    Ok((text, digest.to_string(), ask.now_ms.saturating_add(hours * HOUR_MS)))
+}
+
+pub(super) fn grant(ask: &Ask<'_>, asked: Regrant) -> Result<Done, Problem> {
+    let operator = named(ask)?.operator;
+    done(ask, Deed::Grant { operator, grant: asked.grant }, &asked.reason)
+}
+
+pub(super) fn disable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+    let operator = named(ask)?.operator;
+    done(ask, Deed::Disable { operator }, &why.reason)
+}
+
+pub(super) fn enable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+    let operator = named(ask)?.operator;
+    done(ask, Deed::Enable { operator }, &why.reason)
+}
+
+pub(super) fn tokens(ask: &Ask<'_>, turn: Turn) -> Result<Page<Token>, Problem> {
+    tokens_of(ask, &named(ask)?.operator, &turn)
+}
+
+pub(super) fn withdraw_token(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+    super::tokens::withdraw_of(ask, &named(ask)?.operator, &why.reason)
+}
+
+pub(super) fn done(ask: &Ask<'_>, deed: Deed, reason: &str) -> Result<Done, Problem> {
+    Ok(Done { entries: ask.have_done(What::Operate { deed }, reason)? })
+}

@@ -1,0 +1,51 @@
+//! Named values that the log keeps.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::ask::Ask;
+use super::operators::Done;
+use super::page::{self, Page};
+use super::problem::Problem;
+use crate::admin::What;
+use crate::settings::{self, Setting};
+
+/// Which of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// How their names begin.
+    #[serde(default)]
+    beginning: String,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page, at most 500.
+    limit: Option<u32>,
+}
+
+/// Another value.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    /// Its path.
+    name: String,
+    /// Any JSON; null removes it.
+    value: serde_json::Value,
+    /// Why; goes into the audit trail.
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Setting>, Problem> {
+    let limit = page::rows(which.limit);
+    let after: Option<String> = page::read("settings", which.cursor.as_deref())?;
+    let all = settings::list(ask.derived()?, &which.beginning)?.into_iter();
+    let rest = all.filter(|setting| after.as_ref().is_none_or(|after| setting.name > *after));
+    Ok(page::page("settings", rest.take(limit as usize + 1).collect(), limit, |last| last.name.clone()))
+}
+
+pub(super) fn set(ask: &Ask<'_>, change: Change) -> Result<Done, Problem> {
+    let value = if change.value.is_null() { String::new() } else { change.value.to_string() };
+    let entries = ask.have_done(What::Set { name: change.name, value }, &change.reason)?;
+    Ok(Done { entries })
+}

@@ -1,0 +1,266 @@
+//! What operators did, one row an entry: the trail that people look through.
+
+use rusqlite::Transaction;
+use watchpost_proto::v1::{
+    AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
+    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, OperatorEntry,
+    OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry,
+    TokenVerb, erasure, hold,
+};
+use watchpost_proto::{DeviceId, Message};
+
+use super::DeriveError;
+use crate::log_store::Entry;
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE trail (
+        log_index INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        verb TEXT NOT NULL,
+        by TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        address TEXT NOT NULL,
+        -- How many things it is about.
+        count INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX trail_by ON trail (by, log_index);
+    CREATE INDEX trail_subject ON trail (subject, log_index);
+";
+
+/// One row.
+#[derive(Default)]
+struct Row {
+    verb: &'static str,
+    subject: String,
+    by: String,
+    reason: String,
+    address: String,
+    count: u64,
+    at_ms: i64,
+}
+
+/// Takes one entry into the table. What no operator did, and what does not decode, is passed over.
+pub(super) fn apply(db: &Transaction<'_>, entry: &Entry) -> Result<(), DeriveError> {
+    let Some(row) = row_of(entry.kind(), &entry.header) else { return Ok(()) };
+    db.prepare_cached("INSERT INTO trail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
+        entry.log_index,
+        row.at_ms,
+        row.verb,
+        row.by,
+        row.subject,
+        row.reason,
+        row.address,
+        i64::try_from(row.count).unwrap_or(i64::MAX),
+    ))?;
+    Ok(())
+}
+
+fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
+    match kind {
+        EntryKind::DeviceAction => read(header, device),
+        EntryKind::Token => read(header, token),
+        EntryKind::Enrolment => read(header, enrolment),
+        EntryKind::Expected => read(header, expected),
+        EntryKind::Authority => read(header, authority),
+        EntryKind::Policy => read(header, policy),
+        EntryKind::Roster => read(header, roster),
+        EntryKind::Erasure => read(header, erased),
+        EntryKind::Hold => read(header, held),
+        EntryKind::Acknowledgements => read(header, acknowledgements),
+        EntryKind::Operator => read(header, operator),
+        EntryKind::Access => read(header, access),
+        EntryKind::Setting => read(header, setting),
+        EntryKind::Alert => read(header, alert),
+        EntryKind::Suppression => read(header, suppression),
+        EntryKind::Case => read(header, case),
+        EntryKind::LogOpened
+        | EntryKind::KeyEvent
+        | EntryKind::Segment
+        | EntryKind::Fork
+        | EntryKind::LogShown
+        | EntryKind::Shortfall
+        | EntryKind::Notification
+        | EntryKind::Names
+        | EntryKind::Unspecified => None,
+    }
+}
+
+fn read<M: Message + Default>(header: &[u8], row: impl FnOnce(M) -> Option<Row>) -> Option<Row> {
+    M::decode(header).ok().and_then(row)
+}
+
+fn device(it: DeviceAction) -> Option<Row> {
+    let verb = match it.verb() {
+        DeviceVerb::Revoke => "device-revoke",
+        DeviceVerb::Quarantine => "device-quarantine",
+        DeviceVerb::Release => "device-release",
+        DeviceVerb::Readmit => "device-readmit",
+        DeviceVerb::Rekey => "device-rekey",
+        DeviceVerb::ShutOut => "device-shut-out",
+        DeviceVerb::Resets => "device-resets",
+        DeviceVerb::Unspecified => return None,
+    };
+    let subject = device_name(&it.device);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn token(it: TokenEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        TokenVerb::Create => "token-create",
+        TokenVerb::Revoke => "token-revoke",
+        TokenVerb::Unspecified => return None,
+    };
+    let subject = short(&it.token);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn enrolment(it: EnrolmentEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        EnrolmentVerb::Admitted => "device-admit",
+        EnrolmentVerb::Rejected => "device-reject",
+        _ => return None,
+    };
+    let subject = short(&it.key_id);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn expected(it: ExpectedEntry) -> Option<Row> {
+    let count = it.devices.len() as u64;
+    Some(Row { verb: "device-expected", by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn authority(it: AuthorityEntry) -> Option<Row> {
+    let count = it.certificates.len() as u64;
+    Some(Row { verb: "authority", by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn policy(it: PolicyEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        PolicyVerb::Publish => "policy-publish",
+        PolicyVerb::Advance => "policy-advance",
+        PolicyVerb::Halt => "policy-halt",
+        PolicyVerb::Resume => "policy-resume",
+        PolicyVerb::Unspecified => return None,
+    };
+    let subject = short(&it.policy);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn roster(it: RosterEntry) -> Option<Row> {
+    Some(Row { verb: "people-publish", by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn erased(it: Erasure) -> Option<Row> {
+    let subject = match it.scope {
+        Some(erasure::Scope::Alert(alert)) => hex::encode(alert),
+        Some(erasure::Scope::Device(records)) => device_name(&records.device),
+        Some(erasure::Scope::Person(person)) => person,
+        None => String::new(),
+    };
+    let count = it.records.iter().map(|records| records.places.len() as u64).sum();
+    Some(Row { verb: "erase", subject, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn held(it: Hold) -> Option<Row> {
+    let subject = match it.scope {
+        Some(hold::Scope::Alert(alert)) => hex::encode(alert),
+        Some(hold::Scope::Person(person)) => person,
+        None => String::new(),
+    };
+    let verb = if it.lifted { "hold-lift" } else { "hold" };
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn acknowledgements(it: AcknowledgementsEntry) -> Option<Row> {
+    let count = it.rows.len() as u64;
+    Some(Row { verb: "notice-import", by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn operator(it: OperatorEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        OperatorVerb::Invited => "operator-invite",
+        OperatorVerb::CredentialSet => "operator-password",
+        OperatorVerb::Granted => "operator-grant",
+        OperatorVerb::Disabled => "operator-disable",
+        OperatorVerb::Enabled => "operator-enable",
+        OperatorVerb::Reset => "operator-reset",
+        OperatorVerb::TotpEnrolled => "operator-totp",
+        OperatorVerb::TokenMade => "api-token-make",
+        OperatorVerb::TokenWithdrawn => "api-token-withdraw",
+        OperatorVerb::Unspecified => return None,
+    };
+    Some(Row { verb, subject: it.operator, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn access(it: AccessEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        AccessVerb::SignedIn => "signed-in",
+        AccessVerb::Refused => "refused",
+        AccessVerb::SignedOut => "signed-out",
+        AccessVerb::Viewed => "viewed",
+        AccessVerb::Exported => "exported",
+        AccessVerb::Resolved => "resolved",
+        AccessVerb::LookedUp => "looked-up",
+        AccessVerb::Unspecified => return None,
+    };
+    let AccessEntry { by, subject, reason, address, rows: count, at_ms, .. } = it;
+    Some(Row { verb, subject, by, reason, address, count, at_ms })
+}
+
+fn setting(it: SettingEntry) -> Option<Row> {
+    let verb = if it.value.is_empty() { "setting-remove" } else { "setting" };
+    Some(Row { verb, subject: it.name, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn alert(it: AlertEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        AlertVerb::Take => "alert-take",
+        AlertVerb::Assign => "alert-assign",
+        AlertVerb::PutBack => "alert-put-back",
+        AlertVerb::Note => "alert-note",
+        AlertVerb::Close => "alert-close",
+        AlertVerb::Reopen => "alert-reopen",
+        AlertVerb::Appeal => "alert-appeal",
+        AlertVerb::Grant => "alert-grant",
+        AlertVerb::Deny => "alert-deny",
+        AlertVerb::Step => "alert-step",
+        AlertVerb::Escalate => "alert-escalate",
+        AlertVerb::Unspecified => return None,
+    };
+    let (subject, count) = (it.alerts.first().map(hex::encode).unwrap_or_default(), it.alerts.len() as u64);
+    Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn suppression(it: SuppressionEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        SuppressionVerb::Begin => "suppression-begin",
+        SuppressionVerb::End => "suppression-end",
+        SuppressionVerb::Unspecified => return None,
+    };
+    let subject = hex::encode(&it.id);
+    Some(Row { verb, subject, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn case(it: CaseEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        CaseVerb::Open => "case-open",
+        CaseVerb::Link => "case-link",
+        CaseVerb::Unlink => "case-unlink",
+        CaseVerb::Note => "case-note",
+        CaseVerb::Close => "case-close",
+        CaseVerb::Reopen => "case-reopen",
+        CaseVerb::Unspecified => return None,
+    };
+    let (subject, count) = (hex::encode(&it.id), it.alerts.len() as u64);
+    Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn device_name(bytes: &[u8]) -> String {
+    DeviceId::from_slice(bytes).map(|device| device.to_string()).unwrap_or_default()
+}
+
+/// The beginning of a digest, as lists show it.
+fn short(digest: &[u8]) -> String {
+    hex::encode(digest.get(..6).unwrap_or(digest))
+}
