@@ -22,6 +22,7 @@ mod operators;
 mod page;
 mod problem;
 mod route;
+mod search;
 mod session;
 mod settings;
 mod table;

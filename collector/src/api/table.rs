@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 use super::route::{Route, csv, listen, route};
-use super::{alerts, audit, cases, devices, openapi, operators, session, settings, tokens};
+use super::{alerts, audit, cases, devices, openapi, operators, search, session, settings, tokens};
 use crate::operators::Act;
 
 /// All of them.
@@ -81,6 +81,10 @@ fn of_alerts() -> Vec<Route> {
             "alerts.csv",
             alerts::export,
         ),
+        route(Method::GET, "/search", Act::SeeExcerpts, ("Search", "检索"), search::find),
+        route(Method::GET, "/searches", Act::SeeAlerts, ("Searches one keeps", "已存检索"), search::list),
+        route(Method::PUT, "/searches/{name}", Act::SeeAlerts, ("Keep a search", "保存检索"), search::keep),
+        route(Method::DELETE, "/searches/{name}", Act::SeeAlerts, ("Forget a search", "删除检索"), search::forget),
         route(Method::GET, "/rules", Act::SeeRules, ("How rules do", "规则准确率"), alerts::rules),
     ]
 }

@@ -3,7 +3,7 @@
 use rusqlite::Transaction;
 use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
-    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, OperatorEntry,
+    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry, OperatorEntry,
     OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry,
     TokenVerb, erasure, hold,
 };
@@ -74,6 +74,7 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Alert => read(header, alert),
         EntryKind::Suppression => read(header, suppression),
         EntryKind::Case => read(header, case),
+        EntryKind::Names => read(header, names),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
         | EntryKind::Segment
@@ -81,7 +82,6 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         | EntryKind::LogShown
         | EntryKind::Shortfall
         | EntryKind::Notification
-        | EntryKind::Names
         | EntryKind::Unspecified => None,
     }
 }
@@ -254,6 +254,12 @@ fn case(it: CaseEntry) -> Option<Row> {
     };
     let (subject, count) = (hex::encode(&it.id), it.alerts.len() as u64);
     Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn names(it: NamesEntry) -> Option<Row> {
+    let verb = if it.added.is_empty() { "names-erase" } else { "names-import" };
+    let count = (it.added.len() + it.removed.len()) as u64;
+    Some(Row { verb, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
 }
 
 fn device_name(bytes: &[u8]) -> String {

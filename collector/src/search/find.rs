@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params_from_iter};
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::record::{self, Kept};
 use watchpost_proto::v1::{Finding, summary};
@@ -29,7 +30,7 @@ const STEPS: i32 = 20_000;
 const ALERTS_REMEMBERED: usize = 100_000;
 
 /// A finding that was found. What it is about; what was said in it is told by its alert alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Found {
     /// Hexadecimal.
     pub finding_id: String,

@@ -1,0 +1,118 @@
+//! Search, within what whoever asks may read, and the searches they keep.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::alerts::concerning;
+use super::ask::Ask;
+use super::operators::Done;
+use super::page;
+use super::problem::{Kind, Problem};
+use super::route::Nothing;
+use crate::admin::What;
+use crate::alerts;
+use crate::operators::Act;
+use crate::search::SearchError;
+use crate::search::find::{Asked, Finder, Found, PATIENCE};
+use crate::search::query::Query;
+use crate::search::saved::{self, Saved};
+
+/// What to look for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// As it is typed.
+    query: String,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page, at most 500.
+    limit: Option<u32>,
+}
+
+/// Part of what was found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Searched {
+    /// The newest first; what you may not read is left out.
+    items: Vec<Found>,
+    /// Where the next page begins; missing at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    /// There may be more on this page: the time was up.
+    stopped: bool,
+    /// Names in the query that no finding has.
+    unknown: Vec<String>,
+}
+
+/// A search that is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Kept {
+    /// Its name.
+    name: String,
+    /// As it was typed.
+    query: String,
+}
+
+/// A search to keep.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keep {
+    /// As it is typed.
+    query: String,
+}
+
+pub(super) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Problem> {
+    let query = Query::parse(&which.query, ask.now_ms).map_err(Problem::malformed)?;
+    let limit = page::rows(which.limit) as usize;
+    let mut finder = Finder::open(&ask.site.desk.config).map_err(problem)?;
+    let asked = Asked { query: &query, after: which.cursor.as_deref(), limit, patience: PATIENCE };
+    let found = finder.find(&asked).map_err(problem)?;
+    let mut items = Vec::new();
+    for it in found.found {
+        if may_read(ask, &it)? {
+            items.push(it);
+        }
+    }
+    Ok(Searched { items, next: found.next, stopped: found.stopped, unknown: found.unknown })
+}
+
+/// Whoever finds a finding by its words learns them: it is asked like reading it. One without an alert is nobody's yet.
+fn may_read(ask: &Ask<'_>, found: &Found) -> Result<bool, Problem> {
+    let Some(id) = found.alert.as_ref().and_then(|id| hex::decode(id).ok()) else { return Ok(false) };
+    let alert = alerts::find(ask.derived()?, &id)?;
+    Ok(alert.is_some_and(|alert| ask.may(Act::SeeExcerpts, Some(&concerning(&alert)))))
+}
+
+fn problem(error: SearchError) -> Problem {
+    match error {
+        SearchError::Told(sentence) => Problem::malformed(sentence),
+        SearchError::Anew { .. } | SearchError::Missing(_) => Problem::new(Kind::Deriving),
+        SearchError::Derived(error) => error.into(),
+        SearchError::Log(error) => error.into(),
+        other => Problem::broken(&other),
+    }
+}
+
+pub(super) fn list(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Kept>, Problem> {
+    let kept = saved::list(ask.derived()?, ask.by()?).map_err(problem)?.into_iter();
+    Ok(kept.map(|(name, saved)| Kept { name, query: saved.query }).collect())
+}
+
+pub(super) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
+    let value = serde_json::to_string(&Saved { query: asked.query }).map_err(|error| Problem::broken(&error))?;
+    set(ask, value)
+}
+
+pub(super) fn forget(ask: &Ask<'_>, _: Nothing) -> Result<Done, Problem> {
+    set(ask, String::new())
+}
+
+/// One's own alone: the name of whoever asks is part of the setting's.
+fn set(ask: &Ask<'_>, value: String) -> Result<Done, Problem> {
+    let name = ask.param("name")?;
+    if name.contains('/') {
+        return Err(Problem::malformed("the name of a search has no slash"));
+    }
+    let entries = ask.have_done(What::Set { name: saved::setting(ask.by()?, name), value }, "")?;
+    ask.until_shown(&entries)?;
+    Ok(Done { entries })
+}
