@@ -15,7 +15,7 @@ use watchpost_collector::api::{Route, routes};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Grant, Role, Sample};
-use watchpost_proto::v1::Lane;
+use watchpost_proto::v1::{DeviceVerb, Lane};
 
 const DEPARTMENTS: [&str; 2] = ["sales", "service"];
 const SITES: [&str; 2] = ["shanghai", "beijing"];
@@ -178,7 +178,7 @@ impl Scene {
         let reviewer = self.triers.iter().find(|trier| trier.name == "reviewer").unwrap();
         let deadline = std::time::Instant::now() + support::PATIENCE;
         loop {
-            let found = reviewer.client.get("/search?query=%E4%BF%9D%E6%9C%AC").await;
+            let found = reviewer.client.get("/search?query=%E4%BF%9D%E6%9C%AC&reason=complaint").await;
             if found.body["items"].as_array().is_some_and(|items| items.len() == self.targets.len()) {
                 return;
             }
@@ -298,7 +298,7 @@ async fn lists_and_exports_hold_what_may_be_seen_and_nothing_else() {
         assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), seen, "{}", trier.name);
         scene.indexed().await;
         // Whoever finds by words reads them: of what is closed alone, an auditor, and nothing is.
-        let searched = trier.client.get("/search?query=%E4%BF%9D%E6%9C%AC").await;
+        let searched = trier.client.get("/search?query=%E4%BF%9D%E6%9C%AC&reason=complaint").await;
         let hits: BTreeSet<&str> =
             searched.body["items"].as_array().unwrap().iter().map(|it| it["alert"].as_str().unwrap()).collect();
         assert_eq!(hits, if trier.letter == 'u' { BTreeSet::new() } else { seen.clone() }, "{}", trier.name);
@@ -312,6 +312,102 @@ async fn lists_and_exports_hold_what_may_be_seen_and_nothing_else() {
         }
     }
     scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_tells_nothing_of_what_one_may_not_read_and_leaves_a_trace() {
+    let scene = scene().await;
+    scene.indexed().await;
+    let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();
+    // Of sales at Shanghai there is one alert: it has no second page, whatever others there are.
+    let (supervisor, concerned) = (of("supervisor0"), of("concerned"));
+    for query in ["%E4%BF%9D%E6%9C%AC", "level:%3E%3Dinfo"] {
+        let page = supervisor.client.get(&format!("/search?query={query}&limit=2&reason=complaint")).await;
+        assert_eq!(page.body["items"].as_array().unwrap().len(), 1, "{}", page.text);
+        let keys: Vec<_> = page.body.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["items", "stopped"], "{}", page.text);
+    }
+    let own = concerned.client.get("/search?query=person:ww1/u0%20%E4%BF%9D%E6%9C%AC&reason=complaint").await;
+    let none = concerned.client.get("/search?query=person:ww1/u9%20%E4%BF%9D%E6%9C%AC&reason=complaint").await;
+    assert_eq!((own.status, &own.text), (200, &none.text), "one's own are as if there were none");
+    for query in ["%E4%BF%9D%E6%9C%AC", "word:x", "from:x", "room:x"] {
+        let before = scene.console.size();
+        assert_eq!(
+            supervisor.client.get(&format!("/search?query={query}")).await.problem(),
+            "reason-needed",
+            "{query}"
+        );
+        assert_eq!(scene.console.size(), before);
+        let asked = supervisor.client.get(&format!("/search?query={query}&reason=complaint")).await;
+        assert_eq!((asked.status, scene.console.size()), (200, before + 1), "{query}: durable when it is answered");
+    }
+    let told = |deeds: Vec<watchpost_collector::trail::Deed>| -> Vec<(String, String)> {
+        let own = deeds.into_iter().filter(|it| it.by == "supervisor0" && it.reason == "complaint").take(2);
+        own.map(|it| (it.subject, it.address)).collect()
+    };
+    let at = || "127.0.0.1".to_owned();
+    let viewed = told(scene.console.trail("viewed").await);
+    assert_eq!(viewed, [("word:x".to_owned(), at()), ("保本".to_owned(), at())]);
+    let resolved = told(scene.console.trail("resolved").await);
+    assert_eq!(resolved, [("a search by names".to_owned(), at()), ("a search by names".to_owned(), at())]);
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_suppresses_what_would_cover_themselves() {
+    let scene = scene().await;
+    let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();
+    let until_ms = now_ms() + 3_600_000;
+    let suppress = |what: Value| {
+        let mut what = what;
+        (what["from_ms"], what["until_ms"]) = (json!(now_ms()), json!(until_ms));
+        json!({ "what": what, "reason": "known" })
+    };
+    let concerned = &of("concerned").client;
+    let covering = [
+        json!({ "person": "ww1/u0" }),
+        json!({ "person": "WW1/U0", "rule": "fin.x" }),
+        json!({ "rule": "fin.x" }),
+        json!({ "pack": "p" }),
+        json!({ "department": "sales" }),
+        json!({ "site": "shanghai" }),
+        json!({ "device": scene.device }),
+    ];
+    for what in covering {
+        let before = scene.console.size();
+        assert_eq!(concerned.post("/suppressions", &suppress(what.clone())).await.problem(), "not-allowed", "{what}");
+        assert_eq!(scene.console.size(), before, "{what}");
+    }
+    let other = concerned.post("/suppressions", &suppress(json!({ "person": "ww1/u1" }))).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+    let reviewer = &of("reviewer").client;
+    let own = reviewer.post("/suppressions", &suppress(json!({ "person": "ww1/u0" }))).await;
+    assert_eq!(own.status, 200, "whom it is not about may: {}", own.text);
+    let listed = reviewer.get("/suppressions").await.body;
+    let own = listed["items"].as_array().unwrap().iter().find(|it| it["person"] == "ww1/u0").unwrap();
+    let path = format!("/suppressions/{}", own["suppression"].as_str().unwrap());
+    assert_eq!(concerned.delete(&format!("{path}?reason=because")).await.status, 404);
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_whose_alerts_nobody_sees_is_nobodys_of_another_department() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "service", "beijing")]);
+    let mut device = log.lab.device();
+    log.append(&mut device, Lane::Urgent, &[about(1, "ww1/u0")]);
+    let act = By { by: "test", reason: "test", at_ms: now_ms() };
+    let step = CaseStep::Open { person: "ww1/u0".into(), alerts: vec![id_of(1)] };
+    log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
+    log.act(&device, DeviceVerb::Quarantine);
+    employ(&mut log, "li", supervisor(&[("sales", "shanghai")]));
+    employ(&mut log, "reviewer", grant(Role::Reviewer));
+    let console = Console::start(log).await;
+    let (li, reviewer) = (console.signed_in("li").await, console.signed_in("reviewer").await);
+    let case = reviewer.get("/cases").await.body["items"][0]["case"].as_str().unwrap().to_owned();
+    assert_eq!(li.get(&format!("/cases/{case}")).await.status, 404);
+    assert_eq!(li.get("/cases").await.body["items"], json!([]));
+    console.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,7 +163,9 @@ pub(super) fn suppress(ask: &Ask<'_>, asked: Begin) -> Result<Done, Problem> {
     }
     // What names nobody covers whoever it fits: by rule, department, site or device oneself as well.
     if !operator.grant.accounts.is_empty() && asked.what.person.is_empty() {
-        return refused("whoever has accounts of their own suppresses for one named person: it would cover themselves as well");
+        return refused(
+            "whoever has accounts of their own suppresses for one named person: it would cover themselves as well",
+        );
     }
     if is_own(operator, &asked.what.person) {
         return refused("nobody suppresses alerts about themselves");

@@ -3,9 +3,9 @@
 use rusqlite::Transaction;
 use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
-    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry, OperatorEntry,
-    OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry,
-    TokenVerb, erasure, hold,
+    DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry,
+    OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb,
+    TokenEntry, TokenVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
