@@ -411,6 +411,93 @@ async fn a_case_whose_alerts_nobody_sees_is_nobodys_of_another_department() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_account_of_the_same_employee_is_ones_own() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "sales", "shanghai"), ("u0.second", "", ""), ("u1", "sales", "shanghai")]);
+    let mut device = log.lab.device();
+    let findings: Vec<_> =
+        ["u0", "u0.second", "u1"].iter().zip(1..).map(|(it, n)| about(n, &format!("ww1/{it}"))).collect();
+    log.append(&mut device, Lane::Urgent, &findings);
+    employ(&mut log, "concerned", Grant { accounts: vec!["WW1/u0".into()], ..grant(Role::Reviewer) });
+    employ(&mut log, "reviewer", grant(Role::Reviewer));
+    let console = Console::start(log).await;
+    let (concerned, reviewer) = (console.signed_in("concerned").await, console.signed_in("reviewer").await);
+    for number in [1, 2] {
+        assert_eq!(concerned.get(&format!("/alerts/{}", id_of(number))).await.status, 404, "{number}");
+    }
+    let listed = concerned.get("/alerts").await.body;
+    let persons: Vec<_> = listed["items"].as_array().unwrap().iter().map(|it| &it["person"]).collect();
+    assert_eq!(persons, ["ww1/u1"]);
+    let assign = json!({ "alerts": [id_of(2)], "step": { "assign": "concerned" } });
+    assert_eq!(reviewer.post("/alerts/step", &assign).await.problem(), "not-possible");
+    let what = json!({ "person": "ww1/u0.second", "from_ms": now_ms(), "until_ms": now_ms() + 3_600_000 });
+    let suppressed = concerned.post("/suppressions", &json!({ "what": what, "reason": "known" })).await;
+    assert_eq!(suppressed.problem(), "not-allowed");
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_it_is_about_reads_nothing_of_their_case_in_the_trail() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "sales", "shanghai"), ("u1", "sales", "shanghai")]);
+    let mut device = log.lab.device();
+    log.append(&mut device, Lane::Urgent, &[about(1, "ww1/u0"), about(2, "ww1/u1")]);
+    let act = By { by: "test", reason: "test", at_ms: now_ms() };
+    for (person, number) in [("ww1/u0", 1), ("ww1/u1", 2)] {
+        let step = CaseStep::Open { person: person.into(), alerts: vec![id_of(number)] };
+        log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
+        let what = Suppress {
+            person: person.into(),
+            from_ms: now_ms(),
+            until_ms: now_ms() + 3_600_000,
+            ..Suppress::default()
+        };
+        log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
+    }
+    let own = Grant { accounts: vec!["ww1/u0".into()], ..grant(Role::Auditor) };
+    employ(&mut log, "concerned", own);
+    employ(&mut log, "auditor", grant(Role::Auditor));
+    employ(&mut log, "reviewer", Grant { export: true, ..grant(Role::Reviewer) });
+    employ(&mut log, "admin", grant(Role::Administrator));
+    let console = Console::start(log).await;
+    let reviewer = console.signed_in("reviewer").await;
+    let both = json!({ "alerts": [id_of(2), id_of(1)], "step": "note", "note": "seen" });
+    assert_eq!(reviewer.post("/alerts/step", &both).await.status, 200);
+    for number in [1, 2] {
+        assert_eq!(reviewer.get(&format!("/alerts/{}/findings?reason=because", id_of(number))).await.status, 200);
+    }
+    assert_eq!(reviewer.get("/exports/alerts.csv?reason=monthly&rule=x&state=open").await.status, 200);
+    console.caught_up().await;
+    let (concerned, auditor) = (console.signed_in("concerned").await, console.signed_in("auditor").await);
+    let told = |body: Value, verb: &str| -> Vec<String> {
+        let all = body["items"].as_array().unwrap().clone();
+        let fitting = all.into_iter().filter(|it| it["verb"] == verb);
+        fitting.map(|it| it["subject"].as_str().unwrap().to_owned()).collect()
+    };
+    let (all, seen) = (auditor.get("/audit?limit=400").await.body, concerned.get("/audit?limit=400").await.body);
+    assert_eq!(told(all.clone(), "alert-note"), [id_of(1), id_of(2)], "one row each");
+    assert_eq!(told(seen.clone(), "alert-note"), [id_of(2)]);
+    assert_eq!(told(seen.clone(), "viewed"), [id_of(2)]);
+    for verb in ["case-open", "suppression-begin"] {
+        assert_eq!((told(all.clone(), verb).len(), told(seen.clone(), verb).len()), (2, 1), "{verb}");
+    }
+    assert_eq!(told(all, "exported"), ["alerts state:open rule:x"]);
+    let (mut found, mut cursor) = (0, String::new());
+    loop {
+        let page = auditor.get(&format!("/audit?verb=alert-note&limit=1{cursor}")).await.body;
+        found += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, 2, "no row is lost between pages");
+    let admin = console.signed_in("admin").await;
+    assert_eq!(admin.get("/devices").await.body["items"][0]["findings"], 2);
+    assert!(concerned.get("/devices").await.body["items"][0].get("findings").is_none());
+    assert!(concerned.get(&format!("/devices/{}", device.id)).await.body.get("findings").is_none());
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whom_an_alert_is_about_neither_sees_nor_closes_nor_is_given_it() {
     let scene = scene().await;
     let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();

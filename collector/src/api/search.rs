@@ -18,6 +18,9 @@ use crate::search::find::{Asked, Finder, Found, PATIENCE};
 use crate::search::query::Query;
 use crate::search::saved::{self, Saved};
 
+/// Searches that one operator keeps.
+const KEPT_MAX: usize = 100;
+
 /// What to look for.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +109,10 @@ pub(super) fn list(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Kept>, Problem> {
 }
 
 pub(super) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
+    let (kept, name) = (saved::list(ask.derived()?, ask.by()?).map_err(problem)?, ask.param("name")?);
+    if kept.len() >= KEPT_MAX && !kept.iter().any(|(known, _)| known == name) {
+        return Err(Problem::new(Kind::NotPossible).because("you keep 100 searches; forget one first"));
+    }
     let value = serde_json::to_string(&Saved { query: asked.query }).map_err(|error| Problem::broken(&error))?;
     set(ask, value)
 }
