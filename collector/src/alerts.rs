@@ -272,6 +272,7 @@ fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
         _ => None,
     };
     let work = read_work(row, 21)?;
+    let is_closed = work.state == work::State::Closed;
     Ok(Alert {
         alert: hex_of(0)?.unwrap_or_default(),
         pack: row.get(1)?,
@@ -287,8 +288,8 @@ fn read_alert(row: &rusqlite::Row<'_>) -> rusqlite::Result<Alert> {
         department: row.get(11)?,
         site: row.get(12)?,
         state: work.state.as_str(),
-        ending: work.ending.filter(|_| work.state == work::State::Closed).map(work::Ending::as_str),
-        duplicate_of: hex_of(20)?,
+        ending: work.ending.filter(|_| is_closed).map(work::Ending::as_str),
+        duplicate_of: hex_of(20)?.filter(|_| work.ending == Some(work::Ending::Duplicate) && is_closed),
         opened_ms,
         age_ms,
         late,

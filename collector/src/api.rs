@@ -6,7 +6,7 @@
 //!                                                                         └─► desk (log) ─► durable ─► answer
 //! ```
 //!
-//! There is one table of routes ([`routes`]): the router, the description ([`openapi`]) and the test that tries every route as
+//! There is one table of routes ([`routes`]): the router, the description ([`describe`]) and the test that tries every route as
 //! every role are made from it. A handler is a plain function over what was asked; it runs where it may block.
 
 mod alerts;

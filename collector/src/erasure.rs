@@ -4,6 +4,7 @@
 //! else stays as it was. What was derived from it is gone as soon as the follower reaches that entry.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -12,7 +13,8 @@ use watchpost_proto::digest::hash;
 use watchpost_proto::record::{self, Kept};
 use watchpost_proto::segment::read_statement;
 use watchpost_proto::v1::{
-    DeviceRecords, EntryKind, ErasedRecords, Erasure, Hold, SegmentEntry, Summary, erasure, hold, summary,
+    AlertEntry, CaseEntry, DeviceRecords, EntryKind, ErasedRecords, Erasure, Hold, SegmentEntry, Summary, erasure,
+    hold, summary,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
@@ -22,6 +24,9 @@ use crate::derive::grouping::AlertKey;
 use crate::log_store::{self, Appender, Entry, LogReader, StoreError};
 use crate::notices::account_of;
 
+/// How long an erasure waits until all of the log is derived.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(50);
 /// Records that one entry names; an erasure of more goes on in the next, in the same commit.
 const RECORDS_PER_ENTRY: usize = 16 * 1024;
 
@@ -121,7 +126,7 @@ pub struct Standing {
 pub fn plan(config: &Config, request: &Request, at_ms: i64) -> anyhow::Result<Plan> {
     ensure!(!request.reason.trim().is_empty(), "an erasure or hold needs a reason");
     let log = LogReader::open(&config.log_db())?;
-    let derived = derive::open_read_only(&config.derived_db())?;
+    let derived = derived_whole(config, &log)?;
     let holds = standing(&log)?;
     let deed = request.deed.spelled()?;
     let (scope, lifted) = match &deed {
@@ -145,6 +150,19 @@ pub fn plan(config: &Config, request: &Request, at_ms: i64) -> anyhow::Result<Pl
     };
     let (by, reason) = (request.by.clone(), request.reason.clone());
     Ok(Plan::Hold(Hold { scope: Some(scope), lifted, by, reason, at_ms }))
+}
+
+/// What was derived, once it is all the log holds: what is not derived yet would be passed over.
+fn derived_whole(config: &Config, log: &LogReader) -> anyhow::Result<Connection> {
+    let (give_up, wanted) = (Instant::now() + PATIENCE, log.count()?);
+    loop {
+        let derived = derive::open_read_only(&config.derived_db())?;
+        if derive::position(&derived)? >= wanted {
+            return Ok(derived);
+        }
+        ensure!(Instant::now() < give_up, "what the log holds is still being derived; ask again in a while");
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Appends what a request has come to, and takes the records out in the same commit. Returns the entries.
@@ -206,7 +224,7 @@ fn plan_erasure(
     read_all(log, |entry| search.entry(entry))?;
     let is_held = matches!(scope, Scope::Person(person) if search.held.persons.contains(person));
     let found = search.end()?;
-    let texts = texts(derived, scope, &found)?;
+    let texts = texts(log, derived, scope, &found)?;
     let found = found.records;
     // Name and number in the roster go with the records of a person, and also where there are none.
     let is_named = match scope {
@@ -214,8 +232,8 @@ fn plan_erasure(
         _ => false,
     };
     ensure!(
-        !(is_held && is_named),
-        "a hold forbids it for the name in the roster; hold list shows it, hold lift ends it"
+        !(is_held && (is_named || !texts.is_empty())),
+        "a hold forbids it for the name in the roster and what was written about the person; hold list shows it, hold lift ends it"
     );
     let mut portions = portions(found);
     if (is_named || !texts.is_empty()) && portions.is_empty() {
@@ -238,29 +256,44 @@ fn plan_erasure(
     Ok(Plan::Erase { entries: portions.into_iter().map(erasure).collect(), texts })
 }
 
-/// What people wrote beside alerts of which nothing stays, and beside cases about a person.
-fn texts(derived: &Connection, scope: &Scope, gone: &Gone) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut texts = Vec::new();
-    let mut select = derived.prepare(
-        "SELECT pack, rule, person, day, note FROM alert_event JOIN alert ON alert.id = alert_event.alert
-         WHERE note IS NOT NULL",
-    )?;
+/// What people wrote beside alerts of which nothing stays, and beside cases about a person; also beside steps that changed
+/// nothing. What was written about several alerts at once goes with the last of them.
+fn texts(log: &LogReader, derived: &Connection, scope: &Scope, gone: &Gone) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut rows_gone = HashSet::new();
+    let mut select = derived.prepare("SELECT id, pack, rule, person, day FROM alert")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let (pack, rule, person): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let key = AlertKey { pack: &pack, rule: &rule, person: &person, day: row.get(3)? };
+        let (pack, rule, person): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let key = AlertKey { pack: &pack, rule: &rule, person: &person, day: row.get(4)? };
         if gone.alerts.contains(&key_digest(&key)) {
-            texts.push(row.get(4)?);
+            rows_gone.insert(row.get::<_, i64>(0)?);
         }
     }
-    if let Scope::Person(person) = scope {
-        let mut select = derived.prepare(
-            "SELECT note FROM case_event JOIN alert_case ON alert_case.id = case_event.case_id
-             WHERE person = ?1 AND note IS NOT NULL",
-        )?;
-        let found = select.query_map([person], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
-        texts.extend(found);
+    let (mut texts, mut failed) = (Vec::new(), None);
+    log.headers(EntryKind::Alert, |_, header| {
+        let Ok(entry) = AlertEntry::decode(header) else { return };
+        let rows = entry.alerts.iter().map(|id| derive::work::find(derived, id));
+        match rows.collect::<Result<Vec<_>, _>>() {
+            Ok(rows) if !entry.note.is_empty() && rows.iter().flatten().all(|row| rows_gone.contains(row)) => {
+                texts.push(entry.note);
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
     }
+    let mut about_person = HashSet::new();
+    log.headers(EntryKind::Case, |_, header| {
+        let Ok(entry) = CaseEntry::decode(header) else { return };
+        if matches!(scope, Scope::Person(person) if *person == entry.person) {
+            about_person.insert(entry.id.clone());
+        }
+        if about_person.contains(&entry.id) && !entry.note.is_empty() {
+            texts.push(entry.note);
+        }
+    })?;
     Ok(texts)
 }
 

@@ -101,8 +101,11 @@ struct Scene {
     bare: String,
 }
 
+/// Name, letter in the table, department and site, own account, and what is granted.
+type Player = (String, char, (&'static str, &'static str), &'static str, Grant);
+
 /// Names in the order they come in.
-fn cast() -> Vec<(String, char, (&'static str, &'static str), &'static str, Grant)> {
+fn cast() -> Vec<Player> {
     let sample = Some(Sample { per_cent: 100, until_ms: now_ms() + 3_600_000 });
     let export = |grant: Grant| Grant { export: true, ..grant };
     let mut cast = vec![

@@ -124,7 +124,7 @@ fn a_finding_is_found_by_everything_it_is_about() {
         ("person:wwexample1/Li.Na", ids(["m2"])),
         ("person:LI.NA", ids(["m2"])),
         ("person:WW*/*", ids(["m1", "m2", "m3"])),
-        ("person:wwex*", ids(["m2"])),
+        ("person:wwex*/*", ids(["m2"])),
         ("-person:ww*", ids([])),
         ("person:nobody", ids([])),
         ("-person:nobody", ids(["m1", "m2", "m3"])),

@@ -280,7 +280,7 @@ impl Made {
             person: format!("ww1/u{person}"),
             msgid: format!("{}_{msgtime}", self.next),
             msgtime_ms: msgtime as i64,
-            msgtype: if self.next % 20 == 0 { "link".into() } else { "text".into() },
+            msgtype: if self.next.is_multiple_of(20) { "link".into() } else { "text".into() },
             from: format!("ww1/u{person}"),
             to: vec![format!("p_{:024x}", self.random.below(200_000))],
             to_total: 1,

@@ -14,6 +14,7 @@ use super::work::{Ending, STEPS_MAX};
 use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::log_store::{Appender, aside};
+use crate::notices::account_of;
 
 /// Alerts of one step.
 pub const ALERTS_MAX: usize = 10_000;
@@ -229,7 +230,7 @@ pub fn suppress(appender: &mut Appender<'_>, asked: &Suppress, act: &Act<'_>) ->
         kind: kind.into(),
         pack: pack.clone(),
         rule: rule.clone(),
-        person: person.clone(),
+        person: spelled(person)?,
         department: department.clone(),
         site: site.clone(),
         device,
@@ -356,7 +357,7 @@ pub fn case(
     let entry = CaseEntry {
         id: if verb == CaseVerb::Open { random()?.to_vec() } else { short_id(id)? },
         verb: verb.into(),
-        person: if let CaseStep::Open { person, .. } = step { person.clone() } else { String::new() },
+        person: if let CaseStep::Open { person, .. } = step { spelled(person)? } else { String::new() },
         alerts: ids.iter().map(|id| id_of(id)).collect::<Result<_, _>>()?,
         outcome: outcome.into(),
         note: keep(appender, note)?,
@@ -364,6 +365,12 @@ pub fn case(
         at_ms: act.at_ms,
     };
     Ok(appender.append(EntryKind::Case, &entry.encode_to_vec())?)
+}
+
+/// An account as devices spell it; another spelling would mean nobody.
+fn spelled(person: &str) -> Result<String, DeskError> {
+    let account = if person.is_empty() { Some(String::new()) } else { account_of(person) };
+    account.ok_or_else(|| DeskError::Told(format!("{person:?} is not an account, corp/userid")))
 }
 
 fn short_id(text: &str) -> Result<Vec<u8>, DeskError> {

@@ -127,7 +127,7 @@ impl Work {
             }
             (AlertVerb::PutBack, State::Open | State::Taken) => {
                 let has_somebody = self.state == State::Taken || !self.assignee.is_empty();
-                (self.state, self.assignee) = (State::Open, String::new());
+                (self.state, self.assignee, self.taken_ms) = (State::Open, String::new(), None);
                 has_somebody
             }
             (AlertVerb::Note, _) => true,
@@ -204,14 +204,16 @@ impl Work {
         }
     }
 
-    /// Another finding arrived. True where that opens it again: what was judged were the others.
-    pub fn arrived(&mut self, at_ms: i64) -> bool {
+    /// More findings are seen. True where that opens it again: what was judged were the others.
+    pub fn arrived(&mut self, at_ms: i64, count: u64) -> bool {
         if self.state != State::Closed {
+            // Nor does an objection that fails bury what came meanwhile.
+            self.ending = None;
             return false;
         }
         match self.ending {
             Some(Ending::Duplicate | Ending::RuleWithdrawn) => {
-                self.fresh = self.fresh.saturating_add(1);
+                self.fresh = self.fresh.saturating_add(count);
                 false
             }
             Some(Ending::Withdrawn) => self.come_back(at_ms),

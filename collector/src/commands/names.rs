@@ -1,7 +1,7 @@
 //! `watchpost-collector names`: whom and what pseudonyms stand for.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
@@ -102,7 +102,7 @@ pub fn run(args: NamesArgs) -> anyhow::Result<()> {
     }
 }
 
-fn import(file: &PathBuf, kind: Option<Kind>, corp: Option<&str>, deed: &DeedArgs) -> anyhow::Result<()> {
+fn import(file: &Path, kind: Option<Kind>, corp: Option<&str>, deed: &DeedArgs) -> anyhow::Result<()> {
     let config = Config::load(&deed.config)?;
     let told = || file.display().to_string();
     ensure!(fs::metadata(file).with_context(told)?.len() <= LIST_BYTES_MAX, "{} is too large", file.display());
@@ -146,7 +146,7 @@ fn list(pseudonyms: &[String], deed: &DeedArgs) -> anyhow::Result<()> {
     out.finish()
 }
 
-fn export(file: &PathBuf, deed: &DeedArgs) -> anyhow::Result<()> {
+fn export(file: &Path, deed: &DeedArgs) -> anyhow::Result<()> {
     ensure!(!file.exists(), "{} exists already and is not overwritten", file.display());
     let (config, known) = known(deed)?;
     let mut rows = vec![["pseudonym", "kind", "name"].map(str::to_owned)];

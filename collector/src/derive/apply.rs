@@ -199,7 +199,7 @@ impl Batch<'_> {
         if before.quarantined != now.quarantined {
             let (log_index, at_ms) = (entry.log_index, action.at_ms);
             let whence = Whence { log_index, at_ms, sealed_ms: at_ms, device: (&action.device, id) };
-            work::device_hidden(&self.transaction, whence, rules(&self.transaction, self.known)?)?;
+            work::device_hidden(&self.transaction, now.quarantined, whence, rules(&self.transaction, self.known)?)?;
         }
         Ok(())
     }
@@ -273,17 +273,38 @@ impl Batch<'_> {
         let shown = !finding.withdrawn && finding.status() == RuleStatus::Live;
         let alert = if shown { Some(self.alert(finding, place)?) } else { None };
         let record = self.keep(before.as_ref().map(|before| before.record), place, bytes)?;
+        let told = Told::of(finding, alert);
+        let seen_before = before.as_ref().and_then(|before| before.seen_in);
+        let is_seen = alert.is_some() && !place.hidden;
+        // What people have judged in an alert is not new to it, however often it is told, hidden or taken back.
+        let is_fresh = is_seen && (is_new || !self.is_seen_in(number, alert)?);
         self.transaction
             .prepare_cached(
-                "INSERT OR REPLACE INTO observation (finding, device, alert, withdrawn, level, msgtime_ms, record)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO observation
+                     (finding, device, alert, withdrawn, level, msgtime_ms, sla_s, seen_in, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
-            .execute((number, device, alert, finding.withdrawn, finding.level, finding.msgtime_ms, record))?;
-        match (alert, before.as_ref().and_then(|before| before.alert)) {
-            (Some(alert), None) if is_new && !place.hidden => {
-                arrivals.new_finding(alert, finding.level, finding.msgtime_ms, finding.sla_s);
+            .execute((
+                number,
+                device,
+                alert,
+                finding.withdrawn,
+                told.level,
+                told.msgtime_ms,
+                told.sla_s,
+                if is_seen { alert } else { seen_before },
+                record,
+            ))?;
+        match alert {
+            Some(alert) if is_new && is_fresh => arrivals.new_finding(alert, told.level, told.msgtime_ms, told.sla_s),
+            _ if before.as_ref().is_some_and(|before| before.told == told) => {}
+            _ => {
+                let moved = before.as_ref().and_then(|before| before.told.alert);
+                alert.into_iter().chain(moved).for_each(|alert| arrivals.changed(alert));
             }
-            (now, before) => now.into_iter().chain(before).for_each(|alert| arrivals.changed(alert)),
+        }
+        if let Some(alert) = alert.filter(|_| is_fresh && !is_new) {
+            arrivals.fresh(alert, 1);
         }
         if is_new && !finding.withdrawn && finding.status() == RuleStatus::Shadow {
             work::shadow(&self.transaction, &finding.pack, &finding.rule)?;
@@ -327,13 +348,22 @@ impl Batch<'_> {
     }
 
     fn observed(&self, finding: i64, device: i64) -> Result<Option<Observed>, DeriveError> {
-        let mut select = self
-            .transaction
-            .prepare_cached("SELECT withdrawn, record, alert FROM observation WHERE finding = ?1 AND device = ?2")?;
+        let mut select = self.transaction.prepare_cached(
+            "SELECT withdrawn, record, seen_in, alert, level, msgtime_ms, sla_s FROM observation
+                 WHERE finding = ?1 AND device = ?2",
+        )?;
         let found = select.query_row((finding, device), |row| {
-            Ok(Observed { withdrawn: row.get(0)?, record: row.get(1)?, alert: row.get(2)? })
+            let told = Told { alert: row.get(3)?, level: row.get(4)?, msgtime_ms: row.get(5)?, sla_s: row.get(6)? };
+            Ok(Observed { withdrawn: row.get(0)?, record: row.get(1)?, seen_in: row.get(2)?, told })
         });
         Ok(found.optional()?)
+    }
+
+    /// Whether people could see a finding in this alert before.
+    fn is_seen_in(&self, finding: i64, alert: Option<i64>) -> Result<bool, DeriveError> {
+        let mut select =
+            self.transaction.prepare_cached("SELECT 1 FROM observation WHERE finding = ?1 AND seen_in = ?2")?;
+        Ok(select.exists((finding, alert))?)
     }
 
     /// The alert a finding belongs to; opened by it where there is none.
@@ -437,7 +467,26 @@ const FEEDS_MAX: usize = 1_000;
 struct Observed {
     withdrawn: bool,
     record: i64,
+    /// The alert in which people could see it last.
+    seen_in: Option<i64>,
+    told: Told,
+}
+
+/// What a device tells of a finding, as far as its alert is counted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
     alert: Option<i64>,
+    level: i32,
+    msgtime_ms: i64,
+    sla_s: i64,
+}
+
+impl Told {
+    /// No number a device sends is believed to be below nothing.
+    fn of(finding: &Finding, alert: Option<i64>) -> Self {
+        let sla_s = i64::try_from(finding.sla_s).unwrap_or(i64::MAX);
+        Self { alert, level: finding.level.max(0), msgtime_ms: finding.msgtime_ms.max(0), sla_s }
+    }
 }
 
 /// Where a record is.

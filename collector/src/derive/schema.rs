@@ -51,7 +51,12 @@ const TABLES: &str = "
         alert INTEGER,
         withdrawn INTEGER NOT NULL,
         level INTEGER NOT NULL,
+        -- 0 where it has none.
         msgtime_ms INTEGER NOT NULL,
+        -- The rule's own time, seconds; 0 where it names none.
+        sla_s INTEGER NOT NULL,
+        -- The alert in which people could see it last.
+        seen_in INTEGER,
         record INTEGER NOT NULL,
         PRIMARY KEY (finding, device)
     ) STRICT, WITHOUT ROWID;

@@ -41,6 +41,8 @@ pub(super) const TABLES: &str = "
         sealed_ms INTEGER NOT NULL DEFAULT 0,
         opened_msgtime_ms INTEGER NOT NULL DEFAULT 0,
         arrived_ms INTEGER NOT NULL DEFAULT 0,
+        -- When its level rose last.
+        raised_ms INTEGER NOT NULL DEFAULT 0,
         -- The shortest a rule says, seconds; 0 where none does.
         sla_s INTEGER NOT NULL DEFAULT 0,
         take_by_ms INTEGER,
@@ -104,6 +106,7 @@ pub(super) const TABLES: &str = "
 /// What an entry brings to one alert.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrival {
+    /// Findings people see in it for the first time.
     new: u64,
     level: i32,
     first_ms: i64,
@@ -119,13 +122,19 @@ pub(super) struct Arrivals(BTreeMap<i64, Arrival>);
 
 impl Arrivals {
     /// A finding that was not there before.
-    pub(super) fn new_finding(&mut self, alert: i64, level: i32, msgtime_ms: i64, sla_s: u64) {
+    pub(super) fn new_finding(&mut self, alert: i64, level: i32, msgtime_ms: i64, sla_s: i64) {
         let arrival = self.0.entry(alert).or_default();
         arrival.new += 1;
         arrival.level = arrival.level.max(level);
         arrival.first_ms = earliest(arrival.first_ms, msgtime_ms);
         arrival.last_ms = arrival.last_ms.max(msgtime_ms);
-        arrival.sla_s = earliest(arrival.sla_s, i64::try_from(sla_s).unwrap_or(i64::MAX));
+        arrival.sla_s = earliest(arrival.sla_s, sla_s);
+    }
+
+    /// Findings that were there, and are seen in it for the first time.
+    pub(super) fn fresh(&mut self, alert: i64, count: u64) {
+        let arrival = self.0.entry(alert).or_default();
+        (arrival.new, arrival.recount) = (arrival.new + count, true);
     }
 
     /// Something else about its findings has changed.
@@ -176,6 +185,7 @@ struct Standing {
     last_ms: i64,
     opened_ms: i64,
     sla_s: i64,
+    raised_ms: i64,
     due: Due,
     suppressed_by: Option<Vec<u8>>,
     work: Work,
@@ -203,7 +213,7 @@ fn add(db: &Connection, alert: i64, arrival: &Arrival, at_ms: i64) -> rusqlite::
             "UPDATE alert SET findings = findings + ?2, arrived_ms = max(arrived_ms, ?3),
                  first_msgtime_ms = iif(first_msgtime_ms = 0 OR (?4 <> 0 AND ?4 < first_msgtime_ms), ?4, first_msgtime_ms),
                  last_msgtime_ms = max(last_msgtime_ms, ?5)
-             WHERE id = ?1 AND findings > 0 AND state < 2 AND suppressed_by IS NULL AND level >= ?6
+             WHERE id = ?1 AND findings > 0 AND state < 2 AND ending IS NULL AND suppressed_by IS NULL AND level >= ?6
                  AND (?7 = 0 OR (sla_s <> 0 AND sla_s <= ?7))",
         )?
         .execute((
@@ -230,17 +240,28 @@ fn take_in(
     if arrival.recount {
         recount(db, &mut now, arrival)?;
     } else {
+        // Of what is gone nothing is counted on.
+        if now.findings == 0 {
+            (now.level, now.first_ms, now.last_ms, now.sla_s) = (0, 0, 0, 0);
+        }
         now.findings += arrival.new;
         now.level = now.level.max(arrival.level);
         now.first_ms = earliest(now.first_ms, arrival.first_ms);
         now.last_ms = now.last_ms.max(arrival.last_ms);
+        now.sla_s = earliest(now.sla_s, arrival.sla_s);
     }
-    now.sla_s = earliest(now.sla_s, arrival.sla_s);
     let verb = if now.opened_ms == 0 {
         open(db, &mut now, arrival, whence, rules)?
     } else {
         follow(&mut now, before, arrival, whence, rules)
     };
+    if verb == Some("reopened") {
+        // The person may be somewhere else by now.
+        let (msgtime_ms, device) = opening(db, alert)?;
+        settle(db, &mut now, msgtime_ms, &device)?;
+        now.raised_ms = 0;
+        now.due = due(&now, &rules.clocks, whence.at_ms);
+    }
     write(db, &now)?;
     db.prepare_cached("UPDATE alert SET arrived_ms = max(arrived_ms, ?2) WHERE id = ?1 AND ?3 > 0")?.execute((
         alert,
@@ -272,8 +293,9 @@ fn open(
         whence.sealed_ms,
         msgtime_ms,
     ))?;
-    now.due = due(now, &rules.clocks, whence.at_ms);
     now.suppressed_by = suppressed(now, whence, rules);
+    // Nobody is to deal with what is suppressed.
+    now.due = if now.suppressed_by.is_some() { Due::default() } else { due(now, &rules.clocks, whence.at_ms) };
     Ok(Some(if now.suppressed_by.is_some() { "suppressed" } else { "opened" }))
 }
 
@@ -323,32 +345,49 @@ fn follow(
         now.due = due(now, &rules.clocks, whence.at_ms);
         return Some("opened");
     }
+    let is_closed = now.work.state == State::Closed;
+    let is_back = now.findings > 0 && now.work.ending == Some(Ending::Withdrawn);
+    if is_closed
+        && (arrival.new > 0 || is_back)
+        && let Some(suppression) = suppressed(now, whence, rules)
+    {
+        if now.work.come_back(whence.at_ms) {
+            (now.suppressed_by, now.due) = (Some(suppression), Due::default());
+            return Some("suppressed");
+        }
+        now.work.fresh = now.work.fresh.saturating_add(arrival.new);
+        return None;
+    }
     let mut verb = None;
     if now.findings == 0 && now.hidden == 0 {
         verb = now.work.withdrawn(whence.at_ms).then_some("withdrawn");
     } else if now.findings > 0 {
         let is_open_again =
-            if arrival.new > 0 { now.work.arrived(whence.at_ms) } else { now.work.come_back(whence.at_ms) };
+            (arrival.new > 0 && now.work.arrived(whence.at_ms, arrival.new)) || now.work.come_back(whence.at_ms);
         verb = is_open_again.then_some("reopened");
-        // What nobody could see had nobody's clock running.
-        if findings == 0 && !is_open_again && now.work.state == State::Open {
-            now.work.clock_ms = whence.at_ms;
-            now.due = due(now, &rules.clocks, whence.at_ms);
-        }
     }
-    if verb == Some("reopened") {
-        now.due = due(now, &rules.clocks, whence.at_ms);
-    } else if now.level > level && now.work.state != State::Closed {
-        let raised = due(now, &rules.clocks, whence.at_ms);
-        now.due = Due {
-            take_ms: sooner(now.due.take_ms, raised.take_ms),
-            close_ms: sooner(now.due.close_ms, raised.close_ms),
-        };
-        verb = verb.or(Some("raised"));
-    } else if now.sla_s != 0 && now.work.state != State::Closed {
-        now.due.close_ms = sooner(now.due.close_ms, due(now, &rules.clocks, now.work.clock_ms).close_ms);
+    if verb.is_some() || now.work.state == State::Closed {
+        return verb;
+    }
+    let due_now = due(now, &rules.clocks, whence.at_ms);
+    if findings == 0 && now.findings > 0 && now.work.state == State::Open {
+        // What nobody could see had nobody's clock running.
+        (now.work.clock_ms, now.due) = (whence.at_ms, due_now);
+    } else if now.level > level {
+        (now.raised_ms, verb) = (whence.at_ms, Some("raised"));
+        let Due { take_ms, close_ms } = now.due;
+        now.due = Due { take_ms: sooner(take_ms, due_now.take_ms), close_ms: sooner(close_ms, due_now.close_ms) };
+    } else if now.level < level {
+        now.due = due(now, &rules.clocks, since(now));
+    } else if now.sla_s != 0 {
+        now.due.close_ms = sooner(now.due.close_ms, due(now, &rules.clocks, since(now)).close_ms);
     }
     verb
+}
+
+/// From when the clocks of its present level run.
+fn since(now: &Standing) -> i64 {
+    now.work.clock_ms.max(now.raised_ms)
 }
 
 fn sooner(one: Option<i64>, other: Option<i64>) -> Option<i64> {
@@ -358,28 +397,49 @@ fn sooner(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 /// Counts what is seen of an alert, and what a quarantine hides.
 fn recount(db: &Connection, now: &mut Standing, arrival: &Arrival) -> rusqlite::Result<()> {
     let (findings, all): (u64, u64);
-    (findings, all, now.level, now.first_ms, now.last_ms) = db
+    (findings, all, now.level, now.first_ms, now.last_ms, now.sla_s) = db
         .prepare_cached(
             "SELECT count(DISTINCT iif(device.quarantined, NULL, finding)), count(DISTINCT finding),
                  coalesce(max(iif(device.quarantined, NULL, level)), ?2),
                  coalesce(min(iif(device.quarantined, NULL, nullif(msgtime_ms, 0))), 0),
-                 coalesce(max(iif(device.quarantined, NULL, msgtime_ms)), 0)
+                 coalesce(max(iif(device.quarantined, NULL, msgtime_ms)), 0),
+                 coalesce(min(iif(device.quarantined, NULL, nullif(sla_s, 0))), 0)
              FROM observation JOIN device ON device.id = observation.device WHERE alert = ?1",
         )?
         .query_row((now.id, now.level.max(arrival.level)), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
         })?;
     (now.findings, now.hidden) = (findings, all.saturating_sub(findings));
     Ok(())
 }
 
 /// A device is held out of what people see, or seen again.
-pub(super) fn device_hidden(db: &Connection, whence: Whence<'_>, rules: &Rules) -> Result<(), DeriveError> {
+pub(super) fn device_hidden(
+    db: &Connection,
+    is_hidden: bool,
+    whence: Whence<'_>,
+    rules: &Rules,
+) -> Result<(), DeriveError> {
     let mut arrivals = Arrivals::default();
     let mut select = db.prepare("SELECT DISTINCT alert FROM observation WHERE device = ?1 AND alert IS NOT NULL")?;
     let mut rows = select.query([whence.device.1])?;
     while let Some(row) = rows.next()? {
         arrivals.changed(row.get(0)?);
+    }
+    if !is_hidden {
+        let mut select = db.prepare(
+            "SELECT alert, count(*) FROM observation AS own WHERE device = ?1 AND alert IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM observation AS any WHERE any.finding = own.finding AND any.seen_in = own.alert)
+             GROUP BY alert",
+        )?;
+        let mut rows = select.query([whence.device.1])?;
+        while let Some(row) = rows.next()? {
+            arrivals.fresh(row.get(0)?, row.get(1)?);
+        }
+        db.execute(
+            "UPDATE observation SET seen_in = alert WHERE device = ?1 AND alert IS NOT NULL",
+            [whence.device.1],
+        )?;
     }
     arrive(db, &arrivals, whence, rules)
 }
@@ -395,7 +455,9 @@ pub(super) fn moved(db: &Connection, accounts: &[String], rules: &Rules) -> Resu
             let (msgtime_ms, device) = opening(db, id)?;
             settle(db, &mut now, msgtime_ms, &device)?;
             if before != (now.department.clone(), now.site.clone()) {
-                now.due = due(&now, &rules.clocks, now.work.clock_ms);
+                if now.suppressed_by.is_none() {
+                    now.due = due(&now, &rules.clocks, since(&now));
+                }
                 write(db, &now)?;
             }
         }
@@ -414,10 +476,10 @@ fn opening(db: &Connection, alert: i64) -> rusqlite::Result<(i64, Vec<u8>)> {
 
 /// Calendars or times have changed: so have the clocks of what is not closed.
 pub(super) fn reset_clocks(db: &Connection, rules: &Rules) -> Result<(), DeriveError> {
-    let mut select = db.prepare("SELECT id FROM alert WHERE state < 2 AND opened_ms > 0")?;
+    let mut select = db.prepare("SELECT id FROM alert WHERE state < 2 AND opened_ms > 0 AND suppressed_by IS NULL")?;
     for id in select.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()? {
         let mut now = read(db, id)?;
-        now.due = due(&now, &rules.clocks, now.work.clock_ms);
+        now.due = due(&now, &rules.clocks, since(&now));
         write(db, &now)?;
     }
     Ok(())
@@ -433,14 +495,24 @@ pub(super) fn act(db: &Connection, entry: &Entry, rules: &Rules) -> Result<(), D
         let Some(alert) = find(db, id)? else { continue };
         let mut now = read(db, alert)?;
         // What nobody has seen yet nobody deals with.
+        let was = now.work.state;
         if now.opened_ms == 0 || !now.work.act(&step) {
             continue;
         }
-        if now.work.clock_ms == said.at_ms && matches!(step.verb, AlertVerb::Reopen | AlertVerb::Appeal) {
+        let is_reopened = matches!(step.verb, AlertVerb::Reopen | AlertVerb::Appeal) && was == State::Closed;
+        if is_reopened {
+            let (msgtime_ms, device) = opening(db, alert)?;
+            settle(db, &mut now, msgtime_ms, &device)?;
+        }
+        // Whoever touches it has it in the queue, with clocks that begin then.
+        let is_let_in = now.suppressed_by.take().is_some() && now.work.state != State::Closed;
+        if is_let_in {
+            now.work.clock_ms = said.at_ms;
+        }
+        if is_reopened || is_let_in {
+            now.raised_ms = 0;
             now.due = due(&now, &rules.clocks, said.at_ms);
         }
-        // Whoever touches it has it in the queue.
-        now.suppressed_by = None;
         write(db, &now)?;
         let duplicate_of = (ending == Some(Ending::Duplicate)).then_some(&said.duplicate_of[..]);
         if step.verb == AlertVerb::Close {
@@ -480,7 +552,7 @@ pub(crate) fn verb_name(verb: AlertVerb) -> &'static str {
 }
 
 /// The alert with this id, or that has a finding with it: what an alert is called may change when it is derived anew.
-pub(super) fn find(db: &Connection, id: &[u8]) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn find(db: &Connection, id: &[u8]) -> rusqlite::Result<Option<i64>> {
     let own: Option<i64> =
         db.prepare_cached("SELECT id FROM alert WHERE opened_by = ?1")?.query_row([id], |row| row.get(0)).optional()?;
     if own.is_some() {
@@ -537,8 +609,8 @@ pub(super) fn shadow(db: &Connection, pack: &str, rule: &str) -> rusqlite::Resul
 fn read(db: &Connection, id: i64) -> rusqlite::Result<Standing> {
     db.prepare_cached(
         "SELECT pack, rule, person, department, site, findings, hidden, level, first_msgtime_ms, last_msgtime_ms,
-             opened_ms, sla_s, take_by_ms, close_by_ms, suppressed_by, state, assignee, ending, closed_by, closed_ms,
-             clock_ms, taken_ms, touched, reopened, fresh, appeal, steps, escalated_ms FROM alert WHERE id = ?1",
+             opened_ms, sla_s, take_by_ms, close_by_ms, suppressed_by, raised_ms, state, assignee, ending, closed_by,
+             closed_ms, clock_ms, taken_ms, touched, reopened, fresh, appeal, steps, escalated_ms FROM alert WHERE id = ?1",
     )?
     .query_row([id], |row| {
         Ok(Standing {
@@ -557,7 +629,8 @@ fn read(db: &Connection, id: i64) -> rusqlite::Result<Standing> {
             sla_s: row.get(11)?,
             due: Due { take_ms: row.get(12)?, close_ms: row.get(13)? },
             suppressed_by: row.get(14)?,
-            work: read_work(row, 15)?,
+            raised_ms: row.get(15)?,
+            work: read_work(row, 16)?,
         })
     })
 }
@@ -590,7 +663,8 @@ fn write(db: &Connection, now: &Standing) -> rusqlite::Result<()> {
     let Standing { id, department, site, findings, hidden, level, first_ms, last_ms, opened_ms, sla_s, .. } = now;
     db.prepare_cached(
         "UPDATE alert SET department = ?2, site = ?3, findings = ?4, hidden = ?5, level = ?6, first_msgtime_ms = ?7,
-             last_msgtime_ms = ?8, opened_ms = ?9, sla_s = ?10, take_by_ms = ?11, close_by_ms = ?12, suppressed_by = ?13
+             last_msgtime_ms = ?8, opened_ms = ?9, sla_s = ?10, take_by_ms = ?11, close_by_ms = ?12, suppressed_by = ?13,
+             raised_ms = ?14
          WHERE id = ?1",
     )?
     .execute((
@@ -607,6 +681,7 @@ fn write(db: &Connection, now: &Standing) -> rusqlite::Result<()> {
         now.due.take_ms,
         now.due.close_ms,
         &now.suppressed_by,
+        now.raised_ms,
     ))?;
     let work = &now.work;
     let state = match work.state {

@@ -40,7 +40,9 @@ pub fn event(row: &Exported) -> Value {
         },
     });
     let mut put = |path: &str, value: &str| {
-        if let (false, Some(place)) = (value.is_empty(), place(&mut event, path)) {
+        if !value.is_empty()
+            && let Some(place) = place(&mut event, path)
+        {
             *place = value.into();
         }
     };
