@@ -153,6 +153,9 @@ pub enum What {
     Operate {
         /// What, and whom.
         deed: operators::Deed,
+        /// Where from; empty on the collector itself.
+        #[serde(default)]
+        address: String,
     },
     /// A step with alerts.
     Alert {
@@ -209,6 +212,14 @@ pub enum What {
         /// What, and which.
         deed: erasure::Deed,
     },
+}
+
+impl What {
+    /// A step with an operator, on the collector itself.
+    #[must_use]
+    pub fn of_operator(deed: operators::Deed) -> Self {
+        Self::Operate { deed, address: String::new() }
+    }
 }
 
 /// What becomes of a policy on its way.
@@ -368,7 +379,10 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
-            What::Operate { deed } => operators::deed::perform(appender, deed, &act),
+            What::Operate { deed, address } => {
+                effects.forget |= deed.forgets();
+                operators::deed::perform_from(appender, deed, address, &act)
+            }
             What::Alert { deed } => alerts::desk::act(appender, deed, &act),
             What::Suppress { what } => Ok(vec![alerts::desk::suppress(appender, what, &act)?]),
             What::EndSuppression { suppression } => {

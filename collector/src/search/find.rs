@@ -108,14 +108,18 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Whether whoever asks may read what an alert, by its id, is about.
+type MayRead = Box<dyn Fn(&[u8]) -> bool>;
+
 /// Looks for findings. One question at a time.
-#[derive(Debug)]
 pub struct Finder {
     search: Connection,
     derived: Connection,
     log: LogReader,
     /// The records of the entry that was looked at last: neighbours are often asked for together.
     payload: RefCell<Option<(u64, Vec<u8>)>>,
+    /// Nothing where whoever asks may read everything.
+    may_read: Option<MayRead>,
 }
 
 impl Finder {
@@ -129,7 +133,14 @@ impl Finder {
             derived: derive::open_read_only(&config.derived_db())?,
             log: LogReader::open(&config.log_db())?,
             payload: RefCell::new(None),
+            may_read: None,
         })
+    }
+
+    /// From now on findings of other alerts are passed over before they are looked at, counted or paged.
+    #[must_use]
+    pub fn within(self, may_read: impl Fn(&[u8]) -> bool + 'static) -> Self {
+        Self { may_read: Some(Box::new(may_read)), ..self }
     }
 
     /// Names in `search.db`.
@@ -396,7 +407,7 @@ impl Sieve<'_> {
     }
 
     fn alert_is_meant(&self, seen: &Seen) -> Result<bool, SearchError> {
-        if self.plan.alerts.is_empty() {
+        if self.plan.alerts.is_empty() && self.finder.may_read.is_none() {
             return Ok(true);
         }
         let key = (seen.rule, seen.person, seen.day());
@@ -404,11 +415,16 @@ impl Sieve<'_> {
             return Ok(*known);
         }
         let (clause, mut values) = alert_clause(&self.plan.alerts);
-        let text = format!("SELECT 1 FROM alert WHERE pack = ? AND rule = ? AND person = ? AND day = ? AND {clause}");
+        let clause = if clause.is_empty() { "1" } else { &clause };
+        let text =
+            format!("SELECT opened_by FROM alert WHERE pack = ? AND rule = ? AND person = ? AND day = ? AND {clause}");
         let (pack, rule) = seen.rule(&self.finder.search)?;
         let person = name_of(&self.finder.search, seen.person)?;
         values.splice(0..0, [pack, rule, person, key.2.clone()]);
-        let meant = self.finder.derived.prepare_cached(&text)?.exists(params_from_iter(values))?;
+        let mut select = self.finder.derived.prepare_cached(&text)?;
+        let id: Option<Vec<u8>> = select.query_row(params_from_iter(values), |row| row.get(0)).optional()?;
+        let may_read = |id: &[u8]| self.finder.may_read.as_ref().is_none_or(|may_read| may_read(id));
+        let meant = id.is_some_and(|id| may_read(&id));
         let mut alerts = self.alerts.borrow_mut();
         if alerts.len() >= ALERTS_REMEMBERED {
             alerts.clear();
