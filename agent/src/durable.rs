@@ -54,6 +54,44 @@ fn fill(path: &Path, bytes: &[u8], secret: bool) -> io::Result<()> {
     #[cfg(not(unix))]
     let _ = secret;
     let mut file = options.open(path)?;
+    #[cfg(unix)]
+    give_to_owner_of_folder(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// What an administrator writes into the agent's folder is the agent's to read. Nobody else can give anything away.
+#[cfg(unix)]
+fn give_to_owner_of_folder(file: &fs::File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (own, its) = (file.metadata()?, fs::metadata(folder)?);
+    if own.uid() == 0 && its.uid() != 0 {
+        fchown(file, Some(its.uid()), Some(its.gid()))?;
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn what_an_administrator_writes_belongs_to_whom_the_folder_belongs() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (other, group) = (64_123, 64_124);
+        // Only an administrator can make such a folder.
+        if chown(folder.path(), Some(other), Some(group)).is_err() {
+            return Ok(());
+        }
+        let path = folder.path().join("rescan.json");
+        for bytes in [b"one", b"two"] {
+            write(&path, bytes, true)?;
+            let file = fs::metadata(&path)?;
+            assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (other, group, 0o600));
+        }
+        Ok(())
+    }
 }

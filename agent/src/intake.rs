@@ -86,6 +86,8 @@ pub struct Intake {
     self_check: Option<self_check::SelfCheck>,
     /// A look back that is under way.
     rescan: Option<rescan::Rescan>,
+    /// A wish to look back could not be read, and that was told.
+    wish_unread: bool,
 }
 
 impl Intake {
@@ -110,6 +112,7 @@ impl Intake {
             unlisted: HashSet::new(),
             self_check: None,
             rescan: None,
+            wish_unread: false,
         })
     }
 

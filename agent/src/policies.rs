@@ -21,7 +21,7 @@ use watchpost_proto::Digest;
 use watchpost_proto::document::Signers;
 use watchpost_proto::encryption::Recipient;
 use watchpost_proto::keys::KeyId;
-use watchpost_proto::policy::{Anchor, Header, Highest, Policy, PolicyError};
+use watchpost_proto::policy::{Anchor, GROUP_DEFAULT, Header, Highest, Policy, PolicyError};
 use watchpost_proto::v1::{Lane, PolicyReport, PolicyRequest, SignedPolicyHeader, summary::Kind};
 
 use crate::clock::Clock;
@@ -37,8 +37,6 @@ use trial::Trial;
 
 /// Where the store keeps what was told last of a policy.
 const TOLD: &str = "policy_report";
-/// The group of devices that nobody has put into another.
-const GROUP: &str = "default";
 /// Roots kept at most.
 const ROOTS_MAX: usize = 8;
 /// Characters of a sentence that is told.
@@ -182,7 +180,7 @@ pub fn at_start(config: &Config, device: Option<&Device>) -> Result<InForce, Vec
 
 /// A certificate that came another way than by enrolment says nothing of a group.
 fn group(config: &Config) -> String {
-    Some(config.identity.membership().group).filter(|group| !group.is_empty()).unwrap_or_else(|| GROUP.into())
+    Some(config.identity.membership().group).filter(|group| !group.is_empty()).unwrap_or_else(|| GROUP_DEFAULT.into())
 }
 
 /// The policy in force in a state folder, for whoever asks while the agent runs or not; `None` where the device's files say it.
@@ -357,11 +355,12 @@ impl Policies {
             flagged_after: trial.after,
             ..PolicyReport::default()
         };
-        // First what cannot be taken back, with the word that it is so; only then is anything judged by it.
-        self.tell(report, &next, Some(&anchor)).map_err(Failed::Store)?;
+        // The word that it is in force is encrypted to whom it names: the key before may be lost.
         if !is_way_back {
             trust(&self.device, policy);
         }
+        // First what cannot be taken back, with the word that it is so; only then is anything judged by it.
+        self.tell(report, &next, Some(&anchor)).map_err(Failed::Store)?;
         // Another roster may have come meanwhile.
         self.switch.turn(|now| next.for_accounts(&now.scope()));
         tracing::info!(version = policy.header.said.version, compile_ms, tried = trial.tried, "a policy is in force");

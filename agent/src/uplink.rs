@@ -399,6 +399,7 @@ impl Uplink {
     }
 
     fn hello(&self) -> Result<Hello, StoreError> {
+        let membership = self.files.membership();
         self.store.read(|tx| {
             let lanes = tx.lanes()?;
             let epoch = lanes.first().map(|lane| lane.head.epoch.to_vec()).unwrap_or_default();
@@ -423,6 +424,8 @@ impl Uplink {
                 checkpoint: reconcile::last_checkpoint(tx)?,
                 policy: self.switch.now().policy.to_vec(),
                 receipts: tx.receipts_to_show()?,
+                group: membership.group,
+                site: membership.site,
             })
         })
     }

@@ -189,19 +189,19 @@ pub enum What {
         /// What they did.
         access: audit::Access,
     },
-    /// Send a text to a target of notifications that says it is a test.
-    TestNotification {
-        /// The target, by name.
-        target: String,
-        /// What it is called in the log: 32 random bytes, hexadecimal.
-        id: String,
-    },
     /// Take names of customers and rooms in, and others out.
     Name {
         /// Names that come in.
         added: Vec<names::Named>,
         /// Digests of names that go, hexadecimal.
         removed: Vec<String>,
+    },
+    /// Send a text to a target of notifications that says it is a test.
+    TestNotification {
+        /// The target, by name.
+        target: String,
+        /// What it is called in the log: 32 random bytes, hexadecimal.
+        id: String,
     },
     /// Erase records, or forbid or allow that.
     Keep {

@@ -53,10 +53,11 @@ use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
 use problem::{Kind, Problem};
+use route::Does;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use openapi::describe;
-pub use route::{Does, Route};
+pub use route::Route;
 pub use table::routes;
 
 /// Where it lies.

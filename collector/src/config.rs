@@ -23,16 +23,16 @@
 //! [[log.witness]]
 //! key = "witness.example/w1+2d3b0e1c+BAbc…"
 //! url = "https://witness.example/"
+//! [console]                         # what operators come in by; without it there is no API
+//! listen = "127.0.0.1:7481"
+//! certificate = "console.crt"       # leaf first; without it only on loopback
+//! key = "console.key"
 //! [notify]                          # who is told of alerts; docs/notifications.md
 //! console_url = "https://watchpost.example"
 //! [[notify.target]]
 //! name = "duty"
 //! kind = "wecom-robot"              # or "webhook", with secret_file
 //! url_file = "secrets/duty-robot"
-//! [console]                         # what operators come in by; without it there is no API
-//! listen = "127.0.0.1:7481"
-//! certificate = "console.crt"       # leaf first; without it only on loopback
-//! key = "console.key"
 //! ```
 
 use std::fs;
@@ -72,10 +72,10 @@ pub struct Config {
     pub keys: KeysConfig,
     /// What others are shown of the log.
     pub log: LogConfig,
-    /// Who is told of alerts.
-    pub notify: NotifyConfig,
     /// What operators come in by.
     pub console: Option<ConsoleConfig>,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
 }
 
 /// What operators come in by.
@@ -171,9 +171,9 @@ struct Raw {
     keys: RawKeys,
     #[serde(default)]
     log: RawLog,
+    console: Option<RawConsole>,
     #[serde(default)]
     notify: RawNotify,
-    console: Option<RawConsole>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -293,8 +293,8 @@ impl Raw {
         let folder = path.parent().unwrap_or(Path::new(""));
         let root = folder.join(self.identity.root);
         let log = self.log.check(folder).map_err(value)?;
-        let notify = self.notify.check(folder).map_err(value)?;
         let console = self.console.map(|console| console.check(folder)).transpose().map_err(value)?;
+        let notify = self.notify.check(folder).map_err(value)?;
         let keys = KeysConfig {
             passphrase: Passphrase::new(self.keys.passphrase_file.map(|file| folder.join(file))),
             is_encryption_named: self.keys.encryption.is_some(),
@@ -302,8 +302,8 @@ impl Raw {
         };
         Ok(Config {
             log,
-            notify,
             console,
+            notify,
             keys,
             listen,
             tenant: self.tenant,

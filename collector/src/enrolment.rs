@@ -3,6 +3,7 @@
 //! Every answer follows from the log alone, so asking again after a lost answer gives the same: the same token and key
 //! get the same certificate and no second use is counted.
 
+mod adoption;
 pub mod desk;
 pub(crate) mod rekey;
 mod renewal;
@@ -21,6 +22,7 @@ use crate::log_store::{self, Appender, EnrolmentFacts, StoreError, TokenFacts};
 use crate::pki::{DeviceCa, PkiError};
 use crate::registry::Effects;
 
+pub(crate) use adoption::adopt;
 pub(crate) use renewal::is_settled;
 pub use renewal::{Presented, prove, renew};
 pub use service::Enrolments;

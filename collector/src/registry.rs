@@ -7,12 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 use watchpost_proto::DeviceId;
 use watchpost_proto::keys::{KeyId, PublicKey};
+use watchpost_proto::policy::GROUP_DEFAULT;
 
 use crate::enrolment::rekey;
 use crate::log_store::{self, DeviceFacts, LogStore, RolloutFacts, StoreError};
-
-/// The group of devices that nobody has put into another.
-const GROUP: &str = "default";
 
 /// Devices and keys, shared by all streams.
 #[derive(Debug, Default)]
@@ -90,7 +88,17 @@ impl Registry {
 
     /// The group a device has enrolled into; the default one where its certificate came another way.
     pub fn group(&self, device: &DeviceId) -> String {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner).get(device).cloned().unwrap_or_else(|| GROUP.into())
+        self.groups
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(device)
+            .cloned()
+            .unwrap_or_else(|| GROUP_DEFAULT.into())
+    }
+
+    /// Whether the log knows of an enrolment of a device.
+    pub fn has_enrolled(&self, device: &DeviceId) -> bool {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).contains_key(device)
     }
 
     /// How far the policy of each group has come; changes when any comes further.

@@ -161,8 +161,8 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let (position, derived) = watch::channel(0);
     let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
-    notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let indexer = tokio::spawn(search::follow::follow(config.log_db(), config.search_db(), sequencer.follow()));
+    notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let desk = Arc::new(Desk {
         config: config.clone(),
         sequencer: sequencer.clone(),

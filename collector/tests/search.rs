@@ -86,9 +86,9 @@ fn sample() -> Log {
                 f.pack = "finance".into();
                 f.rule = "fin.private".into();
                 f.level = Level::Low.into();
-                f.person = "ww1/li.na".into();
+                f.person = "wwEXAMPLE1/li.na".into();
                 f.from = WANG.into();
-                f.to = vec!["ww1/li.na".into()];
+                f.to = vec!["wwEXAMPLE1/li.na".into()];
                 f.excerpt = "保證收益，本保".into();
                 f.msgtime_ms = NOW - 48 * HOUR;
             }),
@@ -120,10 +120,12 @@ fn a_finding_is_found_by_everything_it_is_about() {
         ("type:link", ids(["m3"])),
         ("word:保本保收益", ids(["m1"])),
         ("word:保本", ids([])),
-        ("person:ww1/li.na", ids(["m2"])),
+        ("person:wwEXAMPLE1/li.na", ids(["m2"])),
+        ("person:wwexample1/Li.Na", ids(["m2"])),
         ("person:LI.NA", ids(["m2"])),
-        ("person:ww1/*", ids(["m1", "m2", "m3"])),
-        ("-person:ww1/*", ids([])),
+        ("person:WW*/*", ids(["m1", "m2", "m3"])),
+        ("person:wwex*", ids(["m2"])),
+        ("-person:ww*", ids([])),
         ("person:nobody", ids([])),
         ("-person:nobody", ids(["m1", "m2", "m3"])),
         (&format!("room:{ROOM}"), ids(["m1"])),

@@ -20,6 +20,8 @@ use crate::v1::{
 
 /// The format number of headers.
 pub const FORMAT: u32 = 1;
+/// The group of devices that nobody has put into another.
+pub const GROUP_DEFAULT: &str = "default";
 /// Longest header in bytes.
 pub const HEADER_BYTES_MAX: usize = 256 * 1024;
 /// Longest policy in bytes, everything included.

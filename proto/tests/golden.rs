@@ -633,6 +633,78 @@ fn every_header_of_the_log() {
 }
 
 #[test]
+fn what_people_do_with_alerts_is_as_it_was() {
+    check_message(
+        "log-alert",
+        &v1::AlertEntry {
+            alerts: vec![vec![0xf1; 32], vec![0xf2; 32]],
+            verb: v1::AlertVerb::Close.into(),
+            assignee: "li.na".into(),
+            resolution: v1::Resolution::Duplicate.into(),
+            duplicate_of: vec![0xf3; 32],
+            note: vec![0x0e; 32],
+            step: 2,
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-suppression",
+        &v1::SuppressionEntry {
+            id: vec![0x51; 16],
+            verb: v1::SuppressionVerb::Begin.into(),
+            kind: v1::SuppressionKind::Maintenance.into(),
+            pack: "sample".into(),
+            rule: "sample.rule".into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            department: "销售".into(),
+            site: "hangzhou".into(),
+            device: vec![0xd1; 16],
+            from_ms: 1_795_053_600_000,
+            until_ms: 1_795_140_000_000,
+            by: "wang".into(),
+            reason: "course".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-case",
+        &v1::CaseEntry {
+            id: vec![0xca; 16],
+            verb: v1::CaseVerb::Close.into(),
+            person: "wwEXAMPLE0001/li.na".into(),
+            alerts: vec![vec![0xf1; 32]],
+            outcome: v1::CaseOutcome::Warning.into(),
+            note: vec![0x0e; 32],
+            by: "wang".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-setting",
+        &v1::SettingEntry {
+            name: "calendar/hangzhou".into(),
+            value: "\"base: cn\"".into(),
+            by: "wang".into(),
+            reason: "agreed".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message(
+        "log-access",
+        &v1::AccessEntry {
+            verb: v1::AccessVerb::Exported.into(),
+            by: "wang".into(),
+            subject: "level:high".into(),
+            reason: "weekly".into(),
+            address: "192.0.2.1".into(),
+            rows: 17,
+            at_ms: 1_795_053_603_000,
+        },
+    );
+}
+
+#[test]
 fn every_step_of_a_notification() {
     let planned = v1::NotificationEntry {
         id: vec![0x4e; 32],
@@ -663,6 +735,41 @@ fn every_step_of_a_notification() {
             at_ms: 1_795_053_602_000,
             ..v1::NotificationEntry::default()
         },
+    );
+}
+
+#[test]
+fn what_becomes_of_operators_is_as_it_was() {
+    let grant = v1::OperatorGrant {
+        role: v1::OperatorRole::Supervisor.into(),
+        scopes: vec![v1::OperatorScope { department: "销售".into(), site: "shanghai".into() }],
+        may_export: true,
+        own_accounts: vec![0x0a; 32],
+        sample_per_cent: 5,
+        sample_until_ms: 1_795_053_700_000,
+    };
+    check_message(
+        "log-operator",
+        &v1::OperatorEntry {
+            verb: v1::OperatorVerb::Invited.into(),
+            operator: "li.na".into(),
+            grant: Some(grant),
+            secret: vec![0x5e; 32],
+            expires_ms: 1_795_053_900_000,
+            password: vec![0x0b; 32],
+            totp: vec![0x0c; 32],
+            token: vec![0x0d; 32],
+            label: "nightly".into(),
+            token_scopes: vec!["see-alerts".into()],
+            by: "wang".into(),
+            reason: "joins".into(),
+            at_ms: 1_795_053_603_000,
+        },
+    );
+    check_message("operator-accounts", &v1::OwnAccounts { accounts: vec!["wwEXAMPLE0001/li.na".into()] });
+    check_message(
+        "operator-password",
+        &v1::OperatorPassword { salt: vec![7; 16], hash: vec![9; 32], memory_kib: 19 * 1024, passes: 2, lanes: 1 },
     );
 }
 

@@ -10,6 +10,7 @@ pub mod lab;
 pub mod log_speed;
 pub mod outcome;
 pub mod proxy;
+pub mod search_speed;
 pub mod speed;
 pub mod trust_speed;
 

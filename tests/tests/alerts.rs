@@ -1,5 +1,7 @@
 //! Alerts as the people who deal with them see them: from the command line, with a collector running, killed and stopped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 use std::time::Duration;
 
 use serde_json::Value;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, ensure};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use watchpost_tests::lab::Lab;
+use watchpost_tests::lab::{Lab, copy_folder};
 use watchpost_tests::outcome;
 use watchpost_tests::proxy::Proxy;
 
@@ -332,20 +332,4 @@ fn evidence_of_before_and_after_verifies_and_a_damaged_backup_is_refused() {
     fs::write(&files[1], evidence.to_string()).unwrap();
     let verdict = world.lab.collector.command_bare(&["verify", path(&files[1]), "--root", path(&root)]).unwrap();
     assert!(!verdict.status.success());
-}
-
-fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to)?;
-    // As a copy that keeps them: nobody else may enter.
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

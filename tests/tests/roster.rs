@@ -6,8 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use certs_dev::TENANT;
 use serde_json::Value;
-use watchpost_tests::lab::{Agent, CORP, Lab, finding_names};
+use watchpost_tests::lab::{Agent, CORP, Finished, Lab, finding_names};
 use watchpost_tests::outcome;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -253,14 +254,14 @@ fn who_may_sign_is_handed_over_and_nobody_else_is_believed() {
     assert!(!refused.status.success(), "the old key signs no more");
     let second = PathBuf::from(staff.path("roster-2.bin"));
     let sign = |previous: Option<&str>, out: &str, key: &str| {
-        let mut command = vec!["people", "sign", &three, "--key", key, "--tenant", "default", "--out", out, "--json"];
+        let mut command = vec!["people", "sign", &three, "--key", key, "--tenant", TENANT, "--out", out, "--json"];
         command.extend(previous.into_iter().flat_map(|path| ["--previous", path]));
         let program = &watchpost_tests::lab::binaries().unwrap().collector;
         std::process::Command::new(program).args(&command).output().unwrap()
     };
     assert!(sign(None, &second.display().to_string(), &new_key).status.success());
     let wrong = staff.lab.collector.command(&["people", "publish", &second.display().to_string()]).unwrap();
-    assert!(!wrong.status.success(), "a first roster does not follow the second");
+    assert!(wrong.stderr.contains("version 2 is held"), "a first roster does not follow the second: {}", wrong.stderr);
     staff.lab.collector.command(&["people", "import", &three, "--key", &new_key]).unwrap().ok().unwrap();
     staff.lab.agents[0].start().unwrap();
     staff.wait_for_version(0, 3);
@@ -288,4 +289,104 @@ fn nobody_leaves_the_never_list_unless_it_is_said_how_many_do() {
     assert_eq!(never(), 2, "not from a day on either");
     staff.import(&without, &["--remove-never", "2"]).unwrap();
     assert_eq!(never(), 0);
+}
+
+/// HR's machine, on which every roster is signed; the collector gets files.
+struct Elsewhere<'s> {
+    staff: &'s Staff,
+    signed: usize,
+}
+
+impl Elsewhere<'_> {
+    /// Signs a list to follow the one signed last.
+    fn sign(&mut self, rows: &[String], more: &[&str]) -> String {
+        let file = |number: usize| self.staff.path(&format!("roster-{number}.bin"));
+        let (list, key, out, before) =
+            (self.staff.list(rows), self.staff.path("hr.key"), file(self.signed + 1), file(self.signed));
+        let mut command = vec!["people", "sign", &list, "--key", &key, "--tenant", TENANT, "--out", &out, "--json"];
+        if self.signed > 0 {
+            command.extend(["--previous", &before]);
+        }
+        command.extend(more);
+        self.staff.tool(&command);
+        self.signed += 1;
+        out
+    }
+
+    fn publish(&self, file: &str, more: &[&str]) -> Finished {
+        self.staff.lab.collector.command(&[&["people", "publish", file], more].concat()).unwrap()
+    }
+}
+
+#[test]
+fn a_file_that_was_signed_elsewhere_ends_nobodys_protection_unasked() {
+    let staff = staff(0);
+    let mut hr = Elsewhere { staff: &staff, signed: 0 };
+    let first = hr.sign(&[row("li.na", "", "", "是"), row("wang", "", "", "是")], &[]);
+    hr.publish(&first, &[]).ok().unwrap();
+    let second = hr.sign(&[row("li.na", "", "", "是"), row("wang", "", "", "")], &["--remove-never", "1"]);
+    for more in [&[][..], &["--remove-never", "2"]] {
+        let refused = hr.publish(&second, more);
+        let said = refused.stderr.contains("--remove-never 1") && refused.stderr.contains(&format!("{CORP}/wang"));
+        assert!(!refused.status.success() && said, "{}", refused.stderr);
+    }
+    let never = || {
+        let listed = staff.lab.collector.json(&["people", "list"]).unwrap();
+        listed.iter().filter(|it| it["never"] == true).count()
+    };
+    assert!(hr.publish(&second, &["--dry-run"]).status.success() && never() == 2, "a dry run shows it");
+    hr.publish(&second, &["--remove-never", "1"]).ok().unwrap();
+    assert_eq!(never(), 1);
+    hr.publish(&second, &["--remove-never", "1"]).ok().unwrap();
+}
+
+#[test]
+fn a_name_that_was_erased_does_not_come_back_with_what_is_signed_elsewhere() {
+    let staff = staff(0);
+    let mut hr = Elsewhere { staff: &staff, signed: 0 };
+    let names = || -> Vec<String> {
+        let listed = staff.lab.collector.json(&["people", "list"]).unwrap();
+        listed.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let wang = row("wang", "", "", "");
+    let first = hr.sign(&[row("li.na", "", "", ""), wang.clone()], &[]);
+    hr.publish(&first, &[]).ok().unwrap();
+    assert_eq!(names(), ["li.na 姓名", "wang 姓名"]);
+    let erase = ["erase", "--person", &format!("{CORP}/li.na"), "--reason", "asked for it", "--by", "dpo"];
+    staff.lab.collector.command(&erase).unwrap().ok().unwrap();
+    assert_eq!(names(), ["", "wang 姓名"]);
+    // The very same row, and then another with the same name: HR's machine knows nothing of it.
+    for li in [row("li.na", "", "", ""), row("li.na", "", &day(3), "")] {
+        let next = hr.sign(&[li, wang.clone()], &[]);
+        hr.publish(&next, &[]).ok().unwrap();
+        assert_eq!(names(), ["", "wang 姓名"]);
+        staff.lab.collector.command(&["log", "verify"]).unwrap().ok().unwrap();
+    }
+    // Whoever leaves the list and comes back is entered anew.
+    for rows in [vec![wang.clone()], vec![row("li.na", &day(0), "", ""), wang.clone()]] {
+        let next = hr.sign(&rows, &[]);
+        hr.publish(&next, &[]).ok().unwrap();
+    }
+    assert_eq!(names(), ["li.na 姓名", "wang 姓名"]);
+}
+
+#[test]
+fn a_wish_to_look_back_that_cannot_be_read_is_told_of_and_the_next_is_carried_out() {
+    let mut staff = staff(1);
+    staff.import(&[row("li.na", "", "", "")], &[]).unwrap();
+    staff.start(0, "");
+    staff.wait_for_version(0, 1);
+    let wish = staff.lab.agents[0].state().join("rescan.json");
+    fs::write(&wish, "{").unwrap();
+    let told = |staff: &Staff| staff.lab.agents[0].log().matches("the wish cannot be read").count();
+    staff.lab.agents[0].drop_export("a.jsonl", hit("m1", "li.na", CUSTOMER, 1).as_bytes()).unwrap();
+    staff.lab.wait_until("it is told", PATIENCE, || Ok(told(&staff) == 1)).unwrap();
+    staff.wait_for_findings(&["m1"]);
+    staff.lab.agents[0].command_configured(&["rescan", "--since", "3d"]).unwrap().ok().unwrap();
+    let wait = staff.lab.wait_until("it has looked back", PATIENCE, || {
+        let said = status(&staff.lab.agents[0]);
+        Ok(said["rescan"]["under_way"] == false && said["rescan"]["last"]["exports"] == 1)
+    });
+    wait.unwrap();
+    assert_eq!(told(&staff), 1, "once is enough");
 }

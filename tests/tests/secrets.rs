@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use rusqlite::OptionalExtension as _;
 use serde_json::Value;
 use watchpost_collector::clock::Clock;
 use watchpost_collector::config::Config;
@@ -118,6 +119,95 @@ fn what_is_encrypted_to_a_key_that_is_missing_stays_on_the_device_until_the_key_
     lab.collector.command(&["log", "verify"])?.ok()?;
     assert_eq!(lab.collector.json(&["key", "encryption", "list"])?.len(), 2);
     Ok(())
+}
+
+/// Signs the built-in packs with a recipient and publishes them to everybody.
+fn publish_recipient(lab: &Lab, version: u64, recipient: &str) -> anyhow::Result<()> {
+    let path = |name: String| lab.dir().join(name).display().to_string();
+    let (key, out) = (path("policy.key".into()), path(format!("{version}.policy")));
+    let sign = ["policy", "sign", "builtin", "--key", &key, "--recipient", recipient, "--out", &out];
+    lab.collector.command(&sign)?.ok()?;
+    lab.collector.command(&["policy", "publish", &out, "--by", "compliance", "--soak", "0"])?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_names_another_key_reaches_a_device_past_what_is_refused_for_the_lost_one() -> anyhow::Result<()> {
+    let mut lab = Lab::new(1)?;
+    let address = lab.collector.start()?;
+    let key = lab.dir().join("policy.key").display().to_string();
+    let pin = lab.collector.command_bare(&["policy", "key", "--out", &key])?.ok()?.trim().to_owned();
+    let (recipient, file) = new_key(&lab)?;
+    publish_recipient(&lab, 1, &recipient)?;
+    lab.agents[0].configure(address, &format!("[policy]\nkey = \"{pin}\"\n"))?;
+    lab.agents[0].start()?;
+    let version = |lab: &Lab| -> anyhow::Result<u64> {
+        let status = lab.agents[0].command_configured(&["status", "--json"])?.json_lines()?.remove(0);
+        Ok(status["policy"]["version"].as_u64().unwrap_or_default())
+    };
+    lab.wait_until("the first policy is in force", PATIENCE, || Ok(version(&lab)? == 1))?;
+    lab.agents[0].drop_export("a.jsonl", &hit("m1"))?;
+    lab.wait_until("what it encrypts arrives", PATIENCE, || Ok(findings(&lab)? == 1))?;
+    outcome::wait_until_drained(&lab, PATIENCE)?;
+    // The only copy of the key is gone.
+    let taken = lab.collector.log().matches("taken over").count();
+    fs::remove_file(&file)?;
+    lab.wait_until("it is missed", PATIENCE, || Ok(lab.collector.log().matches("taken over").count() > taken))?;
+    lab.collector.stop()?;
+    lab.collector.start()?;
+    lab.agents[0].drop_export("b.jsonl", &hit("m2"))?;
+    lab.wait_until("it is refused", PATIENCE, || Ok(lab.agents[0].log().contains("recipient_unknown")))?;
+    let (later, _) = new_key(&lab)?;
+    publish_recipient(&lab, 2, &later)?;
+    lab.agents[0].kill()?;
+    lab.agents[0].start()?;
+    lab.wait_until("the next policy is in force all the same", PATIENCE, || Ok(version(&lab)? == 2))?;
+    // It tries again every minute, and at each start.
+    lab.agents[0].kill()?;
+    lab.agents[0].start()?;
+    lab.agents[0].drop_export("c.jsonl", &hit("m3"))?;
+    lab.wait_until("it waits behind", PATIENCE, || {
+        Ok(outcome::to_send(&outcome::status(&lab.agents[0])?).is_some_and(|waits| waits > 1))
+    })?;
+    let db = lab.agents[0].state().join("agent.db");
+    lab.wait_until("refusals are counted", PATIENCE, || Ok(refused(&db)?.is_some()))?;
+    assert_eq!(findings(&lab)?, 1, "nothing is let go of in a hurry");
+    lab.agents[0].stop()?;
+    a_day_of_refusals(&db)?;
+    lab.agents[0].start()?;
+    lab.wait_until("the lost key is let go of", PATIENCE, || Ok(lab.agents[0].log().contains("recipient_lost")))?;
+    lab.agents[0].kill()?;
+    lab.agents[0].start()?;
+    lab.wait_until("what came later arrives", PATIENCE, || Ok(findings(&lab)? == 2))?;
+    outcome::wait_until_drained(&lab, PATIENCE)?;
+    let shown = lab.collector.json(&["finding", "list"])?;
+    let arrived: Vec<&str> = shown.iter().filter_map(|it| it["msgid"].as_str()).collect();
+    assert_eq!(arrived, ["m1", "m3"]);
+    let device = lab.collector.json(&["device", "list"])?.remove(0);
+    assert_eq!(device["losses"], 1, "{device}");
+    let history = lab.collector.json(&["policy", "history"])?;
+    let second = history.iter().find(|it| it["version"] == 2).context("no second version")?;
+    assert_eq!(second["applied"], 1, "it is known to be in force: {second}");
+    outcome::check_chains(&lab)?;
+    outcome::check_nobody_quarantined(&lab.collector)?;
+    lab.collector.command(&["log", "verify"])?.ok()?;
+    Ok(())
+}
+
+/// As if the segment that was refused had been refused for a day: its digest, when it was last, and for how long.
+fn a_day_of_refusals(db: &Path) -> anyhow::Result<()> {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let mut value = refused(db)?.context("nothing was refused")?;
+    value.truncate(40);
+    value.extend(DAY_MS.to_be_bytes());
+    let db = rusqlite::Connection::open(db)?;
+    db.execute("UPDATE seen SET value = ?1 WHERE name = 'recipient_refused'", [value])?;
+    Ok(())
+}
+
+fn refused(db: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let text = "SELECT value FROM seen WHERE name = 'recipient_refused'";
+    Ok(rusqlite::Connection::open(db)?.query_row(text, [], |row| row.get(0)).optional()?)
 }
 
 #[test]

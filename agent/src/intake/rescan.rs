@@ -62,7 +62,8 @@ pub(super) struct Rescan {
 /// What the system said.
 pub fn wish(state_dir: &Path, since_ms: i64, asked_ms: i64) -> io::Result<()> {
     // An earlier one that is not done yet reaches further back.
-    let since_ms = read_wish(state_dir).map_or(since_ms, |earlier| earlier.since_ms.min(since_ms));
+    let earlier = read_wish(state_dir).ok().flatten();
+    let since_ms = earlier.map_or(since_ms, |earlier| earlier.since_ms.min(since_ms));
     let bytes = serde_json::to_vec(&Wish { since_ms, asked_ms }).map_err(io::Error::other)?;
     durable::write(&state_dir.join(WISH), &bytes, true)
 }
@@ -70,11 +71,15 @@ pub fn wish(state_dir: &Path, since_ms: i64, asked_ms: i64) -> io::Result<()> {
 /// Whether one is wished for, or under way; and what came of the last.
 pub fn rescanned(state_dir: &Path, tx: &Tx<'_>) -> Result<(bool, Option<Rescanned>), StoreError> {
     let last = tx.seen(RESCAN)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    Ok((read_wish(state_dir).is_some(), last))
+    Ok((!matches!(read_wish(state_dir), Ok(None)), last))
 }
 
-fn read_wish(state_dir: &Path) -> Option<Wish> {
-    serde_json::from_slice(&fs::read(state_dir.join(WISH)).ok()?).ok()
+fn read_wish(state_dir: &Path) -> io::Result<Option<Wish>> {
+    match fs::read(state_dir.join(WISH)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Intake {
@@ -86,7 +91,7 @@ impl Intake {
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let state_dir = self.pipeline.store.path().parent().map(Path::to_owned).unwrap_or_default();
-        let Some(wish) = read_wish(&state_dir) else { return Ok(()) };
+        let Some(wish) = self.wished(&state_dir) else { return Ok(()) };
         if !round.resting.is_empty() {
             return Ok(());
         }
@@ -111,6 +116,19 @@ impl Intake {
         self.untold = true;
         self.rescan = Some(rescan);
         Ok(())
+    }
+
+    /// What is wished for. One that cannot be read is told of once.
+    fn wished(&mut self, state_dir: &Path) -> Option<Wish> {
+        let read = read_wish(state_dir);
+        if let Err(error) = &read
+            && !self.wish_unread
+        {
+            let path = state_dir.join(WISH);
+            tracing::error!(path = %path.display(), %error, "nobody looks back: the wish cannot be read; run rescan again as the agent's user");
+        }
+        self.wish_unread = read.is_err();
+        read.ok().flatten()
     }
 
     /// Which exports were read, and may hold messages later than that.
@@ -159,7 +177,7 @@ impl Intake {
         let bytes = serde_json::to_vec(&done).unwrap_or_default();
         self.pipeline.store.transaction(|tx| tx.put_seen(RESCAN, &bytes))?;
         // One that was wished for meanwhile is another.
-        if read_wish(state_dir) == Some(rescan.wish) {
+        if matches!(read_wish(state_dir), Ok(Some(wish)) if wish == rescan.wish) {
             let _ = fs::remove_file(state_dir.join(WISH));
         }
         Ok(())

@@ -25,9 +25,8 @@ type Handler = Box<dyn Fn(&Ask<'_>) -> Result<Body, Problem> + Send + Sync>;
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// What a route does.
-pub enum Does {
+pub(super) enum Does {
     /// Answers at once.
-    #[expect(private_interfaces, reason = "made and called within")]
     Answer(Handler),
     /// Tells what happens, until somebody goes.
     Listen,
@@ -47,8 +46,7 @@ pub struct Route {
     pub title_zh: &'static str,
     /// It looks at a password.
     pub is_costly: bool,
-    /// What does it.
-    pub does: Does,
+    pub(super) does: Does,
     pub(super) takes: Shape,
     pub(super) gives: Shape,
     pub(super) content: &'static str,

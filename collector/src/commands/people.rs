@@ -91,10 +91,14 @@ enum PeopleCommand {
     },
     /// Publishes a roster that was signed elsewhere. 发布已签名的花名册。
     #[command(after_help = "Example:\n  \
-        watchpost-collector people publish roster-8.bin --reason \"November\" --config collector.toml")]
+        watchpost-collector people publish roster-8.bin --reason \"November\" --config collector.toml\n\n\
+        Accounts leave the never list only where --remove-never says how many, as when it was signed.")]
     Publish {
         /// The signed roster.
         file: PathBuf,
+        /// How many accounts leave the never list; if others do, nothing is published.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        remove_never: usize,
         /// Show what would change, and publish nothing.
         #[arg(long)]
         dry_run: bool,
@@ -168,17 +172,21 @@ pub fn run(args: PeopleArgs) -> anyhow::Result<()> {
             let before = latest(&config)?;
             let made = sign(&list, before.as_ref(), &config.tenant)?;
             if !dry_run {
-                check_removed(&list, &made, before.as_ref())?;
+                check_removed(list.remove_never, "signed", &made, before.as_ref())?;
             }
             publish(&config, made, before.as_ref(), dry_run, &deed)
         }
         PeopleCommand::Sign { list, tenant, previous, out, json } => {
             sign_offline(&list, &tenant, previous.as_deref(), &out, json)
         }
-        PeopleCommand::Publish { file, dry_run, deed } => {
+        PeopleCommand::Publish { file, remove_never, dry_run, deed } => {
             let config = Config::load(&deed.config)?;
-            let before = latest(&config)?;
-            publish(&config, Brought::read(&file, &config.tenant)?, before.as_ref(), dry_run, &deed)
+            let (before, made) = (latest(&config)?, Brought::read(&file, &config.tenant)?);
+            let is_news = before.as_ref().is_none_or(|before| before.header.digest != made.header.digest);
+            if is_news && !dry_run {
+                check_removed(remove_never, "published", &made, before.as_ref())?;
+            }
+            publish(&config, made, before.as_ref(), dry_run, &deed)
         }
         PeopleCommand::Unknown { config, json } => show::unknown(&Config::load(&config)?, json),
         PeopleCommand::List { at, config, json } => show::list(&Config::load(&config)?, at.as_deref(), json),
@@ -249,9 +257,9 @@ fn sign(args: &ListArgs, before: Option<&Brought>, tenant: &str) -> anyhow::Resu
 }
 
 /// A never column that is missing or misspelt must not end anybody's protection unseen.
-fn check_removed(args: &ListArgs, made: &Brought, before: Option<&Brought>) -> anyhow::Result<()> {
+fn check_removed(said: usize, done: &str, made: &Brought, before: Option<&Brought>) -> anyhow::Result<()> {
     let removed = difference(made, before)?.never_removed;
-    if removed.len() == args.remove_never {
+    if removed.len() == said {
         return Ok(());
     }
     let mut told: Vec<&str> = removed.iter().take(NAMES_SHOWN).map(|named| named.account.as_str()).collect();
@@ -259,10 +267,9 @@ fn check_removed(args: &ListArgs, made: &Brought, before: Option<&Brought>) -> a
         told.push("…");
     }
     bail!(
-        "nothing was signed: {} accounts would leave the never list 不监测名单, and --remove-never says {}\n{}\n\
+        "nothing was {done}: {} accounts would leave the never list 不监测名单, and --remove-never says {said}\n{}\n\
          If that is meant, say --remove-never {}; else see that the list has a column 不监测 or never with them in it.",
         removed.len(),
-        args.remove_never,
         told.join("\n"),
         removed.len()
     )
@@ -317,7 +324,7 @@ fn next_signers(args: &ListArgs, before: Option<&Brought>, keys: &[SoftwareKey])
 fn sign_offline(list: &ListArgs, tenant: &str, previous: Option<&Path>, out: &Path, json: bool) -> anyhow::Result<()> {
     let before = previous.map(|path| Brought::read(path, tenant)).transpose()?;
     let made = sign(list, before.as_ref(), tenant)?;
-    check_removed(list, &made, before.as_ref())?;
+    check_removed(list.remove_never, "signed", &made, before.as_ref())?;
     durable_file::write(out, &made.roster.encode_to_vec(), Access::Secret)?;
     let mut said = Output::new();
     show_difference(&mut said, &made, before.as_ref(), json)?;

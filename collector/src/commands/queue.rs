@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 
 use super::deed::DeedArgs;
 use super::output::Output;
-use super::token::is_word;
 use crate::admin::What;
 use crate::clock::minute_in_china;
 use crate::config::Config;
+use crate::enrolment::desk::is_word;
 use crate::{derive, members};
 
 /// Assets of one list.

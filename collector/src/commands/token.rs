@@ -17,6 +17,7 @@ use super::output::Output;
 use crate::admin::{Terms, What};
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::{Config, is_address};
+use crate::enrolment::desk::is_word;
 use crate::log_store::{self, LogReader};
 use crate::{credentials, derive, members};
 
@@ -247,11 +248,6 @@ fn revoke(id: &str, deed: &DeedArgs) -> anyhow::Result<()> {
     let found = fitting.next().with_context(|| format!("there is no token {id}; see token list"))?;
     ensure!(fitting.next().is_none(), "several tokens begin with {id}; write more of it");
     deed.run(What::RevokeToken { token: found.token })
-}
-
-/// A name that fits into a list.
-pub(crate) fn is_word(text: &str) -> bool {
-    text.chars().count() <= 64 && !text.chars().any(char::is_control)
 }
 
 /// A duration in seconds.

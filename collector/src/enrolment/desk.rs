@@ -36,6 +36,11 @@ pub struct Act<'a> {
     pub at_ms: i64,
 }
 
+/// A name that fits into a list.
+pub(crate) fn is_word(text: &str) -> bool {
+    text.chars().count() <= 64 && !text.chars().any(char::is_control)
+}
+
 /// A token to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {

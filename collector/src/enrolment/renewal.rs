@@ -76,7 +76,9 @@ pub fn renew(
         Some(facts) => rekey::is_pending(appender.connection(), device, &facts.key_id)?,
         None => false,
     };
-    let mut standing = standing(facts.as_ref(), presented);
+    // Issued after the backup this collector was restored from: nobody knows of another in its place.
+    let is_known = log_store::has_key(appender.connection(), device, &presented.key.id())?;
+    let mut standing = if is_known { standing(facts.as_ref(), presented) } else { Standing::Latest };
     // A device asks again with the key it asked with before; another key is another device's, or an earlier state's.
     if standing == Standing::AnswerLost && facts.is_some_and(|facts| facts.key_id != key.id()) {
         standing = Standing::Replaced;

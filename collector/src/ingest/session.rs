@@ -224,6 +224,7 @@ impl Session {
             return Err(Code::DeviceRevoked);
         }
         self.note_shown(hello, view).await?;
+        self.adopt(hello).await?;
         let renew_now = !view.certificate_settled && self.prove().await?;
         let nonce = welcome::nonce()?;
         let receipts = view
@@ -255,6 +256,22 @@ impl Session {
         self.stage = Stage::Live(seated.seat, self.shared.liveness.connect(self.peer.device, &policy));
         // What changed since Welcome.
         self.offer_anew();
+        Ok(())
+    }
+
+    /// A collector that was restored knows nothing of who enrolled since: such a device says where it belongs.
+    async fn adopt(&self, hello: &Hello) -> Result<(), Code> {
+        if hello.group.is_empty() || self.shared.registry.has_enrolled(&self.peer.device) {
+            return Ok(());
+        }
+        let (presented, address) = (self.shared.presented(&self.peer), self.peer.address.to_string());
+        let (group, site) = (hello.group.clone(), hello.site.clone());
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| {
+            enrolment::adopt(appender, &presented, (&group, &site), &address, effects)
+        };
+        if self.shared.sequencer.run(work).await.map_err(|_| Code::StorageFailed)? {
+            warn!(device = %self.peer.device, group = hello.group, "the device has enrolled before this collector was restored");
+        }
         Ok(())
     }
 

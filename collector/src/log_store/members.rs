@@ -65,8 +65,8 @@ pub(super) fn create_empty(db: &Connection) -> Result<(), StoreError> {
 pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
     LATER.iter().try_for_each(|table| db.execute_batch(table))?;
     policies::create(db)?;
-    notifications::create(db)?;
     operators::create(db)?;
+    notifications::create(db)?;
     rosters::create_empty(db)
 }
 
@@ -295,6 +295,12 @@ pub(crate) fn device_of_key(db: &Connection, key: &KeyId) -> Result<Option<Devic
         .query_row([key.to_vec()], |row| row.get(0))
         .optional()?;
     Ok(found.and_then(|bytes| DeviceId::from_slice(&bytes)))
+}
+
+/// Whether a device has enrolled.
+pub(crate) fn has_enrolled(db: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM enrolment WHERE device = ?1 AND step = ?2";
+    Ok(db.prepare_cached(text)?.exists((&device.0[..], EnrolmentVerb::Enrolled as i32))?)
 }
 
 /// The group of every device that has enrolled; the latest comes last.

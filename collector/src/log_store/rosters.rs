@@ -110,21 +110,30 @@ pub fn roster_headers(db: &Connection) -> Result<Vec<SignedRosterHeader>, StoreE
     headers.iter().map(|header| SignedRosterHeader::decode(&header[..]).map_err(damaged)).collect()
 }
 
-/// Keeps the rows of a roster. In the transaction of its entry.
+/// Digests of the details that were erased.
+fn erased_details(db: &Connection) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    let mut select = db.prepare("SELECT row FROM roster_row WHERE details = x''")?;
+    let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.iter().filter_map(|row| Some(RosterRow::decode(&row[..]).ok()?.details)).collect())
+}
+
+/// Keeps the rows of a roster. In the transaction of its entry. What was erased stays so, also where the same details come in
+/// another row or with a file that was signed before; whoever is entered anew has another salt, and so other details.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn keep_rows(db: &Connection, digest: &Digest, records: &[RosterRecord]) -> Result<(), StoreError> {
     let mut leaves = Vec::with_capacity(records.len() * LEAF_BYTES);
+    let erased = erased_details(db)?;
     let mut insert = db.prepare_cached(
-        "INSERT INTO roster_row (leaf, account, row, details) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET details = ?4 WHERE details = x''",
+        "INSERT INTO roster_row (leaf, account, row, details) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?;
     for record in records {
         let row = RosterRow::decode(&record.row[..]).map_err(|_| StoreError::Unfit("a row is none".into()))?;
         let account = account_name(&row.corp, &row.userid);
         let leaf = leaf_of(&account, &record.row);
-        insert.execute((&leaf[..], &account, &record.row, &record.details))?;
+        let details = if erased.contains(&row.details) { &[][..] } else { &record.details };
+        insert.execute((&leaf[..], &account, &record.row, details))?;
         leaves.extend_from_slice(&leaf);
     }
     db.execute("INSERT OR REPLACE INTO roster_leaves (digest, leaves) VALUES (?1, ?2)", (digest.to_vec(), leaves))?;

@@ -124,8 +124,8 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
                 rosters::create(&transaction)?;
             }
             transaction.execute_batch(aside::TABLE)?;
-            notifications::create(&transaction)?;
             operators::create(&transaction)?;
+            notifications::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

@@ -75,8 +75,15 @@ pub(super) const ALL: &str = "_x";
 
 /// The number of a name, where it has one.
 pub(super) fn number_of(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
-    let mut select = db.prepare_cached("SELECT id FROM term WHERE kind = ?1 AND text = ?2")?;
+    let mut select =
+        db.prepare_cached("SELECT id FROM term WHERE kind = ?1 AND text = ?2 COLLATE NOCASE AND text = ?2")?;
     select.query_row((kind.number(), text), |row| row.get(0)).optional()
+}
+
+/// The numbers of a name, however it is spelled.
+pub(super) fn numbers_of(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut select = db.prepare_cached("SELECT id FROM term WHERE kind = ?1 AND text = ?2 COLLATE NOCASE")?;
+    select.query_map((kind.number(), text), |row| row.get(0))?.collect()
 }
 
 /// The name with a number.

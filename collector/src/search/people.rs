@@ -1,9 +1,9 @@
 //! Whom a person means who types a name: accounts and pseudonyms, by id, by number, by name or by how it is spelled.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::SearchError;
-use super::kinds::{Kind, number_of};
+use super::kinds::{Kind, number_of, numbers_of};
 use crate::names::readings::Sought;
 
 /// Corporations looked through for a userid.
@@ -72,10 +72,11 @@ pub(super) fn rooms(search: &Connection, value: &str) -> Result<Vec<i64>, Search
 /// The numbers of names of a kind: the name itself, or all that fit a pattern with `*`.
 pub(super) fn matching(db: &Connection, kind: Kind, pattern: &str) -> Result<Vec<i64>, SearchError> {
     if !pattern.contains('*') {
-        return Ok(number_of(db, kind, pattern)?.into_iter().collect());
+        return Ok(numbers_of(db, kind, pattern)?);
     }
-    let mut select = db.prepare_cached("SELECT id FROM term WHERE kind = ?1 AND text GLOB ?2 LIMIT ?3")?;
-    let found = select.query_map((kind.number(), glob(pattern), NUMBERS_MAX), |row| row.get(0))?;
+    let mut select = db.prepare_cached("SELECT id FROM term WHERE kind = ?1 AND lower(text) GLOB ?2 LIMIT ?3")?;
+    let found =
+        select.query_map((kind.number(), glob(&pattern.to_ascii_lowercase()), NUMBERS_MAX), |row| row.get(0))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
@@ -117,10 +118,12 @@ fn named(
 
 /// The corporations accounts belong to. One look for each, however many accounts it has.
 fn corps(db: &Connection) -> Result<Vec<String>, SearchError> {
-    let mut select = db.prepare_cached("SELECT min(text) FROM term WHERE kind = ?1 AND text > ?2")?;
+    let mut select = db.prepare_cached(
+        "SELECT text FROM term WHERE kind = ?1 AND text > ?2 COLLATE NOCASE ORDER BY text COLLATE NOCASE LIMIT 1",
+    )?;
     let (mut corps, mut after) = (Vec::new(), String::new());
     for _ in 0..CORPS_MAX {
-        let next: Option<String> = select.query_row((Kind::Party.number(), &after), |row| row.get(0))?;
+        let next: Option<String> = select.query_row((Kind::Party.number(), &after), |row| row.get(0)).optional()?;
         let Some(next) = next else { break };
         after = match next.split_once('/') {
             Some((corp, _)) => {

@@ -144,6 +144,13 @@ impl Query {
         self
     }
 
+    /// The same but for these, such as what concerns whoever asks.
+    #[must_use]
+    pub fn without(mut self, field: Field, values: Vec<String>) -> Self {
+        self.terms.push(Term::Field { field, values, not: true });
+        self
+    }
+
     fn take(&mut self, piece: &Piece, now_ms: i64) -> Result<(), String> {
         let Piece { key, values, not } = piece;
         let not = *not;
@@ -169,19 +176,16 @@ impl Query {
     }
 
     fn time(&mut self, key: &str, values: &[String], not: bool, now_ms: i64) -> Result<(), String> {
-        let ([value], false) = (values, not) else {
-            return match [SINCE, UNTIL, DAY].concat().contains(&key) {
-                true => Err(format!("{key} takes one moment and no minus")),
-                false => Err(unknown(key)),
-            };
-        };
+        if ![SINCE, UNTIL, DAY].concat().contains(&key) {
+            return Err(unknown(key));
+        }
+        let ([value], false) = (values, not) else { return Err(format!("{key} takes one moment and no minus")) };
         let wrong = || format!("{value:?} is no moment; write 2026-11-01, \"2026-11-01 09:00\", 14d or 6h");
         let (from_ms, until_ms) = moment(value, now_ms).ok_or_else(wrong)?;
         let (since, until) = match key {
             key if SINCE.contains(&key) => (Some(from_ms), None),
             key if UNTIL.contains(&key) => (None, Some(until_ms)),
-            key if DAY.contains(&key) => (Some(from_ms), Some(until_ms)),
-            _ => return Err(unknown(key)),
+            _ => (Some(from_ms), Some(until_ms)),
         };
         self.since_ms = self.since_ms.max(since);
         self.until_ms = [self.until_ms, until].into_iter().flatten().min();

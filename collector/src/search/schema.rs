@@ -35,9 +35,10 @@ const TABLES: &str = "
     CREATE TABLE term (
         id INTEGER PRIMARY KEY,
         kind INTEGER NOT NULL,
-        text TEXT NOT NULL,
-        UNIQUE (kind, text)
+        text TEXT NOT NULL
     ) STRICT;
+    -- People do not mind case, and corporations have names with capitals.
+    CREATE INDEX term_text ON term (kind, text COLLATE NOCASE);
     -- A device's latest record of a finding of a live rule, by minute and arrival.
     CREATE TABLE found (
         place INTEGER PRIMARY KEY,

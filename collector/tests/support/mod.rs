@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses its part")]
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
+pub mod console;
 pub mod offline;
 
 use std::net::SocketAddr;
@@ -170,7 +171,7 @@ impl Device {
             clocks: Some(Clocks::default()),
             checkpoint: String::new(),
             policy: Vec::new(),
-            receipts: Vec::new(),
+            ..Hello::default()
         }
     }
 

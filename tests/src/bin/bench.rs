@@ -8,9 +8,10 @@
 //! cargo run --release -p watchpost-tests --bin bench -- drain     a million sealed summaries to a collector
 //! cargo run --release -p watchpost-tests --bin bench -- log       appends, proofs and checks of a log of 100,000 entries
 //! cargo run --release -p watchpost-tests --bin bench -- trust     sealing and checking, plain and encrypted; connections beside plain handshakes; enrolments
+//! cargo run --release -p watchpost-tests --bin bench -- search    search, queues and rebuilding at ten million findings and 100,000 alerts
 //! ```
 //!
-//! `--messages N`, `--summaries N`, `--entries N`, `--connections N` and `--enrolments N` change the amounts. Figures of a shared machine drift: quote the medians and the
+//! `--messages N`, `--summaries N`, `--entries N`, `--connections N`, `--enrolments N`, `--findings N` and `--alerts N` change the amounts. Figures of a shared machine drift: quote the medians and the
 //! ratios.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use watchpost_proto::v1::{self, EpochCause, Lane, summary::Kind};
 use watchpost_proto::{EpochId, digest, record};
 use watchpost_tests::corpus::{Corpus, Settings};
 use watchpost_tests::lab::{Lab, binaries};
-use watchpost_tests::{log_speed, speed, trust_speed, words_pack};
+use watchpost_tests::{log_speed, search_speed, speed, trust_speed, words_pack};
 
 /// Counted runs of each command; one more comes first and is not counted.
 const RUNS: usize = 5;
@@ -64,7 +65,8 @@ fn run() -> anyhow::Result<()> {
             let (connections, enrolments) = (amount("--connections", 3_000)?, amount("--enrolments", 900)?);
             trust_speed::report(usize::try_from(connections)?, usize::try_from(enrolments)?)
         }
-        _ => bail!("name one of scan, match, carriers, run, drain, log, trust"),
+        Some("search") => search_speed::report(amount("--findings", 10_000_000)?, amount("--alerts", 100_000)?),
+        _ => bail!("name one of scan, match, carriers, run, drain, log, trust, search"),
     }
 }
 

@@ -16,9 +16,9 @@ use watchpost_proto::v1::{PolicyHeader, PolicyRole, PolicySettings, RecipientKey
 use super::{PacksArgs, PassphraseArgs, as_named, read_policy};
 use crate::clock::now_ms;
 use crate::commands::output::Output;
-use crate::commands::token::is_word;
 use crate::config::Config;
 use crate::durable_file::{self, Access};
+use crate::enrolment::desk::is_word;
 use crate::log_store::{self, LogReader};
 use crate::policies::gather;
 

@@ -1,0 +1,318 @@
+//! Who may do what over the API: every route as every role, in every department at every site. The routes come from the
+//! table they are served from; what is expected stands here, written down a second time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use support::console::{Client, Console, about, employ, grant, id_of, roster, supervisor, token};
+use support::offline::Log;
+use watchpost_collector::alerts::desk::{self, CaseStep, Suppress};
+use watchpost_collector::api::{Route, routes};
+use watchpost_collector::clock::now_ms;
+use watchpost_collector::enrolment::desk::Act as By;
+use watchpost_collector::operators::{Act, Grant, Role, Sample};
+use watchpost_proto::v1::Lane;
+
+const DEPARTMENTS: [&str; 2] = ["sales", "service"];
+const SITES: [&str; 2] = ["shanghai", "beijing"];
+
+/// Roles by a letter: administrator, policy author, supervisor, reviewer, auditor (with a sample of everything closed).
+/// `scoped`: of those, a supervisor only within their departments and sites.
+fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
+    Some(match (method, path) {
+        ("GET", "/openapi.json") | ("POST", "/session") | ("POST", "/invitation") => ("*", false),
+        ("GET" | "DELETE", "/session") | ("POST", "/session/password" | "/session/totp") => ("apsru", false),
+        ("GET" | "POST", "/tokens") | ("DELETE", "/tokens/{token}") | ("GET", "/events") => ("apsru", false),
+        ("GET", "/alerts") => ("sru", false),
+        ("GET", "/alerts/{alert}" | "/alerts/{alert}/history") => ("sru", true),
+        ("GET", "/alerts/{alert}/findings") => ("sru", true),
+        ("POST", "/alerts/step") => ("sr", true),
+        ("GET", "/exports/alerts.csv") => ("sru", false),
+        ("GET", "/rules") => ("pr", false),
+        ("GET", "/cases") => ("sru", false),
+        ("GET", "/cases/{case}") => ("sru", true),
+        ("POST", "/cases" | "/cases/{case}/step") => ("sr", true),
+        ("GET" | "POST", "/suppressions") | ("DELETE", "/suppressions/{suppression}") => ("r", false),
+        ("GET", "/operators" | "/operators/{operator}" | "/operators/{operator}/tokens") => ("au", false),
+        ("POST", "/operators") | ("PUT", "/operators/{operator}/grant") => ("a", false),
+        ("POST", "/operators/{operator}/disable" | "/operators/{operator}/enable" | "/operators/{operator}/reset") => {
+            ("a", false)
+        }
+        ("DELETE", "/operators/{operator}/tokens/{token}") => ("a", false),
+        ("GET", "/audit" | "/settings") => ("au", false),
+        ("GET", "/devices" | "/devices/{device}" | "/health" | "/log") => ("aru", false),
+        ("PUT", "/settings") => ("a", false),
+        _ => return None,
+    })
+}
+
+/// One who tries, with what they are expected to see.
+struct Trier {
+    name: String,
+    letter: char,
+    /// Of a supervisor; empty stands for every one.
+    scope: (&'static str, &'static str),
+    /// Their own account.
+    own: &'static str,
+    client: Client,
+}
+
+/// An alert with a case of its own.
+struct Target {
+    alert: String,
+    case: String,
+    person: String,
+    department: &'static str,
+    site: &'static str,
+}
+
+impl Trier {
+    fn sees(&self, target: &Target) -> bool {
+        let fits = |of_scope: &str, of_target: &str| of_scope.is_empty() || of_scope == of_target;
+        let in_scope = fits(self.scope.0, target.department) && fits(self.scope.1, target.site);
+        (self.letter != 's' || in_scope) && self.own != target.person
+    }
+
+    /// The status a request must be answered with; nothing where it only has to get past the gate.
+    fn must_be(&self, route: &Route, target: &Target) -> Option<u16> {
+        let (roles, scoped) = expected(route.method.as_str(), route.path).unwrap();
+        if roles != "*" && !roles.contains(self.letter) {
+            return Some(403);
+        }
+        (scoped && !self.sees(target)).then_some(404)
+    }
+}
+
+struct Scene {
+    console: Console,
+    triers: Vec<Trier>,
+    targets: Vec<Target>,
+    device: String,
+    suppression: String,
+    bare: String,
+}
+
+/// Names in the order they come in.
+fn cast() -> Vec<(String, char, (&'static str, &'static str), &'static str, Grant)> {
+    let sample = Some(Sample { per_cent: 100, until_ms: now_ms() + 3_600_000 });
+    let export = |grant: Grant| Grant { export: true, ..grant };
+    let mut cast = vec![
+        ("admin".to_owned(), 'a', ("", ""), "", grant(Role::Administrator)),
+        ("author".to_owned(), 'p', ("", ""), "", grant(Role::PolicyAuthor)),
+        ("reviewer".to_owned(), 'r', ("", ""), "", export(grant(Role::Reviewer))),
+        ("auditor".to_owned(), 'u', ("", ""), "", export(Grant { sample, ..grant(Role::Auditor) })),
+        (
+            "concerned".to_owned(),
+            'r',
+            ("", ""),
+            "ww1/u0",
+            export(Grant { accounts: vec!["ww1/u0".into()], ..grant(Role::Reviewer) }),
+        ),
+    ];
+    for (number, (department, site)) in DEPARTMENTS
+        .into_iter()
+        .chain([""])
+        .flat_map(|it| SITES.into_iter().chain([""]).map(move |site| (it, site)))
+        .enumerate()
+    {
+        let name = format!("supervisor{number}");
+        cast.push((name, 's', (department, site), "", export(supervisor(&[(department, site)]))));
+    }
+    cast
+}
+
+async fn scene() -> Scene {
+    let mut log = Log::new();
+    let places: Vec<(&str, &str)> = DEPARTMENTS.iter().flat_map(|it| SITES.iter().map(|site| (*it, *site))).collect();
+    let users: Vec<String> = (0..places.len()).map(|number| format!("u{number}")).collect();
+    let rows: Vec<_> = users.iter().zip(&places).map(|(user, (it, site))| (user.as_str(), *it, *site)).collect();
+    roster(&mut log, &rows);
+    let mut device = log.lab.device();
+    let findings: Vec<_> = users.iter().zip(1..).map(|(user, number)| about(number, &format!("ww1/{user}"))).collect();
+    log.append(&mut device, Lane::Urgent, &findings);
+    let act = By { by: "test", reason: "test", at_ms: now_ms() };
+    for (user, number) in users.iter().zip(1_u64..) {
+        let step = CaseStep::Open { person: format!("ww1/{user}"), alerts: vec![id_of(number)] };
+        log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
+    }
+    let what =
+        Suppress { rule: "other".into(), from_ms: now_ms(), until_ms: now_ms() + 3_600_000, ..Suppress::default() };
+    log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
+    employ(&mut log, "victim", grant(Role::Reviewer));
+    token(&mut log, "victim", &[Act::SeeAlerts]);
+    let cast = cast();
+    cast.iter().for_each(|(name, .., grant)| employ(&mut log, name, grant.clone()));
+    let bare = token(&mut log, "reviewer", &[Act::SeeLog]);
+
+    let console = Console::start(log).await;
+    let db = watchpost_collector::derive::open_read_only(&console.config.derived_db()).unwrap();
+    let log = watchpost_collector::log_store::LogReader::open(&console.config.log_db()).unwrap();
+    let cases = watchpost_collector::alerts::cases(&db, log.connection(), None).unwrap();
+    let targets = places.iter().zip(1_u64..).map(|((department, site), number)| {
+        let alert = id_of(number);
+        let case = cases.iter().find(|case| case.alerts.contains(&alert)).unwrap();
+        Target { alert, case: case.case.clone(), person: case.person.clone(), department, site }
+    });
+    let targets = targets.collect();
+    let suppression = watchpost_collector::alerts::suppressions(&db, 0).unwrap().pop().unwrap().suppression;
+    let mut triers = Vec::new();
+    for (name, letter, scope, own, _) in cast {
+        let client = console.signed_in(&name).await;
+        triers.push(Trier { name, letter, scope, own, client });
+    }
+    Scene { console, triers, targets, device: device.id.to_string(), suppression, bare }
+}
+
+impl Scene {
+    fn path(&self, route: &Route, target: &Target) -> String {
+        let path = route.path.replace("{alert}", &target.alert).replace("{case}", &target.case);
+        let path = path.replace("{device}", &self.device).replace("{suppression}", &self.suppression);
+        let path = path.replace("{operator}", "victim");
+        let needs_reason = path.ends_with("/findings") || path.ends_with(".csv");
+        if needs_reason { format!("{path}?reason=because") } else { path }
+    }
+
+    /// A body that gets past the gate and does no harm.
+    fn body(route: &Route, target: &Target) -> Value {
+        match (route.method.as_str(), route.path) {
+            ("POST", "/alerts/step") => json!({ "alerts": [target.alert], "step": "note", "note": "seen" }),
+            ("POST", "/cases") => json!({ "title": "so", "alerts": [target.alert] }),
+            ("POST", "/cases/{case}/step") => json!({ "step": "note", "note": "seen" }),
+            _ => json!({}),
+        }
+    }
+}
+
+#[test]
+fn every_route_is_expected_by_somebody() {
+    let missing: Vec<_> = routes()
+        .iter()
+        .filter(|route| expected(route.method.as_str(), route.path).is_none())
+        .map(|route| format!("{route:?}"))
+        .collect();
+    assert!(missing.is_empty(), "say here who may: {missing:?}");
+    assert!(routes().len() > 35);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_as_every_role_in_every_department_at_every_site() {
+    let scene = scene().await;
+    let (mut refused, mut passed) = (0, 0);
+    for route in routes() {
+        // Whoever signs out is out; that is tried elsewhere.
+        if route.method == "DELETE" && route.path == "/session" {
+            continue;
+        }
+        for trier in &scene.triers {
+            for target in &scene.targets {
+                let what = format!("{} {route:?} {}/{}", trier.name, target.department, target.site);
+                let (path, body) = (scene.path(&route, target), Scene::body(&route, target).to_string());
+                // An id of a token that is there, so that only the gate can refuse.
+                let path = path.replace("{token}", "0123456789abcdef");
+                let body = if route.method == "GET" { Vec::new() } else { body.into_bytes() };
+                let before = scene.console.size();
+                let status = trier.client.status(route.method.as_str(), &path, body).await;
+                match trier.must_be(&route, target) {
+                    Some(expected) => {
+                        assert_eq!(status, expected, "{what}");
+                        assert_eq!(scene.console.size(), before, "{what}: nothing is done for whoever is refused");
+                        refused += 1;
+                    }
+                    None => {
+                        let is_unknown_token = status == 404 && route.path.contains("{token}");
+                        let past_the_gate = ![401, 403, 404].contains(&status) && status < 500;
+                        assert!(past_the_gate || is_unknown_token, "{what}: {status}");
+                        passed += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 500 && passed > 500, "{refused} {passed}");
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_in_without_a_name_and_no_token_does_more_than_it_covers() {
+    let scene = scene().await;
+    let stranger = scene.console.client();
+    let bare = stranger.by_token(&scene.bare);
+    let forged = [stranger.by_token("wpt_AAAA"), stranger.by_token(""), stranger.with("authorization", "Basic YTpi")];
+    for route in routes().iter().filter(|route| route.act.is_some()) {
+        let target = &scene.targets[0];
+        let path = scene.path(route, target).replace("{token}", "0123456789abcdef");
+        let body = Scene::body(route, target).to_string().into_bytes();
+        let method = route.method.as_str();
+        let before = scene.console.size();
+        for client in [&stranger].into_iter().chain(&forged) {
+            assert_eq!(client.status(method, &path, body.clone()).await, 401, "{route:?}");
+        }
+        let expected = if route.act == Some(Act::SeeLog) { 200 } else { 403 };
+        assert_eq!(bare.status(method, &path, body).await, expected, "{route:?}");
+        assert_eq!(scene.console.size(), before, "{route:?}");
+    }
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_exports_hold_what_may_be_seen_and_nothing_else() {
+    let scene = scene().await;
+    for trier in scene.triers.iter().filter(|trier| "sru".contains(trier.letter)) {
+        let seen: BTreeSet<&str> =
+            scene.targets.iter().filter(|it| trier.sees(it)).map(|it| it.alert.as_str()).collect();
+        // Page by page, one alert each.
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = trier.client.get(&format!("/alerts?limit=1{cursor}")).await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            found.extend(
+                page.body["items"].as_array().unwrap().iter().map(|it| it["alert"].as_str().unwrap().to_owned()),
+            );
+            let Some(next) = page.body["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found.len(), seen.len(), "{}: none twice", trier.name);
+        assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), seen, "{}", trier.name);
+        let csv = trier.client.get("/exports/alerts.csv?reason=monthly").await.text;
+        let cases = trier.client.get("/cases").await.body;
+        for target in &scene.targets {
+            assert_eq!(csv.contains(&target.alert), trier.sees(target), "{}", trier.name);
+            assert_eq!(csv.contains(&target.person), trier.sees(target), "{}", trier.name);
+            let listed = cases["items"].as_array().unwrap().iter().any(|case| case["case"] == target.case);
+            assert_eq!(listed, trier.sees(target), "{} {}", trier.name, target.case);
+        }
+    }
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_an_alert_is_about_neither_sees_nor_closes_nor_is_given_it() {
+    let scene = scene().await;
+    let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();
+    let (concerned, reviewer, alert) = (of("concerned"), of("reviewer"), &scene.targets[0].alert);
+    let close = json!({ "alerts": [alert], "step": { "close": "confirmed" }, "note": "so" });
+    assert_eq!(concerned.client.post("/alerts/step", &close).await.status, 404);
+    let both = json!({ "alerts": [scene.targets[1].alert, alert], "step": { "close": "confirmed" }, "note": "so" });
+    assert_eq!(concerned.client.post("/alerts/step", &both).await.status, 404, "nor with others");
+    assert_eq!(reviewer.client.get(&format!("/alerts/{}", scene.targets[1].alert)).await.body["state"], "open");
+    let unknown = concerned.client.get(&format!("/alerts/{}", "0".repeat(64))).await;
+    let own = concerned.client.get(&format!("/alerts/{alert}")).await;
+    assert_eq!((own.status, &own.text), (404, &unknown.text), "told like one that does not exist");
+    for to in ["concerned", "auditor", "admin", "nobody", "supervisor4"] {
+        let assign = json!({ "alerts": [alert], "step": { "assign": to } });
+        assert_eq!(reviewer.client.post("/alerts/step", &assign).await.problem(), "not-possible", "{to}");
+    }
+    let assign = json!({ "alerts": [alert], "step": { "assign": "supervisor0" } });
+    let assigned = reviewer.client.post("/alerts/step", &assign).await;
+    assert_eq!(assigned.body["unchanged"], json!([]), "{}", assigned.text);
+    assert_eq!(reviewer.client.post("/alerts/step", &close).await.status, 200);
+    let stands = reviewer.client.get(&format!("/alerts/{alert}")).await.body;
+    assert_eq!((&stands["state"], &stands["closed_by"]), (&json!("closed"), &json!("reviewer")));
+    // The log has it in the name of who did it.
+    assert_eq!(scene.console.trail("alert-close").await[0].by, "reviewer");
+    scene.console.running.stop().await;
+}
