@@ -4,13 +4,14 @@ use rusqlite::Transaction;
 use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
     DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry,
-    OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb,
-    TokenEntry, TokenVerb, erasure, hold,
+    NotificationEntry, NotificationVerb, OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry,
+    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
 use super::DeriveError;
 use crate::log_store::Entry;
+use crate::notify::queue::COLLECTOR;
 
 pub(super) const TABLE: &str = "
     CREATE TABLE trail (
@@ -77,13 +78,13 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Suppression => read(header, suppression),
         EntryKind::Case => read(header, case),
         EntryKind::Names => read(header, names),
+        EntryKind::Notification => read(header, notification),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
         | EntryKind::Segment
         | EntryKind::Fork
         | EntryKind::LogShown
         | EntryKind::Shortfall
-        | EntryKind::Notification
         | EntryKind::Unspecified => None,
     }
 }
@@ -264,6 +265,16 @@ fn names(it: NamesEntry) -> Option<Row> {
     let verb = if it.added.is_empty() { "names-erase" } else { "names-import" };
     let count = (it.added.len() + it.removed.len()) as u64;
     Some(Row { verb, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+/// Tests that somebody asked for, and what people were to be told and will not be.
+fn notification(it: NotificationEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        NotificationVerb::Planned if it.by != COLLECTOR => "notify-test",
+        NotificationVerb::GivenUp => "notify-give-up",
+        _ => return None,
+    };
+    Some(Row { verb, subject: it.target, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
 }
 
 fn device_name(bytes: &[u8]) -> String {
