@@ -281,6 +281,49 @@ fn a_later_record_replaces_and_a_quarantine_hides() {
 }
 
 #[test]
+fn no_number_and_no_length_hides_a_finding() {
+    let mut log = Log::new();
+    let mut device = log.lab.device();
+    let long = format!("ww1/{}", "z".repeat(5_000));
+    log.append(
+        &mut device,
+        Lane::Urgent,
+        &[
+            with(1, |f| f.msgtime_ms = i64::MAX),
+            with(2, |f| f.msgtime_ms = i64::MIN),
+            with(3, |f| f.level = 99),
+            with(4, |f| f.level = -1),
+            with(5, |f| f.person = long.clone()),
+        ],
+    );
+    index(&log);
+    assert_eq!(set(&log, ""), ids(["m1", "m2", "m3", "m4", "m5"]));
+    assert_eq!(set(&log, "since:2026-01-01 level:>=info"), ids(["m1", "m3", "m4", "m5"]));
+    assert_eq!((set(&log, "level:critical"), set(&log, "level:info")), (ids(["m3"]), ids(["m4"])));
+    assert_eq!(set(&log, "person:ww1/zzz*"), ids(["m5"]));
+    let db = rusqlite::Connection::open(log.lab.config.search_db()).unwrap();
+    let longest: i64 = db.query_row("SELECT max(octet_length(text)) FROM term", [], |row| row.get(0)).unwrap();
+    assert_eq!(longest, 256);
+}
+
+#[test]
+fn a_roster_is_looked_through_in_the_time_there_is() {
+    let log = sample();
+    let db = rusqlite::Connection::open(log.lab.config.derived_db()).unwrap();
+    db.execute_batch(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 30000)
+         INSERT INTO person (account, from_ms, until_ms, employee, name, department, site, labels, status, never, leaf)
+         SELECT 'ww1/' || n, 0, 0, n, '王' || n, '', '', '[]', '', 0, x'' FROM n",
+    )
+    .unwrap();
+    let mut finder = Finder::open(&log.lab.config).unwrap();
+    let (query, at_once) = (query("-employee:zzz"), std::time::Duration::ZERO);
+    let told = finder.find(&Asked { patience: at_once, ..Asked::first(&query) }).unwrap_err();
+    assert!(matches!(told, SearchError::Told(told) if told.contains("too broad")));
+    assert_eq!(finder.find(&Asked::first(&query)).unwrap().found.len(), 3);
+}
+
+#[test]
 fn pages_follow_each_other_newest_first() {
     let mut log = Log::new();
     let mut device = log.lab.device();
