@@ -197,7 +197,7 @@ pub enum What {
     Name {
         /// Names that come in.
         added: Vec<names::Named>,
-        /// Digests of names that go, hexadecimal.
+        /// Pseudonyms whose names go.
         removed: Vec<String>,
     },
     /// Send a text to a target of notifications that says it is a test.

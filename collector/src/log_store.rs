@@ -14,6 +14,7 @@ mod erase;
 mod issued;
 mod logs;
 mod members;
+pub(crate) mod named;
 pub(crate) mod notifications;
 mod operators;
 mod policies;

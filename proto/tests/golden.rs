@@ -587,6 +587,7 @@ fn every_header_of_the_log() {
             by: "ops".into(),
             reason: "new list".into(),
             at_ms: 1_795_053_601_000,
+            ..v1::NamesEntry::default()
         },
     );
     check_message(

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, aside, issued, members, notifications, operators, policies, requests, rosters};
+use super::{StoreError, aside, issued, members, named, notifications, operators, policies, requests, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 4;
@@ -127,6 +127,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
             transaction.execute_batch(requests::TABLE)?;
             operators::create(&transaction)?;
             notifications::create(&transaction)?;
+            named::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

@@ -159,9 +159,13 @@ impl Finder {
     /// [`SearchError`]; what takes too long says so.
     pub fn find(&mut self, asked: &Asked<'_>) -> Result<Page, SearchError> {
         let give_up = Instant::now() + asked.patience;
-        self.search.progress_handler(STEPS, Some(move || Instant::now() > give_up))?;
+        for db in [&mut self.search, &mut self.derived] {
+            db.progress_handler(STEPS, Some(move || Instant::now() > give_up))?;
+        }
         let looked = self.look(asked, give_up);
-        self.search.progress_handler(0, None::<fn() -> bool>)?;
+        for db in [&mut self.search, &mut self.derived] {
+            db.progress_handler(0, None::<fn() -> bool>)?;
+        }
         match looked {
             Err(SearchError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
                 Err(too_broad())
@@ -179,7 +183,7 @@ impl Finder {
     }
 
     fn look(&self, asked: &Asked<'_>, give_up: Instant) -> Result<Page, SearchError> {
-        let plan = plan((&self.search, &self.derived), asked.query)?;
+        let plan = plan((&self.search, &self.derived), asked.query, give_up)?;
         let before = match asked.after {
             Some(after) => {
                 after.parse().map_err(|_| SearchError::Told(format!("{after:?} is not where a page ended")))?
@@ -200,8 +204,11 @@ impl Finder {
                 Err(error) => return given_up(error, page, last),
             };
             let seen = Seen::of(row)?;
-            if sieve.lets_through(&seen)? {
-                page.found.push(self.show(&seen)?);
+            let passes = sieve.lets_through(&seen);
+            match passes.and_then(|passes| passes.then(|| self.show(&seen)).transpose()) {
+                Ok(found) => page.found.extend(found),
+                Err(SearchError::Sqlite(error)) => return given_up(error, page, last),
+                Err(error) => return Err(error),
             }
             last = Some(seen.place);
             if page.found.len() >= asked.limit.clamp(1, PAGE_MAX) {
@@ -293,6 +300,11 @@ const ASKED: &str = "
     FROM words CROSS JOIN found ON found.place = words.rowid CROSS JOIN device ON device.id = found.device
     WHERE words MATCH ?3 AND words.rowid >= ?1 AND words.rowid < ?2 AND NOT quarantined ORDER BY words.rowid DESC";
 
+/// The devices before one that hold a finding.
+pub(super) const OTHERS: &str = "
+    SELECT found.device FROM found JOIN device ON device.id = found.device
+    WHERE finding = ?1 AND found.device < ?2 AND found.device <> 0 AND NOT quarantined";
+
 /// What was looked at until the time was up is told; nothing at all is too little.
 fn given_up(error: rusqlite::Error, page: Page, last: Option<i64>) -> Result<Page, SearchError> {
     match (error.sqlite_error_code(), last) {
@@ -303,7 +315,7 @@ fn given_up(error: rusqlite::Error, page: Page, last: Option<i64>) -> Result<Pag
     }
 }
 
-fn too_broad() -> SearchError {
+pub(super) fn too_broad() -> SearchError {
     SearchError::Told("the query is too broad to be answered in time; add a time (since:7d), a person or a rule".into())
 }
 
@@ -400,7 +412,8 @@ struct Sieve<'a> {
 impl Sieve<'_> {
     fn lets_through(&self, seen: &Seen) -> Result<bool, SearchError> {
         let at_ms = if seen.msgtime_ms == 0 { seen.received_ms } else { seen.msgtime_ms };
-        let plain = (self.plan.since_ms..self.plan.until_ms).contains(&at_ms)
+        let plain = at_ms >= self.plan.since_ms
+            && self.plan.until_ms.is_none_or(|until_ms| at_ms < until_ms)
             && self.plan.filters.iter().all(|it| it.numbers.contains(&seen.number(it.part)) != it.not)
             && self.plan.devices.as_ref().is_none_or(|asked| asked.contains(&seen.device));
         Ok(plain && self.alert_is_meant(seen)? && self.tells_it(seen)? && self.says_it(seen)?)
@@ -435,11 +448,7 @@ impl Sieve<'_> {
 
     /// Of several devices that hold a finding the first tells it, or of those asked for the first.
     fn tells_it(&self, seen: &Seen) -> Result<bool, SearchError> {
-        let mut select = self.finder.search.prepare_cached(
-            "SELECT found.device FROM found JOIN device ON device.id = found.device
-             WHERE substr(finding, 1, 16) = substr(?1, 1, 16) AND finding = ?1 AND found.device < ?2 AND found.device <> 0
-                 AND NOT quarantined",
-        )?;
+        let mut select = self.finder.search.prepare_cached(OTHERS)?;
         let mut others = select.query((&seen.finding, seen.device))?;
         while let Some(row) = others.next()? {
             let other: i64 = row.get(0)?;

@@ -51,7 +51,7 @@ pub enum Field {
 }
 
 /// Fields by their names; the first of each is the one told.
-const FIELDS: [(Field, &[&str]); 15] = [
+pub(super) const FIELDS: [(Field, &[&str]); 15] = [
     (Field::Rule, &["rule", "规则"]),
     (Field::Pack, &["pack", "规则包"]),
     (Field::Category, &["category", "类别"]),
