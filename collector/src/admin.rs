@@ -4,7 +4,8 @@
 //! There is one appender, whoever holds the data folder's lock. While `serve` holds it, a request goes to it as a
 //! file in `data/requests/`: written whole under a random name, taken by the server within a quarter of a second,
 //! answered by a file of the same name ending in `.done`. Where nobody holds the lock the command appends itself.
-//! Doing a thing twice changes nothing, so a request that outlives a crash on either side does no harm.
+//! What was done is noted under that name in the same commit, so a request that outlives a crash on either side is answered
+//! and not done twice.
 
 use std::fs;
 use std::io;
@@ -31,7 +32,7 @@ use crate::derive::Deriver;
 use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
-use crate::log_store::{Appender, LogReader, LogStore, StoreError};
+use crate::log_store::{Appender, LogReader, LogStore, StoreError, requests};
 use crate::notices;
 use crate::operators;
 use crate::people::publish::{Brought, handed_over, publish};
@@ -152,6 +153,9 @@ pub enum What {
     Operate {
         /// What, and whom.
         deed: operators::Deed,
+        /// Where from; empty on the collector itself.
+        #[serde(default)]
+        address: String,
     },
     /// A step with alerts.
     Alert {
@@ -193,7 +197,7 @@ pub enum What {
     Name {
         /// Names that come in.
         added: Vec<names::Named>,
-        /// Digests of names that go, hexadecimal.
+        /// Pseudonyms whose names go.
         removed: Vec<String>,
     },
     /// Send a text to a target of notifications that says it is a test.
@@ -208,6 +212,14 @@ pub enum What {
         /// What, and which.
         deed: erasure::Deed,
     },
+}
+
+impl What {
+    /// A step with an operator, on the collector itself.
+    #[must_use]
+    pub fn of_operator(deed: operators::Deed) -> Self {
+        Self::Operate { deed, address: String::new() }
+    }
 }
 
 /// What becomes of a policy on its way.
@@ -281,6 +293,25 @@ impl Request {
         }
     }
 
+    /// Does it in the group under way, unless it was done under this name before; returns the log indexes of the entries made.
+    fn perform_once(
+        &self,
+        name: &str,
+        appender: &mut Appender<'_>,
+        effects: &mut Effects,
+        brought: Option<&Brought>,
+        at_ms: i64,
+    ) -> Result<Vec<u64>, DeskError> {
+        if let Some(entries) = requests::done(appender.connection(), name)? {
+            return Ok(entries);
+        }
+        let entries = self.perform(appender, effects, brought, at_ms)?;
+        if !name.is_empty() {
+            requests::note(appender.connection(), name, &entries, at_ms)?;
+        }
+        Ok(entries)
+    }
+
     /// Does it in the group under way; returns the log indexes of the entries made. What would change nothing makes none.
     fn perform(
         &self,
@@ -348,7 +379,10 @@ impl Request {
                 let brought = brought.ok_or_else(|| DeskError::Told("the roster was not handed over".into()))?;
                 Ok(publish(appender, brought, &act)?.into_iter().collect())
             }
-            What::Operate { deed } => operators::deed::perform(appender, deed, &act),
+            What::Operate { deed, address } => {
+                effects.forget |= deed.forgets();
+                operators::deed::perform_from(appender, deed, address, &act)
+            }
             What::Alert { deed } => alerts::desk::act(appender, deed, &act),
             What::Suppress { what } => Ok(vec![alerts::desk::suppress(appender, what, &act)?]),
             What::EndSuppression { suppression } => {
@@ -395,6 +429,7 @@ fn digest(text: &str) -> Result<Digest, DeskError> {
 /// Nothing was done, or nobody knows: the sentence says which.
 pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
     let folder = requests_folder(config);
+    let name = name()?;
     let mut handed_over: Option<HandedOver> = None;
     let give_up = Instant::now() + request.patience();
     loop {
@@ -404,17 +439,24 @@ pub fn have_done(config: &Config, request: &Request) -> anyhow::Result<Done> {
         if let Some(_lock) = DataLock::take(&config.data_dir)? {
             // Whoever held the lock has ended; what it may have done already is not done again.
             drop(handed_over);
-            return do_alone(config, request);
+            return do_alone(config, request, &name);
         }
         if handed_over.is_none() {
             let until_ms = now_ms().saturating_add(request.patience().as_millis() as i64);
-            handed_over = Some(HandedOver::write(&folder, &Request { until_ms, ..request.clone() })?);
+            handed_over = Some(HandedOver::write(&folder, &name, &Request { until_ms, ..request.clone() })?);
         }
         if Instant::now() > give_up {
             bail!("the running collector has not answered; look with device list or log verify whether it was done");
         }
         std::thread::sleep(LOOK_FOR_ANSWER);
     }
+}
+
+/// A name nobody else has.
+fn name() -> anyhow::Result<String> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(hex::encode(random))
 }
 
 /// A request in the folder; taken back when dropped.
@@ -424,11 +466,9 @@ struct HandedOver {
 }
 
 impl HandedOver {
-    fn write(folder: &Path, request: &Request) -> anyhow::Result<Self> {
+    fn write(folder: &Path, name: &str, request: &Request) -> anyhow::Result<Self> {
         durable_file::create_folder(folder, Access::Secret)?;
-        let mut random = [0_u8; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = folder.join(format!("{}.json", hex::encode(random)));
+        let path = folder.join(format!("{name}.json"));
         durable_file::write(&path, &serde_json::to_vec(request)?, Access::Secret)?;
         Ok(Self { answer: path.with_extension("done"), request: path })
     }
@@ -450,7 +490,7 @@ impl Drop for HandedOver {
 }
 
 /// Appends without a running collector. The caller holds the lock.
-fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
+fn do_alone(config: &Config, request: &Request, name: &str) -> anyhow::Result<Done> {
     if !config.log_db().exists() {
         bail!("{} does not exist; run serve first", config.log_db().display());
     }
@@ -466,7 +506,7 @@ fn do_alone(config: &Config, request: &Request) -> anyhow::Result<Done> {
             let mut effects = Effects::default();
             let entries = {
                 let mut appender = store.begin()?;
-                let entries = request.perform(&mut appender, &mut effects, brought.as_ref(), now_ms())?;
+                let entries = request.perform_once(name, &mut appender, &mut effects, brought.as_ref(), now_ms())?;
                 if !appender.is_empty() {
                     appender.commit()?;
                 }
@@ -579,7 +619,8 @@ impl Desk {
         if request.until_ms < now_ms() {
             bail!("the request is too old; ask again");
         }
-        self.carry_out(&request).await
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        self.carry_out_once(&name, &request).await
     }
 
     /// Does what is asked; returns the log indexes of the entries made when they are durable.
@@ -587,6 +628,10 @@ impl Desk {
     /// # Errors
     /// Nothing was done, and why.
     pub async fn carry_out(&self, request: &Request) -> anyhow::Result<Vec<u64>> {
+        self.carry_out_once("", request).await
+    }
+
+    async fn carry_out_once(&self, name: &str, request: &Request) -> anyhow::Result<Vec<u64>> {
         if let Some(keeping) = request.keeping() {
             let (config, at_ms) = (self.config.clone(), self.clock.now_ms());
             let planned = tokio::task::spawn_blocking(move || erasure::plan(&config, &keeping, at_ms));
@@ -598,7 +643,9 @@ impl Desk {
         let (asked, config) = (request.clone(), self.config.clone());
         let request = request.clone();
         let brought = tokio::task::spawn_blocking(move || asked.bring(&config)).await??;
-        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform(
+        let name = name.to_owned();
+        let work = move |appender: &mut Appender<'_>, effects: &mut Effects| match request.perform_once(
+            &name,
             appender,
             effects,
             brought.as_ref(),

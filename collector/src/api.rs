@@ -15,6 +15,7 @@ mod audit;
 mod auth;
 mod cases;
 mod devices;
+mod doors;
 mod events;
 mod listen;
 mod openapi;
@@ -27,6 +28,7 @@ mod session;
 mod settings;
 mod table;
 mod tokens;
+mod turns;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +45,7 @@ use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::admin::Desk;
@@ -55,6 +57,7 @@ use auth::Refusals;
 use listen::PeerAddress;
 use problem::{Kind, Problem};
 use route::Does;
+use turns::Turns;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use openapi::describe;
@@ -68,12 +71,8 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a request may take to come in, and then to be answered.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
-/// Requests that are looked at at the same time; further ones wait.
-const AT_ONCE_MAX: usize = 32;
-/// Passwords that are looked at at the same time: each takes 19 MiB.
-const PASSWORDS_AT_ONCE_MAX: usize = 4;
-/// How long a request waits for its turn.
-const TURN_PATIENCE: Duration = Duration::from_secs(10);
+/// The key by which browsers are recognised, in the data folder.
+const BROWSERS: &str = "browsers.key";
 
 /// Everything requests are answered from.
 #[derive(Debug)]
@@ -87,8 +86,7 @@ pub struct Site {
     refusals: Mutex<Refusals>,
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
-    turns: Semaphore,
-    password_turns: Semaphore,
+    turns: Turns,
     listeners: AtomicUsize,
     stopping: watch::Receiver<bool>,
 }
@@ -118,12 +116,11 @@ pub async fn start(
     let site = Arc::new(Site {
         is_secure: tls.is_some(),
         sessions: Mutex::default(),
-        browsers: Browsers::new()?,
+        browsers: Browsers::kept(&desk.config.data_dir.join(BROWSERS))?,
         throttle: Mutex::default(),
         refusals: Mutex::default(),
         codes: Mutex::default(),
-        turns: Semaphore::new(AT_ONCE_MAX),
-        password_turns: Semaphore::new(PASSWORDS_AT_ONCE_MAX),
+        turns: Turns::default(),
         listeners: AtomicUsize::new(0),
         stopping: stopping.clone(),
         desk,
@@ -168,11 +165,13 @@ async fn answer(
     if matches!(route.does, Does::Listen) {
         return events::listen(site, route, heard).await;
     }
-    let turns = if route.is_costly { &site.password_turns } else { &site.turns };
-    let turn = tokio::time::timeout(TURN_PATIENCE, turns.acquire()).await;
-    let _turn = turn.map_err(|_| Problem::new(Kind::Busy))?.map_err(|_| Problem::new(Kind::Busy))?;
+    let turn = site.turns.take(auth::says(site, &heard).as_deref(), route.is_costly).await?;
     let (site, route) = (Arc::clone(site), Arc::clone(route));
-    let answered = tokio::task::spawn_blocking(move || answer_now(&site, &route, heard));
+    // Whoever is not waited for any longer still has their turn.
+    let answered = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        answer_now(&site, &route, heard)
+    });
     let answered = tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| Problem::new(Kind::Busy))?;
     answered.map_err(|_| Problem::new(Kind::Broken))?
 }

@@ -58,6 +58,22 @@ impl Did {
     }
 }
 
+/// Pseudonyms as subjects of as many records as it takes, each with how many there are in it.
+pub(crate) fn subjects<'a>(pseudonyms: impl Iterator<Item = &'a str>) -> Vec<(String, u64)> {
+    let mut subjects: Vec<(String, u64)> = Vec::new();
+    for pseudonym in pseudonyms {
+        match subjects.last_mut() {
+            Some((subject, number)) if subject.len() + 1 + pseudonym.len() <= TEXT_BYTES_MAX => {
+                subject.push(' ');
+                subject.push_str(pseudonym);
+                *number += 1;
+            }
+            _ => subjects.push((pseudonym.to_owned(), 1)),
+        }
+    }
+    subjects
+}
+
 /// Notes an access.
 ///
 /// # Errors
@@ -78,4 +94,19 @@ pub fn note(appender: &mut Appender<'_>, access: &Access, act: &Act<'_>) -> Resu
         at_ms: act.at_ms,
     };
     Ok(appender.append(EntryKind::Access, &entry.encode_to_vec())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pseudonym_is_in_a_record_and_no_record_is_too_long() {
+        let all: Vec<String> = (0..200).map(|number| format!("p_{number:024x}")).collect();
+        let subjects = subjects(all.iter().map(String::as_str));
+        assert!(subjects.len() > 1 && subjects.iter().all(|(subject, _)| subject.len() <= TEXT_BYTES_MAX));
+        let told: Vec<&str> = subjects.iter().flat_map(|(subject, _)| subject.split(' ')).collect();
+        assert_eq!(told, all);
+        assert_eq!(subjects.iter().map(|(_, number)| number).sum::<u64>(), 200);
+    }
 }

@@ -45,8 +45,9 @@ pub struct Device {
     pub last_entry_ms: Option<i64>,
     /// Each lane in the epoch of its most recent segment.
     pub lanes: Vec<LaneOf>,
-    /// Findings it holds.
-    pub findings: u64,
+    /// Findings it holds; missing for those who do not look after devices, for one of them may be their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<u64>,
     /// Files it has reported.
     pub files: u64,
     /// Statements kept beside another for the same place.

@@ -6,7 +6,7 @@
 pub mod list;
 pub mod readings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use watchpost_proto::v1::{EntryKind, NameKind, NamedRow, NamesEntry};
 use watchpost_proto::{Digest, Message as _};
 
 use crate::enrolment::desk::{Act, DeskError};
-use crate::log_store::{Appender, aside};
+use crate::log_store::{Appender, aside, named};
 use crate::registry::Effects;
 use crate::search::SearchError;
 
@@ -80,10 +80,11 @@ pub fn is_pseudonym(text: &str) -> bool {
     digits.is_some_and(|it| it.len() == PSEUDONYM_DIGITS && it.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
 }
 
-/// Names that come in and names that go, in the group under way. What goes is overwritten with the commit.
+/// Names that come in, and pseudonyms whose names go, in the group under way. What a name replaces goes as well, and what stands
+/// already stays as it is. What goes is overwritten with the commit.
 ///
 /// # Errors
-/// A name that is none, or the log.
+/// A name that is none, a pseudonym that has none, or the log.
 pub fn change(
     appender: &mut Appender<'_>,
     effects: &mut Effects,
@@ -96,37 +97,58 @@ pub fn change(
     if let Some(wrong) = added.iter().find(|it| !is_pseudonym(&it.pseudonym) || !name_is_plain(&it.name)) {
         return Err(DeskError::Told(format!("{:?} cannot be named so", wrong.pseudonym)));
     }
-    let gone = removed.iter().map(|digest| {
-        Digest::from_hex(digest).ok_or_else(|| DeskError::Told(format!("{digest:?} is not the digest of a name")))
-    });
-    let gone = gone.collect::<Result<Vec<_>, _>>()?;
+    let db = appender.connection();
+    let mut gone = BTreeSet::new();
+    for pseudonym in removed {
+        let known = named::names_of(db, pseudonym)?;
+        if known.is_empty() {
+            return Err(DeskError::Told(format!("{pseudonym:?} has no name; nothing was removed")));
+        }
+        gone.extend(known);
+    }
+    // Of two names for one pseudonym the later counts.
+    let wanted: BTreeMap<&str, &Named> = added.iter().map(|it| (it.pseudonym.as_str(), it)).collect();
+    let mut come = Vec::new();
+    for named in wanted.into_values() {
+        let known = named::names_of(db, &named.pseudonym)?;
+        let row = row_of(named);
+        let stands = match &known[..] {
+            [one] => !gone.contains(one) && aside::read(db, one)?.is_some_and(|bytes| bytes == row),
+            _ => false,
+        };
+        if !stands {
+            gone.extend(known);
+            come.push((named.pseudonym.clone(), row));
+        }
+    }
     let mut entries = Vec::new();
-    for part in gone.chunks(ROWS_PER_ENTRY) {
+    for part in gone.into_iter().collect::<Vec<_>>().chunks(ROWS_PER_ENTRY) {
         for digest in part {
             aside::erase(appender.connection(), &digest.0)?;
         }
         effects.forget = true;
         let removed = part.iter().map(|digest| digest.to_vec()).collect();
-        entries.push(append(appender, (Vec::new(), removed), act)?);
+        entries.push(append(appender, NamesEntry { removed, ..NamesEntry::default() }, act)?);
     }
-    for part in added.chunks(ROWS_PER_ENTRY) {
-        let kept = part.iter().map(|named| {
-            let (pseudonym, name) = (named.pseudonym.clone(), named.name.clone());
-            let row = NamedRow { pseudonym, kind: named.kind.number(), name };
-            Ok::<_, DeskError>(aside::keep(appender.connection(), &row.encode_to_vec())?.to_vec())
-        });
-        let kept = kept.collect::<Result<Vec<_>, _>>()?;
-        entries.push(append(appender, (kept, Vec::new()), act)?);
+    for part in come.chunks(ROWS_PER_ENTRY) {
+        let mut entry = NamesEntry::default();
+        for (pseudonym, row) in part {
+            entry.added.push(aside::keep(appender.connection(), row)?.to_vec());
+            entry.pseudonyms.push(pseudonym.clone());
+        }
+        entries.push(append(appender, entry, act)?);
     }
     Ok(entries)
 }
 
-fn append(
-    appender: &mut Appender<'_>,
-    (added, removed): (Vec<Vec<u8>>, Vec<Vec<u8>>),
-    act: &Act<'_>,
-) -> Result<u64, DeskError> {
-    let entry = NamesEntry { added, removed, by: act.by.into(), reason: act.reason.into(), at_ms: act.at_ms };
+/// As it lies beside the log.
+fn row_of(named: &Named) -> Vec<u8> {
+    let (pseudonym, name) = (named.pseudonym.clone(), named.name.clone());
+    NamedRow { pseudonym, kind: named.kind.number(), name }.encode_to_vec()
+}
+
+fn append(appender: &mut Appender<'_>, entry: NamesEntry, act: &Act<'_>) -> Result<u64, DeskError> {
+    let entry = NamesEntry { by: act.by.into(), reason: act.reason.into(), at_ms: act.at_ms, ..entry };
     Ok(appender.append(EntryKind::Names, &entry.encode_to_vec())?)
 }
 
@@ -159,21 +181,18 @@ pub(crate) fn apply(search: &Connection, log: &Connection, header: &[u8]) -> Res
     Ok(!entry.removed.is_empty())
 }
 
-/// Every name, in the order of pseudonyms, with the digest that names it in the log.
+/// Every name, in the order of pseudonyms.
 ///
 /// # Errors
 /// The database.
-pub fn list(search: &Connection) -> Result<Vec<(Named, String)>, SearchError> {
-    let mut select = search.prepare("SELECT pseudonym, kind, name, digest FROM name ORDER BY pseudonym")?;
-    let rows = select.query_map([], |row| {
-        let digest: Vec<u8> = row.get(3)?;
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, hex::encode(digest)))
-    })?;
+pub fn list(search: &Connection) -> Result<Vec<Named>, SearchError> {
+    let mut select = search.prepare("SELECT pseudonym, kind, name FROM name ORDER BY pseudonym")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let mut all = Vec::new();
     for row in rows {
-        let (pseudonym, kind, name, digest) = row?;
+        let (pseudonym, kind, name) = row?;
         if let Some(kind) = Kind::of(kind) {
-            all.push((Named { pseudonym, kind, name }, digest));
+            all.push(Named { pseudonym, kind, name });
         }
     }
     Ok(all)
@@ -195,22 +214,4 @@ pub fn resolve<'a>(
         }
     }
     Ok(names)
-}
-
-/// What a list changes: names that are new or other than before, and the digests of those that they replace.
-#[must_use]
-pub fn difference(known: &[(Named, String)], list: &[Named]) -> (Vec<Named>, Vec<String>) {
-    let known: BTreeMap<&str, &(Named, String)> = known.iter().map(|it| (it.0.pseudonym.as_str(), it)).collect();
-    let (mut added, mut removed) = (Vec::new(), Vec::new());
-    for named in list {
-        match known.get(named.pseudonym.as_str()) {
-            Some((before, _)) if before == named => {}
-            Some((_, digest)) => {
-                removed.push(digest.clone());
-                added.push(named.clone());
-            }
-            None => added.push(named.clone()),
-        }
-    }
-    (added, removed)
 }

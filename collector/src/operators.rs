@@ -6,6 +6,7 @@
 pub mod deed;
 pub mod first;
 pub mod may;
+pub mod own;
 pub mod password;
 pub mod secret;
 pub mod session;
@@ -133,7 +134,7 @@ impl Grant {
         Self { role, scopes: Vec::new(), export: false, accounts: Vec::new(), sample: None }
     }
 
-    fn encode(&self, own_accounts: Option<Digest>) -> OperatorGrant {
+    fn encode(&self, own_accounts: Option<Digest>, sample_seed: Vec<u8>) -> OperatorGrant {
         let scopes = self.scopes.iter();
         OperatorGrant {
             role: self.role.number().into(),
@@ -144,6 +145,7 @@ impl Grant {
             own_accounts: own_accounts.map(Digest::to_vec).unwrap_or_default(),
             sample_per_cent: self.sample.map_or(0, |sample| sample.per_cent),
             sample_until_ms: self.sample.map_or(0, |sample| sample.until_ms),
+            sample_seed,
         }
     }
 
@@ -182,6 +184,9 @@ pub struct Operator {
     /// Their own accounts were erased: nobody can tell which alerts are about them, so they see none.
     #[serde(skip)]
     pub is_unbound: bool,
+    /// Draws an auditor's sample; empty for a grant of before there were seeds.
+    #[serde(skip)]
+    pub sample_seed: Vec<u8>,
 }
 
 impl Operator {
@@ -231,5 +236,6 @@ pub fn operator_of(db: &Connection, facts: OperatorFacts) -> Result<Operator, St
         made_ms: facts.made_ms,
         signed_in_ms: (facts.signed_in_ms > 0).then_some(facts.signed_in_ms),
         is_unbound: matches!(kept, Some(None)),
+        sample_seed: facts.grant.sample_seed,
     })
 }

@@ -22,6 +22,7 @@ mod plan;
 pub mod query;
 pub mod saved;
 mod schema;
+mod told;
 
 use std::io;
 use std::path::{Path, PathBuf};

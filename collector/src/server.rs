@@ -198,7 +198,7 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
 async fn serve_operators(desk: &Arc<Desk>, stopping: &watch::Receiver<bool>) -> anyhow::Result<Option<SocketAddr>> {
     if let Some(deed) = first::left(&desk.config)? {
         let request = Request {
-            what: What::Operate { deed },
+            what: What::of_operator(deed),
             by: first::BY.into(),
             reason: "the first administrator".into(),
             until_ms: i64::MAX,

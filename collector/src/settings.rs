@@ -83,16 +83,70 @@ pub fn read<T: DeserializeOwned>(db: &Connection, name: &str) -> Result<Option<T
     Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
 }
 
+/// No text is beyond an empty blob.
+const LIST: &str = "SELECT name, value, by, reason, at_ms FROM setting
+    WHERE name >= ?1 AND name < coalesce(?2, x'') ORDER BY name";
+
+/// The first text after all that begin so, where there is one.
+fn after(beginning: &str) -> Option<String> {
+    let last = beginning.trim_end_matches(char::MAX);
+    let mut chars = last.chars();
+    // The range of characters passes over what is none.
+    let next = (chars.next_back()?..=char::MAX).nth(1)?;
+    Some(format!("{}{next}", chars.as_str()))
+}
+
 /// Settings whose names begin so, in order.
 ///
 /// # Errors
 /// The database.
 pub fn list(db: &Connection, beginning: &str) -> Result<Vec<Setting>, DeriveError> {
-    let mut select = db.prepare(
-        "SELECT name, value, by, reason, at_ms FROM setting WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name",
-    )?;
-    let rows = select.query_map([beginning], |row| {
+    let mut select = db.prepare_cached(LIST)?;
+    let rows = select.query_map((beginning, after(beginning)), |row| {
         Ok(Setting { name: row.get(0)?, value: row.get(1)?, by: row.get(2)?, reason: row.get(3)?, at_ms: row.get(4)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn settings(names: &[String]) -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL,
+                 at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        )
+        .unwrap();
+        for name in names {
+            db.execute("INSERT OR IGNORE INTO setting VALUES (?1, '1', '', '', 0)", [name]).unwrap();
+        }
+        db
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_all_whose_names_begin_so(
+            names in prop::collection::vec("[ab/\u{d7ff}\u{e000}\u{10fffe}\u{10ffff}]{0,5}", 0..40),
+            beginning in "[ab/\u{d7ff}\u{e000}\u{10fffe}\u{10ffff}]{0,3}",
+        ) {
+            let mut expected: Vec<String> = names.iter().filter(|it| it.starts_with(&beginning)).cloned().collect();
+            expected.sort();
+            expected.dedup();
+            let listed = list(&settings(&names), &beginning).unwrap();
+            prop_assert_eq!(listed.into_iter().map(|it| it.name).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn a_list_reads_no_other_settings() {
+        let db = settings(&[]);
+        let plan: String =
+            db.query_row(&format!("EXPLAIN QUERY PLAN {LIST}"), ["route/", "route0"], |row| row.get("detail")).unwrap();
+        assert_eq!(plan, "SEARCH setting USING PRIMARY KEY (name>? AND name<?)");
+    }
 }

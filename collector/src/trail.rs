@@ -28,6 +28,9 @@ pub struct Deed {
     pub address: String,
     /// How many things it was about, or rows that were taken out.
     pub count: u64,
+    /// Where it stands among all: what is before it has lower numbers.
+    #[serde(skip)]
+    pub row: u64,
 }
 
 /// Which of it.
@@ -41,22 +44,51 @@ pub struct Filter {
     pub subject: Option<String>,
     /// From this moment on, milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// Before this entry of the log.
+    /// Before this row.
     pub before: Option<u64>,
+    /// Not what is about these.
+    pub without: Hidden,
 }
+
+/// What whoever looks must not learn: what was done about themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// Their accounts.
+    pub accounts: Vec<String>,
+    /// Nobody can tell any more which are theirs: nothing that may be about a person is told.
+    pub persons: bool,
+}
+
+/// What may be about a person.
+const OF_PERSONS: &str = "verb GLOB 'alert-*' OR verb GLOB 'case-*' OR verb GLOB 'suppression-*' OR verb GLOB 'hold*'
+     OR verb IN ('erase', 'viewed', 'exported', 'resolved', 'looked-up')";
+
+/// Subjects that are about one of these accounts: their alerts, cases and suppressions.
+const ABOUT: &str =
+    "SELECT lower(hex(opened_by)) FROM alert WHERE person COLLATE NOCASE IN (SELECT value FROM json_each(?7))
+     UNION ALL SELECT lower(hex(case_id)) FROM alert_case
+         WHERE person COLLATE NOCASE IN (SELECT value FROM json_each(?7))
+     UNION ALL SELECT lower(hex(id)) FROM suppression WHERE person COLLATE NOCASE IN (SELECT value FROM json_each(?7))";
 
 /// What was done, the latest first, at most `limit`.
 ///
 /// # Errors
 /// The database.
 pub fn list(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<Deed>, DeriveError> {
-    let mut select = db.prepare_cached(
-        "SELECT log_index, at_ms, verb, by, subject, reason, address, count FROM trail
+    let mut select = db.prepare_cached(&format!(
+        "SELECT log_index, at_ms, verb, by, subject, reason, address, count, id FROM trail
          WHERE (?1 IS NULL OR by = ?1) AND (?2 IS NULL OR verb = ?2) AND (?3 IS NULL OR subject = ?3)
-           AND at_ms >= coalesce(?4, at_ms) AND log_index < coalesce(?5, 9223372036854775807)
-         ORDER BY log_index DESC LIMIT ?6",
-    )?;
-    let values = (&filter.by, &filter.verb, &filter.subject, filter.since_ms, filter.before, limit.min(PAGE_MAX));
+           AND at_ms >= coalesce(?4, at_ms) AND id < coalesce(?5, 9223372036854775807)
+           AND (?7 IS NULL OR subject NOT IN ({ABOUT}))
+           AND (?7 IS NULL OR NOT EXISTS (
+               SELECT 1 FROM json_each(?7) WHERE instr(lower(trail.subject), lower(value)) > 0))
+           AND NOT (?8 AND ({OF_PERSONS}))
+         ORDER BY id DESC LIMIT ?6"
+    ))?;
+    let Hidden { accounts, persons } = &filter.without;
+    let accounts = (!accounts.is_empty()).then(|| serde_json::Value::from(accounts.clone()).to_string());
+    let Filter { by, verb, subject, since_ms, before, .. } = filter;
+    let values = (by, verb, subject, since_ms, before, limit.min(PAGE_MAX), accounts, persons);
     let rows = select.query_map(values, |row| {
         Ok(Deed {
             log_index: row.get(0)?,
@@ -67,6 +99,7 @@ pub fn list(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<Deed>, D
             reason: row.get(5)?,
             address: row.get(6)?,
             count: row.get(7)?,
+            row: row.get(8)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

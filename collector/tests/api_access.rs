@@ -15,7 +15,7 @@ use watchpost_collector::api::{Route, routes};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Grant, Role, Sample};
-use watchpost_proto::v1::Lane;
+use watchpost_proto::v1::{DeviceVerb, Lane};
 
 const DEPARTMENTS: [&str; 2] = ["sales", "service"];
 const SITES: [&str; 2] = ["shanghai", "beijing"];
@@ -181,7 +181,7 @@ impl Scene {
         let reviewer = self.triers.iter().find(|trier| trier.name == "reviewer").unwrap();
         let deadline = std::time::Instant::now() + support::PATIENCE;
         loop {
-            let found = reviewer.client.get("/search?query=%E4%BF%9D%E6%9C%AC").await;
+            let found = reviewer.client.get("/search?query=%E4%BF%9D%E6%9C%AC&reason=complaint").await;
             if found.body["items"].as_array().is_some_and(|items| items.len() == self.targets.len()) {
                 return;
             }
@@ -301,7 +301,7 @@ async fn lists_and_exports_hold_what_may_be_seen_and_nothing_else() {
         assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), seen, "{}", trier.name);
         scene.indexed().await;
         // Whoever finds by words reads them: of what is closed alone, an auditor, and nothing is.
-        let searched = trier.client.get("/search?query=%E4%BF%9D%E6%9C%AC").await;
+        let searched = trier.client.get("/search?query=%E4%BF%9D%E6%9C%AC&reason=complaint").await;
         let hits: BTreeSet<&str> =
             searched.body["items"].as_array().unwrap().iter().map(|it| it["alert"].as_str().unwrap()).collect();
         assert_eq!(hits, if trier.letter == 'u' { BTreeSet::new() } else { seen.clone() }, "{}", trier.name);
@@ -315,6 +315,189 @@ async fn lists_and_exports_hold_what_may_be_seen_and_nothing_else() {
         }
     }
     scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_tells_nothing_of_what_one_may_not_read_and_leaves_a_trace() {
+    let scene = scene().await;
+    scene.indexed().await;
+    let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();
+    // Of sales at Shanghai there is one alert: it has no second page, whatever others there are.
+    let (supervisor, concerned) = (of("supervisor0"), of("concerned"));
+    for query in ["%E4%BF%9D%E6%9C%AC", "level:%3E%3Dinfo"] {
+        let page = supervisor.client.get(&format!("/search?query={query}&limit=2&reason=complaint")).await;
+        assert_eq!(page.body["items"].as_array().unwrap().len(), 1, "{}", page.text);
+        let keys: Vec<_> = page.body.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["items", "stopped"], "{}", page.text);
+    }
+    let own = concerned.client.get("/search?query=person:ww1/u0%20%E4%BF%9D%E6%9C%AC&reason=complaint").await;
+    let none = concerned.client.get("/search?query=person:ww1/u9%20%E4%BF%9D%E6%9C%AC&reason=complaint").await;
+    assert_eq!((own.status, &own.text), (200, &none.text), "one's own are as if there were none");
+    for query in ["%E4%BF%9D%E6%9C%AC", "word:x", "from:x", "room:x"] {
+        let before = scene.console.size();
+        assert_eq!(
+            supervisor.client.get(&format!("/search?query={query}")).await.problem(),
+            "reason-needed",
+            "{query}"
+        );
+        assert_eq!(scene.console.size(), before);
+        let asked = supervisor.client.get(&format!("/search?query={query}&reason=complaint")).await;
+        assert_eq!((asked.status, scene.console.size()), (200, before + 1), "{query}: durable when it is answered");
+    }
+    let told = |deeds: Vec<watchpost_collector::trail::Deed>| -> Vec<(String, String)> {
+        let own = deeds.into_iter().filter(|it| it.by == "supervisor0" && it.reason == "complaint").take(2);
+        own.map(|it| (it.subject, it.address)).collect()
+    };
+    let at = || "127.0.0.1".to_owned();
+    let viewed = told(scene.console.trail("viewed").await);
+    assert_eq!(viewed, [("word:x".to_owned(), at()), ("保本".to_owned(), at())]);
+    let resolved = told(scene.console.trail("resolved").await);
+    assert_eq!(resolved, [("a search by names".to_owned(), at()), ("a search by names".to_owned(), at())]);
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_suppresses_what_would_cover_themselves() {
+    let scene = scene().await;
+    let of = |name: &str| scene.triers.iter().find(|trier| trier.name == name).unwrap();
+    let until_ms = now_ms() + 3_600_000;
+    let suppress = |what: Value| {
+        let mut what = what;
+        (what["from_ms"], what["until_ms"]) = (json!(now_ms()), json!(until_ms));
+        json!({ "what": what, "reason": "known" })
+    };
+    let concerned = &of("concerned").client;
+    let covering = [
+        json!({ "person": "ww1/u0" }),
+        json!({ "person": "WW1/U0", "rule": "fin.x" }),
+        json!({ "rule": "fin.x" }),
+        json!({ "pack": "p" }),
+        json!({ "department": "sales" }),
+        json!({ "site": "shanghai" }),
+        json!({ "device": scene.device }),
+    ];
+    for what in covering {
+        let before = scene.console.size();
+        assert_eq!(concerned.post("/suppressions", &suppress(what.clone())).await.problem(), "not-allowed", "{what}");
+        assert_eq!(scene.console.size(), before, "{what}");
+    }
+    let other = concerned.post("/suppressions", &suppress(json!({ "person": "ww1/u1" }))).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+    let reviewer = &of("reviewer").client;
+    let own = reviewer.post("/suppressions", &suppress(json!({ "person": "ww1/u0" }))).await;
+    assert_eq!(own.status, 200, "whom it is not about may: {}", own.text);
+    let listed = reviewer.get("/suppressions").await.body;
+    let own = listed["items"].as_array().unwrap().iter().find(|it| it["person"] == "ww1/u0").unwrap();
+    let path = format!("/suppressions/{}", own["suppression"].as_str().unwrap());
+    assert_eq!(concerned.delete(&format!("{path}?reason=because")).await.status, 404);
+    scene.console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_whose_alerts_nobody_sees_is_nobodys_of_another_department() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "service", "beijing")]);
+    let mut device = log.lab.device();
+    log.append(&mut device, Lane::Urgent, &[about(1, "ww1/u0")]);
+    let act = By { by: "test", reason: "test", at_ms: now_ms() };
+    let step = CaseStep::Open { person: "ww1/u0".into(), alerts: vec![id_of(1)] };
+    log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
+    log.act(&device, DeviceVerb::Quarantine);
+    employ(&mut log, "li", supervisor(&[("sales", "shanghai")]));
+    employ(&mut log, "reviewer", grant(Role::Reviewer));
+    let console = Console::start(log).await;
+    let (li, reviewer) = (console.signed_in("li").await, console.signed_in("reviewer").await);
+    let case = reviewer.get("/cases").await.body["items"][0]["case"].as_str().unwrap().to_owned();
+    assert_eq!(li.get(&format!("/cases/{case}")).await.status, 404);
+    assert_eq!(li.get("/cases").await.body["items"], json!([]));
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_of_the_same_employee_is_ones_own() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "sales", "shanghai"), ("u0.second", "", ""), ("u1", "sales", "shanghai")]);
+    let mut device = log.lab.device();
+    let findings: Vec<_> =
+        ["u0", "u0.second", "u1"].iter().zip(1..).map(|(it, n)| about(n, &format!("ww1/{it}"))).collect();
+    log.append(&mut device, Lane::Urgent, &findings);
+    employ(&mut log, "concerned", Grant { accounts: vec!["WW1/u0".into()], ..grant(Role::Reviewer) });
+    employ(&mut log, "reviewer", grant(Role::Reviewer));
+    let console = Console::start(log).await;
+    let (concerned, reviewer) = (console.signed_in("concerned").await, console.signed_in("reviewer").await);
+    for number in [1, 2] {
+        assert_eq!(concerned.get(&format!("/alerts/{}", id_of(number))).await.status, 404, "{number}");
+    }
+    let listed = concerned.get("/alerts").await.body;
+    let persons: Vec<_> = listed["items"].as_array().unwrap().iter().map(|it| &it["person"]).collect();
+    assert_eq!(persons, ["ww1/u1"]);
+    let assign = json!({ "alerts": [id_of(2)], "step": { "assign": "concerned" } });
+    assert_eq!(reviewer.post("/alerts/step", &assign).await.problem(), "not-possible");
+    let what = json!({ "person": "ww1/u0.second", "from_ms": now_ms(), "until_ms": now_ms() + 3_600_000 });
+    let suppressed = concerned.post("/suppressions", &json!({ "what": what, "reason": "known" })).await;
+    assert_eq!(suppressed.problem(), "not-allowed");
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_it_is_about_reads_nothing_of_their_case_in_the_trail() {
+    let mut log = Log::new();
+    roster(&mut log, &[("u0", "sales", "shanghai"), ("u1", "sales", "shanghai")]);
+    let mut device = log.lab.device();
+    log.append(&mut device, Lane::Urgent, &[about(1, "ww1/u0"), about(2, "ww1/u1")]);
+    let act = By { by: "test", reason: "test", at_ms: now_ms() };
+    for (person, number) in [("ww1/u0", 1), ("ww1/u1", 2)] {
+        let step = CaseStep::Open { person: person.into(), alerts: vec![id_of(number)] };
+        log.operate(|appender| desk::case(appender, "", &step, "so", &act)).unwrap();
+        let what = Suppress {
+            person: person.into(),
+            from_ms: now_ms(),
+            until_ms: now_ms() + 3_600_000,
+            ..Suppress::default()
+        };
+        log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
+    }
+    let own = Grant { accounts: vec!["ww1/u0".into()], ..grant(Role::Auditor) };
+    employ(&mut log, "concerned", own);
+    employ(&mut log, "auditor", grant(Role::Auditor));
+    employ(&mut log, "reviewer", Grant { export: true, ..grant(Role::Reviewer) });
+    employ(&mut log, "admin", grant(Role::Administrator));
+    let console = Console::start(log).await;
+    let reviewer = console.signed_in("reviewer").await;
+    let both = json!({ "alerts": [id_of(2), id_of(1)], "step": "note", "note": "seen" });
+    assert_eq!(reviewer.post("/alerts/step", &both).await.status, 200);
+    for number in [1, 2] {
+        assert_eq!(reviewer.get(&format!("/alerts/{}/findings?reason=because", id_of(number))).await.status, 200);
+    }
+    assert_eq!(reviewer.get("/exports/alerts.csv?reason=monthly&rule=x&state=open").await.status, 200);
+    console.caught_up().await;
+    let (concerned, auditor) = (console.signed_in("concerned").await, console.signed_in("auditor").await);
+    let told = |body: Value, verb: &str| -> Vec<String> {
+        let all = body["items"].as_array().unwrap().clone();
+        let fitting = all.into_iter().filter(|it| it["verb"] == verb);
+        fitting.map(|it| it["subject"].as_str().unwrap().to_owned()).collect()
+    };
+    let (all, seen) = (auditor.get("/audit?limit=400").await.body, concerned.get("/audit?limit=400").await.body);
+    assert_eq!(told(all.clone(), "alert-note"), [id_of(1), id_of(2)], "one row each");
+    assert_eq!(told(seen.clone(), "alert-note"), [id_of(2)]);
+    assert_eq!(told(seen.clone(), "viewed"), [id_of(2)]);
+    for verb in ["case-open", "suppression-begin"] {
+        assert_eq!((told(all.clone(), verb).len(), told(seen.clone(), verb).len()), (2, 1), "{verb}");
+    }
+    assert_eq!(told(all, "exported"), ["alerts state:open rule:x"]);
+    let (mut found, mut cursor) = (0, String::new());
+    loop {
+        let page = auditor.get(&format!("/audit?verb=alert-note&limit=1{cursor}")).await.body;
+        found += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, 2, "no row is lost between pages");
+    let admin = console.signed_in("admin").await;
+    assert_eq!(admin.get("/devices").await.body["items"][0]["findings"], 2);
+    assert!(concerned.get("/devices").await.body["items"][0].get("findings").is_none());
+    assert!(concerned.get(&format!("/devices/{}", device.id)).await.body.get("findings").is_none());
+    console.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,9 +20,11 @@ use watchpost_collector::api::{BODY_BYTES_MAX, KNOWN_COOKIE, SESSION_COOKIE, SES
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::config::{Config, ConsoleConfig};
 use watchpost_collector::credentials;
+use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::log_store::LogReader;
 use watchpost_collector::log_store::check::check;
-use watchpost_collector::operators::{Act, Deed, Grant, Role, first, totp};
+use watchpost_collector::operators::{self, Act, Deed, Grant, Role, Sample, first, totp};
+use watchpost_collector::settings;
 use watchpost_collector::trust::Trust;
 use watchpost_proto::DeviceId;
 use watchpost_proto::v1::Lane;
@@ -359,6 +361,27 @@ async fn heard(page: &mut hyper::body::Incoming) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_tls_the_console_has_the_name_of_this_machine_alone() {
+    let console = with(&[("li", reviewer())]).await;
+    let li = console.signed_in("li").await;
+    let port = console.address().port();
+    for host in ["127.0.0.1", "localhost", "LocalHost:1", "[::1]", &format!("[::1]:{port}")] {
+        assert_eq!(li.with("host", host).get("/session").await.status, 200, "{host}");
+    }
+    for host in
+        ["evil.example", &format!("evil.example:{port}"), "127.0.0.1.evil.example", "localhost.", "10.0.0.7", ""]
+    {
+        for path in ["/session", "/openapi.json"] {
+            assert_eq!(li.with("host", host).get(path).await.problem(), "cross-site", "{host:?}");
+        }
+        let sign_in = json!({ "name": "li", "password": PASSWORD });
+        let page = console.client().with("host", host).with("origin", &format!("http://{host}"));
+        assert_eq!(page.post("/session", &sign_in).await.problem(), "cross-site", "{host:?}");
+    }
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_tls_cookies_stay_on_this_host_and_nothing_is_said_in_plain() {
     let mut log = Log::new();
     employ(&mut log, "li", reviewer());
@@ -429,6 +452,108 @@ async fn whatever_is_sent_is_answered_with_what_is_wrong_and_what_to_do() {
     let headers = li.get("/alerts").await.headers;
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers["x-content-type-options"], "nosniff");
+    console.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_password_set_anew_and_who_sets_it_is_in_the_trail_with_addresses() {
+    let console = with(&[("admin", grant(Role::Administrator)), ("li", reviewer())]).await;
+    let admin = console.signed_in("admin").await;
+    let reset = admin.post("/operators/li/reset", &json!({ "reason": "lost" })).await;
+    let accept = json!({ "name": "li", "secret": reset.body["secret"], "password": "another horse battery" });
+    assert_eq!(console.client().post("/invitation", &accept).await.status, 200);
+    for (verb, by) in [("operator-reset", "admin"), ("operator-password", "li")] {
+        let deed = &console.trail(verb).await[0];
+        assert_eq!((&*deed.by, &*deed.subject, &*deed.address), (by, "li", "127.0.0.1"), "{verb}");
+    }
+    console.running.stop().await;
+}
+
+#[test]
+fn who_grants_again_and_again_draws_no_other_sample() {
+    let mut log = Log::new();
+    let sampled = |per_cent, until_ms| Grant { sample: Some(Sample { per_cent, until_ms }), ..grant(Role::Auditor) };
+    let seed = |log: &Log| operators::find(log.reader().connection(), "li").unwrap().unwrap().sample_seed;
+    employ(&mut log, "li", sampled(5, now_ms() + HOUR));
+    employ(&mut log, "wang", sampled(5, now_ms() + HOUR));
+    let first = seed(&log);
+    assert_eq!(first.len(), 32);
+    assert_ne!(first, operators::find(log.reader().connection(), "wang").unwrap().unwrap().sample_seed);
+    for grant in [
+        sampled(5, now_ms() + 2 * HOUR),
+        sampled(9, now_ms() + HOUR),
+        grant(Role::Auditor),
+        sampled(5, now_ms() + HOUR),
+    ] {
+        operate(&mut log, "admin", &Deed::Grant { operator: "li".into(), grant }).unwrap();
+        assert_eq!(seed(&log), first);
+    }
+}
+
+#[test]
+fn a_token_ends_with_the_password_the_grant_and_the_operator() {
+    let mut log = Log::new();
+    employ(&mut log, "li", reviewer());
+    let withdrawn = |log: &Log| -> Vec<bool> {
+        let db = rusqlite::Connection::open(log.lab.config.log_db()).unwrap();
+        let mut select = db.prepare("SELECT withdrawn FROM operator_token").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let hash = hex::encode(b"another");
+    let ending: [(&str, Vec<Deed>); 3] = [
+        ("li", vec![Deed::ChangePassword { operator: "li".into(), password: hash }]),
+        ("admin", vec![Deed::Grant { operator: "li".into(), grant: Grant { export: true, ..reviewer() } }]),
+        ("admin", vec![Deed::Disable { operator: "li".into() }, Deed::Enable { operator: "li".into() }]),
+    ];
+    for (by, deeds) in ending {
+        token(&mut log, "li", &[Act::SeeAlerts]);
+        deeds.iter().for_each(|deed| drop(operate(&mut log, by, deed).unwrap()));
+        let all = withdrawn(&log);
+        assert!(!all.is_empty() && all.iter().all(|withdrawn| *withdrawn), "{deeds:?}: {all:?}");
+    }
+}
+
+#[test]
+fn what_was_replaced_of_passwords_and_seeds_is_erased() {
+    let mut log = Log::new();
+    employ(&mut log, "admin", grant(Role::Administrator));
+    let holds = |log: &Log, bytes: &[u8]| {
+        let db = rusqlite::Connection::open(log.lab.config.log_db()).unwrap();
+        let mut select = db.prepare("SELECT 1 FROM aside WHERE bytes = ?1").unwrap();
+        select.exists([bytes]).unwrap()
+    };
+    let (of, first, second) = ("admin".to_owned(), [1_u8; 20], [2_u8; 20]);
+    assert!(holds(&log, &SEED));
+    operate(&mut log, "admin", &Deed::EnrolTotp { operator: of.clone(), totp: hex::encode(first) }).unwrap();
+    assert!(!holds(&log, &SEED) && holds(&log, &first));
+    operate(&mut log, "admin", &Deed::ChangePassword { operator: of.clone(), password: hex::encode(second) }).unwrap();
+    assert!(holds(&log, &second));
+    let secret = "0a".repeat(32);
+    let reset = Deed::Reset { operator: of, secret, expires_ms: now_ms() + HOUR };
+    operate(&mut log, "root", &reset).unwrap();
+    assert!(!holds(&log, &first) && !holds(&log, &second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_are_kept_by_people_and_not_without_end() {
+    let mut log = Log::new();
+    employ(&mut log, "li", reviewer());
+    let act = By { by: "li", reason: "", at_ms: now_ms() };
+    for number in 0..100 {
+        let name = format!("search/li/n{number}");
+        log.operate(|appender| settings::set(appender, &name, "{\"query\":\"level:high\"}", &act)).unwrap();
+    }
+    let script = token(&mut log, "li", &[Act::SeeAlerts, Act::SeeExcerpts]);
+    let console = Console::start(log).await;
+    let (li, script) = (console.signed_in("li").await, console.client().by_token(&script));
+    let query = json!({ "query": "level:low" });
+    assert_eq!(script.put("/searches/mine", &query).await.status, 403);
+    assert_eq!(script.delete("/searches/n1").await.status, 403);
+    assert_eq!(script.get("/searches").await.status, 200);
+    assert_eq!(li.put("/searches/mine", &query).await.problem(), "not-possible");
+    assert_eq!(li.put("/searches/n7", &query).await.status, 200, "one that is there may change");
+    assert_eq!(li.delete("/searches/n8").await.status, 200);
+    assert_eq!(li.put("/searches/mine", &query).await.status, 200);
     console.running.stop().await;
 }
 

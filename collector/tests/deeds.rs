@@ -6,6 +6,7 @@ mod support;
 
 use support::{Lab, finding};
 use watchpost_collector::admin::{self, Done, Request, What, requests_folder};
+use watchpost_collector::alerts::desk::Suppress;
 use watchpost_collector::derive::open_read_only;
 use watchpost_collector::devices;
 use watchpost_proto::v1::Lane;
@@ -101,5 +102,34 @@ async fn a_request_left_behind_is_done_at_the_next_start_while_somebody_waits_fo
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(running.sequencer().published().checkpoint.size, 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_again_after_a_crash_is_not_done_twice() {
+    let lab = Lab::new();
+    let running = lab.start().await;
+    let folder = requests_folder(&lab.config);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (asked, answer) = (folder.join("0a1b.json"), folder.join("0a1b.done"));
+    let now_ms = watchpost_collector::clock::now_ms();
+    let what = Suppress { rule: "r".into(), from_ms: now_ms, until_ms: now_ms + 3_600_000, ..Suppress::default() };
+    let request =
+        Request { what: What::Suppress { what }, by: "test".into(), reason: "because".into(), until_ms: i64::MAX };
+    let mut entries = Vec::new();
+    for _ in 0..2 {
+        // Whoever was killed before the answer was written has left the same request behind.
+        std::fs::write(&asked, serde_json::to_vec(&request).unwrap()).unwrap();
+        let deadline = std::time::Instant::now() + support::PATIENCE;
+        while asked.exists() || !answer.exists() {
+            assert!(std::time::Instant::now() < deadline, "no answer");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let done: Done = serde_json::from_slice(&std::fs::read(&answer).unwrap()).unwrap();
+        std::fs::remove_file(&answer).unwrap();
+        entries.push(done.entries);
+    }
+    assert_eq!(entries[0], entries[1]);
+    assert_eq!(running.sequencer().published().checkpoint.size, 2, "the log's key, and one suppression");
     running.stop().await;
 }

@@ -245,7 +245,7 @@ fn the_latest_record_of_a_device_replaces_its_earlier_one() {
     log.append(&mut a, Lane::Urgent, &[finding(1)]);
     log.append(&mut b, Lane::Urgent, &[finding(1), finding(2)]);
     log.append(&mut a, Lane::Urgent, &[changed(1, |f| f.withdrawn = true), finding(1), finding(1)]);
-    let held = |view: &View, id: &str| view.devices().into_iter().find(|d| d.device == id).unwrap().findings;
+    let held = |view: &View, id: &str| view.devices().into_iter().find(|d| d.device == id).unwrap().findings.unwrap();
     let view = View::of(&log);
     assert_eq!((held(&view, &a.id.to_string()), held(&view, &b.id.to_string())), (1, 2));
     log.append(&mut a, Lane::Urgent, &[changed(1, |f| f.withdrawn = true), changed(1, |f| f.withdrawn = true)]);

@@ -67,7 +67,7 @@ fn exported(config: &Config, text: &str, format: Format, excerpts: bool, path: &
     let query = Query::parse(text, NOW).unwrap();
     let export = Export { query: &query, format, excerpts };
     to_file(&mut Finder::open(config).unwrap(), &export, path, |rows| {
-        let subject = format!("findings: {text}");
+        let subject = format!("findings: {}", query.told());
         done(config, What::Access { access: Access { did: Did::Exported, subject, address: String::new(), rows } })
             .map(drop)
     })

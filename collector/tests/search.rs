@@ -13,7 +13,10 @@ use support::offline::Log;
 use watchpost_collector::admin::{self, What};
 use watchpost_collector::alerts;
 use watchpost_collector::config::Config;
+use watchpost_collector::credentials;
 use watchpost_collector::erasure::{Deed, Scope};
+use watchpost_collector::log_store::LogReader;
+use watchpost_collector::log_store::check::check;
 use watchpost_collector::names::{self, Kind, Named};
 use watchpost_collector::search::find::{Asked, Finder, PATIENCE, Page};
 use watchpost_collector::search::grams::{Phrase, fold};
@@ -182,15 +185,50 @@ fn names_of_customers_and_rooms_are_found_and_can_be_erased() {
         (vec!["m2".into()], vec!["m2".into()], vec!["m1".into()])
     );
     assert_eq!(ask("room:王芳"), Vec::<String>::new(), "a customer is no room");
-    let known = names::list(Finder::open(&config).unwrap().connection()).unwrap();
-    let digest = known.iter().find(|(named, _)| named.pseudonym == WANG).unwrap().1.clone();
     assert!(holds(&config.data_dir, "王芳芳绝密"), "the look for it sees it");
-    done(&config, What::Name { added: Vec::new(), removed: vec![digest] });
+    done(&config, What::Name { added: Vec::new(), removed: vec![WANG.into()] });
     assert_eq!((ask("from:wff"), ask("room:lcyq")), (Vec::new(), vec!["m1".into()]));
     assert!(!holds(&config.data_dir, "王芳芳绝密"));
     let wrong = What::Name { added: vec![name("p_1", Kind::Room, "x")], removed: Vec::new() };
     let request = admin::Request { what: wrong, by: String::new(), reason: String::new(), until_ms: 0 };
     assert!(admin::have_done(&config, &request).is_err());
+}
+
+#[test]
+fn a_list_that_comes_twice_is_kept_once_and_a_name_goes_with_all_it_was() {
+    let log = sample();
+    let config = log.lab.config.clone();
+    drop(log.store);
+    let name = |name: &str| vec![Named { pseudonym: WANG.into(), kind: Kind::Customer, name: name.into() }];
+    let changed = |added, removed| {
+        let request = admin::Request {
+            what: What::Name { added, removed },
+            by: "wang".into(),
+            reason: "list".into(),
+            until_ms: 0,
+        };
+        let done = admin::have_done(&config, &request).unwrap();
+        done.error.map_or(Ok(done.entries), Err)
+    };
+    let asides = || {
+        let db = rusqlite::Connection::open(config.log_db()).unwrap();
+        db.query_row("SELECT count(*) FROM aside", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(changed(name("王芳芳绝密"), Vec::new()).unwrap().len(), 1);
+    assert_eq!(changed(name("王芳芳绝密"), Vec::new()).unwrap(), [] as [u64; 0], "it stands so already");
+    assert_eq!(asides(), 1);
+    assert_eq!(changed(name("王方方机密"), Vec::new()).unwrap().len(), 2, "one goes, one comes");
+    assert!(asides() == 1 && !holds(&config.data_dir, "王芳芳绝密"));
+    assert_eq!(page(&config, "from:王方方").found.len(), 1);
+    changed(Vec::new(), vec![WANG.into()]).unwrap();
+    assert!(asides() == 0 && !holds(&config.data_dir, "王方方机密"));
+    assert!(changed(Vec::new(), vec![WANG.into()]).unwrap_err().contains("has no name"));
+    std::fs::remove_file(config.search_db()).unwrap();
+    Indexer::open(&config.search_db(), LogReader::open(&config.log_db()).unwrap()).unwrap().catch_up().unwrap();
+    assert_eq!(page(&config, "from:王方方").found.len(), 0, "no name comes back");
+    assert_eq!(names::list(Finder::open(&config).unwrap().connection()).unwrap(), []);
+    let trust = Trust::new(&credentials::trusted(&config.root).unwrap(), support::TENANT).unwrap();
+    check(&LogReader::open(&config.log_db()).unwrap(), &trust, &[], |_| ()).unwrap();
 }
 
 /// Whether any file of a folder has these bytes.
@@ -240,6 +278,49 @@ fn a_later_record_replaces_and_a_quarantine_hides() {
     log.append(&mut b, Lane::Urgent, &[with(2, |f| f.withdrawn = true)]);
     index(&log);
     assert_eq!(set(&log, ""), ids(["m1", "m3"]));
+}
+
+#[test]
+fn no_number_and_no_length_hides_a_finding() {
+    let mut log = Log::new();
+    let mut device = log.lab.device();
+    let long = format!("ww1/{}", "z".repeat(5_000));
+    log.append(
+        &mut device,
+        Lane::Urgent,
+        &[
+            with(1, |f| f.msgtime_ms = i64::MAX),
+            with(2, |f| f.msgtime_ms = i64::MIN),
+            with(3, |f| f.level = 99),
+            with(4, |f| f.level = -1),
+            with(5, |f| f.person = long.clone()),
+        ],
+    );
+    index(&log);
+    assert_eq!(set(&log, ""), ids(["m1", "m2", "m3", "m4", "m5"]));
+    assert_eq!(set(&log, "since:2026-01-01 level:>=info"), ids(["m1", "m3", "m4", "m5"]));
+    assert_eq!((set(&log, "level:critical"), set(&log, "level:info")), (ids(["m3"]), ids(["m4"])));
+    assert_eq!(set(&log, "person:ww1/zzz*"), ids(["m5"]));
+    let db = rusqlite::Connection::open(log.lab.config.search_db()).unwrap();
+    let longest: i64 = db.query_row("SELECT max(octet_length(text)) FROM term", [], |row| row.get(0)).unwrap();
+    assert_eq!(longest, 256);
+}
+
+#[test]
+fn a_roster_is_looked_through_in_the_time_there_is() {
+    let log = sample();
+    let db = rusqlite::Connection::open(log.lab.config.derived_db()).unwrap();
+    db.execute_batch(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 30000)
+         INSERT INTO person (account, from_ms, until_ms, employee, name, department, site, labels, status, never, leaf)
+         SELECT 'ww1/' || n, 0, 0, n, '王' || n, '', '', '[]', '', 0, x'' FROM n",
+    )
+    .unwrap();
+    let mut finder = Finder::open(&log.lab.config).unwrap();
+    let (query, at_once) = (query("-employee:zzz"), std::time::Duration::ZERO);
+    let told = finder.find(&Asked { patience: at_once, ..Asked::first(&query) }).unwrap_err();
+    assert!(matches!(told, SearchError::Told(told) if told.contains("too broad")));
+    assert_eq!(finder.find(&Asked::first(&query)).unwrap().found.len(), 3);
 }
 
 #[test]

@@ -587,6 +587,7 @@ fn every_header_of_the_log() {
             by: "ops".into(),
             reason: "new list".into(),
             at_ms: 1_795_053_601_000,
+            ..v1::NamesEntry::default()
         },
     );
     check_message(
@@ -747,6 +748,7 @@ fn what_becomes_of_operators_is_as_it_was() {
         own_accounts: vec![0x0a; 32],
         sample_per_cent: 5,
         sample_until_ms: 1_795_053_700_000,
+        ..v1::OperatorGrant::default()
     };
     check_message(
         "log-operator",
@@ -764,6 +766,7 @@ fn what_becomes_of_operators_is_as_it_was() {
             by: "wang".into(),
             reason: "joins".into(),
             at_ms: 1_795_053_603_000,
+            ..v1::OperatorEntry::default()
         },
     );
     check_message("operator-accounts", &v1::OwnAccounts { accounts: vec!["wwEXAMPLE0001/li.na".into()] });

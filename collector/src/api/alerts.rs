@@ -17,6 +17,8 @@ use crate::operators::{self, Act, Concerning, Role, may};
 /// Shortest reason, in characters, and longest, in bytes.
 const REASON_CHARS_MIN: usize = 4;
 const REASON_BYTES_MAX: usize = 1024;
+/// Characters of what the trail says was taken along.
+const SUBJECT_CHARS_MAX: usize = 256;
 /// Rows of one list that is taken along.
 const EXPORT_ROWS_MAX: usize = 50_000;
 /// Alerts of one step.
@@ -79,6 +81,18 @@ pub(super) struct Export {
     rule: Option<String>,
     /// Day at +08:00, `YYYY-MM-DD`.
     day: Option<String>,
+}
+
+impl Export {
+    /// What is taken along, as the audit trail has it.
+    fn subject(&self) -> String {
+        let state = self.state.and_then(|state| serde_json::to_value(state).ok());
+        let state = state.and_then(|state| state.as_str().map(str::to_owned));
+        let parts = [("state", &state), ("rule", &self.rule), ("day", &self.day)];
+        let parts = parts.into_iter().filter_map(|(name, value)| Some(format!(" {name}:{}", value.as_ref()?)));
+        let subject = format!("alerts{}", parts.collect::<String>());
+        subject.chars().take(SUBJECT_CHARS_MAX).collect()
+    }
 }
 
 /// What was found.
@@ -247,7 +261,7 @@ pub(super) fn step(ask: &Ask<'_>, asked: Step) -> Result<Stepped, Problem> {
 
 /// Nobody is given an alert they may not see.
 fn can_work(ask: &Ask<'_>, to: &str, alert: &Alert) -> Result<(), Problem> {
-    let operator = operators::find(ask.log().connection(), to)?;
+    let operator = operators::find(ask.log().connection(), to)?.map(|operator| ask.widened(operator));
     let can = operator.is_some_and(|operator| may(&operator, Act::WorkAlerts, Some(&concerning(alert)), ask.now_ms));
     let told = || Problem::new(Kind::NotPossible).because(format!("{to} does not work alerts of this person"));
     can.then_some(()).ok_or_else(told)
@@ -260,6 +274,7 @@ pub(super) fn rules(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Precision>, Problem
 /// A list of alerts to take along, without what was found; noted before it goes out.
 pub(super) fn export(ask: &Ask<'_>, asked: Export) -> Result<Csv, Problem> {
     let reason = reason(&asked.reason)?.to_owned();
+    let subject = asked.subject();
     let filter = bounds(
         ask,
         Filter { states: asked.state.into_iter().collect(), rule: asked.rule, day: asked.day, ..Filter::default() },
@@ -271,7 +286,7 @@ pub(super) fn export(ask: &Ask<'_>, asked: Export) -> Result<Csv, Problem> {
     let rows: Vec<Alert> = rows.into_iter().map(|(alert, _)| alert).collect();
     let rows: Vec<&Alert> = rows.iter().filter(|alert| ask.may(Act::SeeAlerts, Some(&concerning(alert)))).collect();
     let bytes = table(&rows)?;
-    ask.note(ask.by()?, Did::Exported, "alerts", &reason, rows.len() as u64)?;
+    ask.note(ask.by()?, Did::Exported, &subject, &reason, rows.len() as u64)?;
     Ok(Csv(bytes))
 }
 

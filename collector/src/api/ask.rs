@@ -19,7 +19,7 @@ use crate::admin::{Request, What};
 use crate::audit::{Access, Did};
 use crate::derive;
 use crate::log_store::LogReader;
-use crate::operators::{Act, Concerning, may};
+use crate::operators::{Act, Concerning, Deed, Operator, may, own};
 use crate::sequencer::StorageFailed;
 
 /// A request as it came in.
@@ -48,7 +48,23 @@ impl<'a> Ask<'a> {
         let log = LogReader::open(&site.desk.config.log_db())?;
         let now_ms = site.now_ms();
         let caller = auth::admit(site, route, &heard, log.connection(), now_ms)?;
-        Ok(Self { site, heard, now_ms, caller, log, derived: OnceCell::new(), cookies: RefCell::default() })
+        let ask =
+            Self { site, heard, now_ms, caller: None, log, derived: OnceCell::new(), cookies: RefCell::default() };
+        let caller = caller.map(|mut caller| {
+            caller.operator = ask.widened(caller.operator);
+            caller
+        });
+        Ok(Self { caller, ..ask })
+    }
+
+    /// An operator with all accounts they have; where nobody can tell these, nothing counts as another's.
+    pub(super) fn widened(&self, operator: Operator) -> Operator {
+        if operator.grant.accounts.is_empty() {
+            return operator;
+        }
+        let unbound = Operator { is_unbound: true, ..operator.clone() };
+        let widened = self.derived().ok().and_then(|derived| own::widened(operator, derived).ok());
+        widened.unwrap_or(unbound)
     }
 
     /// Who asks. Of a route that is open to anybody, nobody.
@@ -95,6 +111,11 @@ impl<'a> Ask<'a> {
         let shows = Handle::current().block_on(self.site.desk.shows(*last));
         let told = || Problem::new(Kind::Busy).because("it is done, and shows as soon as the collector has derived it");
         shows.then_some(()).ok_or_else(told)
+    }
+
+    /// A step with an operator, from where it is asked for.
+    pub(super) fn operating(&self, deed: Deed) -> What {
+        What::Operate { deed, address: self.heard.address.to_string() }
     }
 
     /// Has something done; returns when it is durable.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::ask::Ask;
 use super::page::{self, Page};
 use super::problem::Problem;
-use crate::trail::{self, Deed, Filter};
+use crate::trail::{self, Deed, Filter, Hidden};
 
 /// Which of it.
 #[derive(Deserialize, JsonSchema)]
@@ -30,7 +30,9 @@ pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Deed>, Problem> {
     let limit = page::rows(which.limit).min(trail::PAGE_MAX - 1);
     let before = page::read("audit", which.cursor.as_deref())?;
     let Which { by, verb, subject, since_ms, .. } = which;
-    let filter = Filter { by, verb, subject, since_ms, before };
+    let operator = &ask.caller()?.operator;
+    let without = Hidden { accounts: operator.grant.accounts.clone(), persons: operator.is_unbound };
+    let filter = Filter { by, verb, subject, since_ms, before, without };
     let rows = trail::list(ask.derived()?, &filter, limit + 1)?;
-    Ok(page::page("audit", rows, limit, |last| last.log_index.to_string()))
+    Ok(page::page("audit", rows, limit, |last| last.row.to_string()))
 }

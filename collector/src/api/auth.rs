@@ -52,12 +52,13 @@ pub(super) fn admit(
     log: &Connection,
     now_ms: i64,
 ) -> Result<Option<Caller>, Problem> {
+    refuse_another_name(site, heard)?;
     let by_token = heard.parts.headers.contains_key(AUTHORIZATION);
     if !by_token {
         refuse_foreign(site, heard)?;
     }
     let Some(act) = route.act else { return Ok(None) };
-    let caller = if by_token { by_token_of(heard, log, now_ms)? } else { by_cookie(site, heard, log, now_ms)? };
+    let caller = if by_token { by_token_of(site, heard, log, now_ms)? } else { by_cookie(site, heard, log, now_ms)? };
     let caller = caller.ok_or(Problem::new(Kind::NotSignedIn))?;
     if !caller.covers(act) {
         return Err(Problem::new(Kind::NotAllowed).because(format!("the token does not cover {}", act.as_str())));
@@ -78,7 +79,7 @@ fn what_is_missing(operator: &Operator, act: Act) -> String {
 /// Looks once more whether somebody is still signed in, without counting as use.
 pub(super) fn still(site: &Site, act: Act, heard: &Heard, log: &Connection, now_ms: i64) -> Result<bool, Problem> {
     let caller = if heard.parts.headers.contains_key(AUTHORIZATION) {
-        by_token_of(heard, log, now_ms)?
+        by_token_of(site, heard, log, now_ms)?
     } else {
         signed_in(site, heard, log, false, now_ms)?
     };
@@ -102,17 +103,46 @@ fn signed_in(site: &Site, heard: &Heard, log: &Connection, used: bool, now_ms: i
     Ok(Some(Caller { operator, cookie: Some(cookie.to_owned()), scopes: None }))
 }
 
-fn by_token_of(heard: &Heard, log: &Connection, now_ms: i64) -> Result<Option<Caller>, Problem> {
-    let shown = heard.parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(shown) = shown.and_then(|text| text.strip_prefix("Bearer ")) else { return Ok(None) };
-    let digest: Digest = secret::digest(Secret::Token, shown);
+fn by_token_of(site: &Site, heard: &Heard, log: &Connection, now_ms: i64) -> Result<Option<Caller>, Problem> {
+    let Some(digest) = token_of(heard) else { return Ok(None) };
     let token = log_store::operator_token(log, &digest)?;
     let Some(token) = token.filter(|token| !token.withdrawn && now_ms < token.expires_ms) else { return Ok(None) };
     let facts: Option<OperatorFacts> = log_store::operator_facts(log, &token.operator)?;
     let Some(facts) = facts else { return Ok(None) };
     let operator = operator_of(log, facts)?;
+    site.turns.belongs(digest, &operator.operator);
     let scopes = token.scopes.iter().filter_map(|word| Act::parse(word)).collect();
     Ok(operator.is_active().then_some(Caller { operator, cookie: None, scopes: Some(scopes) }))
+}
+
+fn token_of(heard: &Heard) -> Option<Digest> {
+    let shown = heard.parts.headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    Some(secret::digest(Secret::Token, shown))
+}
+
+/// Who it seems to be, before anybody looks into the log: whose turn it takes.
+pub(super) fn says(site: &Site, heard: &Heard) -> Option<String> {
+    if heard.parts.headers.contains_key(AUTHORIZATION) {
+        return token_of(heard).map(|token| site.turns.owner(&token));
+    }
+    let cookie = cookie(&heard.parts.headers, site.cookie_name())?;
+    held(&site.sessions).of(cookie, false, site.now_ms()).map(|session| session.operator)
+}
+
+/// Without TLS nothing but the name says that a browser means this machine: a foreign page may have a name of its own lead
+/// here.
+fn refuse_another_name(site: &Site, heard: &Heard) -> Result<(), Problem> {
+    let host = heard.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    if site.is_secure || host.is_some_and(is_this_machine) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::CrossSite).because("without TLS the console is at 127.0.0.1, [::1] or localhost alone"))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = port.map_or(host, |(name, _)| name);
+    ["127.0.0.1", "[::1]", "localhost"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// A page of another site can make a browser send a request, but not one with a header of its own choosing, and it cannot

@@ -11,8 +11,8 @@ use super::problem::{Kind, Problem};
 use super::route::Nothing;
 use crate::admin::What;
 use crate::alerts::desk::{CaseStep, Outcome, Suppress};
-use crate::alerts::{self, Case, Suppression};
-use crate::operators::{Act, Role};
+use crate::alerts::{self, Alert, Case, Suppression};
+use crate::operators::{Act, Operator, Role};
 
 /// A new case.
 #[derive(Deserialize, JsonSchema)]
@@ -91,13 +91,13 @@ fn named(ask: &Ask<'_>) -> Result<Case, Problem> {
 /// A case as whoever asks may see it: with all of its alerts, or not at all. What was written is for those who work it.
 fn seen(ask: &Ask<'_>, mut case: Case) -> Result<Option<Case>, Problem> {
     let operator = &ask.caller()?.operator;
-    let is_own =
-        operator.is_unbound || operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(&case.person));
+    let is_own = operator.is_unbound || is_own(operator, &case.person);
     let mut sees_all = !case.alerts.is_empty() || operator.grant.role != Role::Supervisor;
     for id in &case.alerts {
         let alert = alerts::find(ask.derived()?, &hex::decode(id).unwrap_or_default())?;
-        // One that its devices took back stands in nobody's way.
-        sees_all &= alert.is_none_or(|alert| ask.may(Act::SeeAlerts, Some(&concerning(&alert))));
+        // Of one that nobody sees, a supervisor cannot tell whose it was.
+        let is_theirs = |alert: Alert| ask.may(Act::SeeAlerts, Some(&concerning(&alert)));
+        sees_all &= alert.map_or(operator.grant.role != Role::Supervisor, is_theirs);
     }
     if is_own || !sees_all {
         return Ok(None);
@@ -147,28 +147,42 @@ fn step_of(ask: &Ask<'_>, case: &str, step: CaseStep, note: String) -> Result<Do
 pub(super) fn suppressions(ask: &Ask<'_>, turn: Turn) -> Result<Page<Suppression>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("suppressions", turn.cursor.as_deref())?;
-    let own = &ask.caller()?.operator.grant.accounts;
+    let operator = &ask.caller()?.operator;
     let all = alerts::suppressions(ask.derived()?, ask.now_ms)?.into_iter();
     let rest = all.skip_while(|it| after.as_ref().is_some_and(|after| it.suppression != *after));
     let rest = rest.skip(usize::from(after.is_some()));
-    let rest = rest.filter(|it| !own.iter().any(|own| own.eq_ignore_ascii_case(&it.person)));
+    let rest = rest.filter(|it| !is_own(operator, &it.person));
     Ok(page::page("suppressions", rest.take(limit as usize + 1).collect(), limit, |last| last.suppression.clone()))
 }
 
 pub(super) fn suppress(ask: &Ask<'_>, asked: Begin) -> Result<Done, Problem> {
-    let own = &ask.caller()?.operator.grant.accounts;
-    if own.iter().any(|own| own.eq_ignore_ascii_case(&asked.what.person)) {
-        return Err(Problem::new(Kind::NotAllowed).because("nobody suppresses alerts about themselves"));
+    let operator = &ask.caller()?.operator;
+    let refused = |why: &str| Err(Problem::new(Kind::NotAllowed).because(why));
+    if operator.is_unbound {
+        return refused("your own accounts were erased: nobody can tell what is about you");
+    }
+    // What names nobody covers whoever it fits: by rule, department, site or device oneself as well.
+    if !operator.grant.accounts.is_empty() && asked.what.person.is_empty() {
+        return refused(
+            "whoever has accounts of their own suppresses for one named person: it would cover themselves as well",
+        );
+    }
+    if is_own(operator, &asked.what.person) {
+        return refused("nobody suppresses alerts about themselves");
     }
     let entries = ask.have_done(What::Suppress { what: asked.what }, &asked.reason)?;
     ask.until_shown(&entries)?;
     Ok(Done { entries })
 }
 
+fn is_own(operator: &Operator, person: &str) -> bool {
+    operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(person))
+}
+
 pub(super) fn end_suppression(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
-    let id = ask.param("suppression")?;
+    let (id, operator) = (ask.param("suppression")?, &ask.caller()?.operator);
     let all = alerts::suppressions(ask.derived()?, ask.now_ms)?;
-    if !all.iter().any(|it| it.suppression == id) {
+    if !all.iter().any(|it| it.suppression == id && !is_own(operator, &it.person)) {
         return Err(Problem::new(Kind::NotFound));
     }
     let entries = ask.have_done(What::EndSuppression { suppression: id.to_owned() }, &why.reason)?;

@@ -11,6 +11,7 @@ use super::route::Nothing;
 use crate::commands::health::of_devices;
 use crate::devices::{self, Device};
 use crate::health::Health;
+use crate::operators::Role;
 
 /// A device and how it is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,13 +44,22 @@ pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Device>, Problem> {
     let after: Option<String> = page::read("devices", turn.cursor.as_deref())?;
     let mut all = devices::list(ask.derived()?, None)?;
     all.sort_by(|one, other| one.device.cmp(&other.device));
+    let counts = counts(ask)?;
+    all.iter_mut().for_each(|device| device.findings = device.findings.filter(|_| counts));
     let rest = all.into_iter().filter(|device| after.as_ref().is_none_or(|after| device.device > *after));
     Ok(page::page("devices", rest.take(limit as usize + 1).collect(), limit, |last| last.device.clone()))
 }
 
+/// Whether they are told how much a device found: whoever sees no alerts learns nothing about themselves by it.
+fn counts(ask: &Ask<'_>) -> Result<bool, Problem> {
+    Ok(ask.caller()?.operator.grant.role == Role::Administrator)
+}
+
 pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Shown, Problem> {
     let id = DeviceId::parse(ask.param("device")?).ok_or(Problem::new(Kind::NotFound))?;
-    let device = devices::list(ask.derived()?, Some(&id.0))?.pop().ok_or(Problem::new(Kind::NotFound))?;
+    let mut device = devices::list(ask.derived()?, Some(&id.0))?.pop().ok_or(Problem::new(Kind::NotFound))?;
+    let counts = counts(ask)?;
+    device.findings = device.findings.filter(|_| counts);
     let health = of_devices(ask.derived()?, &ask.site.desk.config, Some(&id.0), ask.now_ms)?.pop();
     Ok(Shown { device, health })
 }

@@ -46,7 +46,9 @@ impl Drop for Listener {
 pub(super) async fn listen(site: &Arc<Site>, route: &Arc<Route>, heard: Heard) -> Result<Response, Problem> {
     let act = route.act.ok_or(Problem::new(Kind::Broken))?;
     let (of_site, of_route) = (Arc::clone(site), Arc::clone(route));
+    let turn = site.turns.take(auth::says(site, &heard).as_deref(), false).await?;
     let admitted = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let log = LogReader::open(&of_site.desk.config.log_db())?;
         auth::admit(&of_site, &of_route, &heard, log.connection(), of_site.now_ms()).map(|_| heard)
     });
@@ -113,7 +115,10 @@ impl Listener {
         let site = Arc::clone(&self.site);
         let (act, parts) = (self.act, self.heard.parts.clone());
         let heard = Heard { parts, body: Bytes::new(), params: Default::default(), address: self.heard.address };
+        // Where all are busy it is looked the next time.
+        let Ok(turn) = self.site.turns.take(None, false).await else { return true };
         let looked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let log = LogReader::open(&site.desk.config.log_db())?;
             auth::still(&site, act, &heard, log.connection(), site.now_ms())
         });

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use super::doors::{Doors, Patient, Place, UNREAD};
 use crate::clock::Clock;
 use crate::config::{Config, ConsoleConfig};
 use crate::credentials::{certificates, provider};
@@ -65,7 +66,7 @@ pub(super) async fn serve(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (room, doors) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Doors::default()));
     loop {
         let accepted = async {
             let place = Arc::clone(&room).acquire_owned().await.ok();
@@ -77,9 +78,14 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
+                let address = address.ip().to_canonical();
+                let Some(door) = doors.enter(address) else {
+                    debug!(%address, "too many connections of one address");
+                    continue;
+                };
                 let _ = stream.set_nodelay(true);
                 let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
-                tokio::spawn(secure(stream, tls, router, PeerAddress(address.ip()), stopping, place));
+                tokio::spawn(secure(stream, tls, router, PeerAddress(address), stopping, (place, door)));
             }
             Err(error) => {
                 warn!(%error, "connection not accepted");
@@ -95,8 +101,9 @@ async fn secure(
     router: Router,
     peer: PeerAddress,
     stopping: watch::Receiver<bool>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: (Option<OwnedSemaphorePermit>, Place),
 ) {
+    let stream = Patient::new(stream, UNREAD);
     let Some(tls) = tls else { return speak(stream, router, peer, stopping).await };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => speak(stream, router, peer, stopping).await,

@@ -8,7 +8,6 @@ use super::page::{self, Page, Turn};
 use super::problem::{Kind, Problem};
 use super::route::Nothing;
 use super::tokens::{Token, tokens_of};
-use crate::admin::What;
 use crate::operators::secret::{self, Kind as Secret};
 use crate::operators::{self, Deed, Grant, Operator};
 
@@ -90,7 +89,7 @@ pub(super) fn invite(ask: &Ask<'_>, asked: Invite) -> Result<Invitation, Problem
     let (text, secret, expires_ms) = one_time(ask, asked.hours)?;
     let operator = asked.operator.clone();
     let deed = Deed::Invite { operator, grant: asked.grant, secret, expires_ms };
-    ask.have_done(What::Operate { deed }, &asked.reason)?;
+    ask.have_done(ask.operating(deed), &asked.reason)?;
     Ok(Invitation { operator: asked.operator, secret: text, expires_ms })
 }
 
@@ -98,7 +97,7 @@ pub(super) fn reset(ask: &Ask<'_>, why: Why) -> Result<Invitation, Problem> {
     let operator = named(ask)?.operator;
     let (text, secret, expires_ms) = one_time(ask, None)?;
     let deed = Deed::Reset { operator: operator.clone(), secret, expires_ms };
-    ask.have_done(What::Operate { deed }, &why.reason)?;
+    ask.have_done(ask.operating(deed), &why.reason)?;
     Ok(Invitation { operator, secret: text, expires_ms })
 }
 
@@ -132,5 +131,5 @@ pub(super) fn withdraw_token(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
 }
 
 pub(super) fn done(ask: &Ask<'_>, deed: Deed, reason: &str) -> Result<Done, Problem> {
-    Ok(Done { entries: ask.have_done(What::Operate { deed }, reason)? })
+    Ok(Done { entries: ask.have_done(ask.operating(deed), reason)? })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::alerts::concerning;
+use super::alerts::{concerning, reason};
 use super::ask::Ask;
 use super::operators::Done;
 use super::page;
@@ -11,11 +11,15 @@ use super::problem::{Kind, Problem};
 use super::route::Nothing;
 use crate::admin::What;
 use crate::alerts;
-use crate::operators::Act;
+use crate::audit::Did;
+use crate::operators::{Act, may};
 use crate::search::SearchError;
 use crate::search::find::{Asked, Finder, Found, PATIENCE};
 use crate::search::query::Query;
 use crate::search::saved::{self, Saved};
+
+/// Searches that one operator keeps.
+const KEPT_MAX: usize = 100;
 
 /// What to look for.
 #[derive(Deserialize, JsonSchema)]
@@ -23,6 +27,9 @@ use crate::search::saved::{self, Saved};
 pub(super) struct Which {
     /// As it is typed.
     query: String,
+    /// Why; goes into the audit trail. Needed to look for texts, words of lists, senders, receivers and rooms.
+    #[serde(default)]
+    reason: String,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Rows of the page, at most 500.
@@ -39,8 +46,6 @@ pub(super) struct Searched {
     next: Option<String>,
     /// There may be more on this page: the time was up.
     stopped: bool,
-    /// Names in the query that no finding has.
-    unknown: Vec<String>,
 }
 
 /// A search that is kept.
@@ -60,26 +65,32 @@ pub(super) struct Keep {
     query: String,
 }
 
+/// Whoever finds a finding by its words learns them: it is asked like reading it, before anything is counted or paged, and
+/// noted before it is answered. What names are known is not said: some may be of findings that are not for them.
 pub(super) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Problem> {
     let query = Query::parse(&which.query, ask.now_ms).map_err(Problem::malformed)?;
+    let (words, names) = (query.asks_for_words(), query.asks_for_names());
+    let reason = if words || names { reason(&which.reason)? } else { "" };
     let limit = page::rows(which.limit) as usize;
-    let mut finder = Finder::open(&ask.site.desk.config).map_err(problem)?;
+    let (operator, now_ms, derived) = (ask.caller()?.operator.clone(), ask.now_ms, ask.derived_anew()?);
+    // A finding without an alert is nobody's yet.
+    let may_read = move |id: &[u8]| {
+        let alert = alerts::find(&derived, id).ok().flatten();
+        alert.is_some_and(|alert| may(&operator, Act::SeeExcerpts, Some(&concerning(&alert)), now_ms))
+    };
+    let mut finder = Finder::open(&ask.site.desk.config).map_err(problem)?.within(may_read);
     let asked = Asked { query: &query, after: which.cursor.as_deref(), limit, patience: PATIENCE };
     let found = finder.find(&asked).map_err(problem)?;
-    let mut items = Vec::new();
-    for it in found.found {
-        if may_read(ask, &it)? {
-            items.push(it);
-        }
+    // Names are those of people: the log keeps that somebody was looked for, not whom.
+    let subject = if names { "a search by names" } else { which.query.trim() };
+    let rows = found.found.len() as u64;
+    if words {
+        ask.note(ask.by()?, Did::Viewed, subject, reason, rows)?;
     }
-    Ok(Searched { items, next: found.next, stopped: found.stopped, unknown: found.unknown })
-}
-
-/// Whoever finds a finding by its words learns them: it is asked like reading it. One without an alert is nobody's yet.
-fn may_read(ask: &Ask<'_>, found: &Found) -> Result<bool, Problem> {
-    let Some(id) = found.alert.as_ref().and_then(|id| hex::decode(id).ok()) else { return Ok(false) };
-    let alert = alerts::find(ask.derived()?, &id)?;
-    Ok(alert.is_some_and(|alert| ask.may(Act::SeeExcerpts, Some(&concerning(&alert)))))
+    if names {
+        ask.note(ask.by()?, Did::Resolved, subject, reason, rows)?;
+    }
+    Ok(Searched { items: found.found, next: found.next, stopped: found.stopped })
 }
 
 fn problem(error: SearchError) -> Problem {
@@ -98,6 +109,10 @@ pub(super) fn list(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Kept>, Problem> {
 }
 
 pub(super) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
+    let (kept, name) = (saved::list(ask.derived()?, ask.by()?).map_err(problem)?, ask.param("name")?);
+    if kept.len() >= KEPT_MAX && !kept.iter().any(|(known, _)| known == name) {
+        return Err(Problem::new(Kind::NotPossible).because("you keep 100 searches; forget one first"));
+    }
     let value = serde_json::to_string(&Saved { query: asked.query }).map_err(|error| Problem::broken(&error))?;
     set(ask, value)
 }

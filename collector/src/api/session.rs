@@ -10,11 +10,10 @@ use super::auth::KNOWN_COOKIE;
 use super::held;
 use super::problem::{Kind, Problem};
 use super::route::Nothing;
-use crate::admin::What;
 use crate::audit::Did;
 use crate::log_store::{self, OperatorFacts, aside};
 use crate::operators::secret::{self, Kind as Secret};
-use crate::operators::throttle::Who;
+use crate::operators::throttle::{Who, net_of};
 use crate::operators::{Act, Deed, Operator, deed, find, may, password, totp};
 
 /// How long a browser is remembered, seconds.
@@ -166,7 +165,7 @@ pub(super) fn accept(ask: &Ask<'_>, asked: Accept) -> Result<Set, Problem> {
         password: hex::encode(password::hash(&asked.password)?),
         totp: seed.map(hex::encode).unwrap_or_default(),
     };
-    ask.have_done_by(name, What::Operate { deed }, "")?;
+    ask.have_done_by(name, ask.operating(deed), "")?;
     held(&ask.site.throttle).succeeded(&guesses(ask, name));
     Ok(set(ask, name, seed))
 }
@@ -177,8 +176,7 @@ pub(super) fn change_password(ask: &Ask<'_>, asked: NewPassword) -> Result<Me, P
         return Err(Problem::malformed(objection));
     }
     let password = hex::encode(password::hash(&asked.new)?);
-    let entries =
-        ask.have_done(What::Operate { deed: Deed::ChangePassword { operator: facts.name.clone(), password } }, "")?;
+    let entries = ask.have_done(ask.operating(Deed::ChangePassword { operator: facts.name.clone(), password }), "")?;
     go_on(ask, &facts.name, &entries)?;
     me(ask, Nothing {})
 }
@@ -187,7 +185,7 @@ pub(super) fn enrol_totp(ask: &Ask<'_>, asked: Proof) -> Result<Set, Problem> {
     let facts = prove(ask, &asked.password)?;
     let seed = new_seed()?;
     let deed = Deed::EnrolTotp { operator: facts.name.clone(), totp: hex::encode(seed) };
-    let entries = ask.have_done(What::Operate { deed }, "")?;
+    let entries = ask.have_done(ask.operating(deed), "")?;
     go_on(ask, &facts.name, &entries)?;
     Ok(set(ask, &facts.name, Some(seed)))
 }
@@ -246,8 +244,8 @@ fn guesses(ask: &Ask<'_>, name: &str) -> Vec<Who> {
         Some(number) => Who::Browser(name.to_owned(), number),
         None => Who::Name(name.to_owned()),
     }];
-    if !ask.heard.address.is_loopback() {
-        guesses.push(Who::Address(ask.heard.address));
+    if !net_of(ask.heard.address).is_loopback() {
+        guesses.push(Who::Address(net_of(ask.heard.address)));
     }
     guesses
 }

@@ -83,8 +83,8 @@ fn of_alerts() -> Vec<Route> {
         ),
         route(Method::GET, "/search", Act::SeeExcerpts, ("Search", "检索"), search::find),
         route(Method::GET, "/searches", Act::SeeAlerts, ("Searches one keeps", "已存检索"), search::list),
-        route(Method::PUT, "/searches/{name}", Act::SeeAlerts, ("Keep a search", "保存检索"), search::keep),
-        route(Method::DELETE, "/searches/{name}", Act::SeeAlerts, ("Forget a search", "删除检索"), search::forget),
+        route(Method::PUT, "/searches/{name}", Act::KeepSearches, ("Keep a search", "保存检索"), search::keep),
+        route(Method::DELETE, "/searches/{name}", Act::KeepSearches, ("Forget a search", "删除检索"), search::forget),
         route(Method::GET, "/rules", Act::SeeRules, ("How rules do", "规则准确率"), alerts::rules),
     ]
 }

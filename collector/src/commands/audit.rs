@@ -60,7 +60,7 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
     let AuditCommand::List(args) = args.command;
     let db = derive::open_read_only(&Config::load(&args.config)?.derived_db())?;
     let since_ms = args.since.as_deref().map(moment).transpose()?;
-    let mut filter = Filter { by: args.by, verb: args.verb, subject: args.subject, since_ms, before: None };
+    let mut filter = Filter { by: args.by, verb: args.verb, subject: args.subject, since_ms, ..Filter::default() };
     let mut out = Output::new();
     if !args.json {
         out.row(&["ENTRY", "WHEN", "WHO", "WHAT", "WITH", "COUNT", "FROM", "WHY"])?;
@@ -77,7 +77,7 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
             out.row(&[&entry, &when, &deed.by, &deed.verb, &deed.subject, &count, &deed.address, &deed.reason])?;
         }
         let Some(last) = page.last() else { return out.finish() };
-        filter.before = Some(last.log_index);
+        filter.before = Some(last.row);
     }
 }
 

@@ -172,7 +172,7 @@ fn list(config: &Config, json: bool, health: bool) -> anyhow::Result<()> {
             continue;
         }
         let device = &shown.device;
-        let (findings, files) = (device.findings.to_string(), device.files.to_string());
+        let (findings, files) = (device.findings.unwrap_or_default().to_string(), device.files.to_string());
         let starved = device.feeds.iter().filter(|feed| feed.starved_ms.is_some()).count().to_string();
         let mut row = vec![
             &*device.device,
@@ -237,7 +237,7 @@ fn print(out: &mut Output, device: &Device) -> anyhow::Result<()> {
         let proved = if device.certificate_proved { "in use" } else { "not used yet" };
         out.row(&["certificate", &format!("until {ends}, {proved}, {} issued", device.certificates)])?;
     }
-    out.row(&["findings", &device.findings.to_string()])?;
+    out.row(&["findings", &device.findings.unwrap_or_default().to_string()])?;
     out.row(&["files", &device.files.to_string()])?;
     out.row(&["losses", &device.losses.to_string()])?;
     out.row(&["forks", &device.forks.to_string()])?;

@@ -15,9 +15,6 @@ use crate::export::{Export, Format, to_file};
 use crate::search::find::Finder;
 use crate::search::query::Query;
 
-/// Longest beginning of a query that a record of the log has of it.
-const SUBJECT_BYTES_MAX: usize = 1_500;
-
 /// Writes what a query finds into a file, one row for each finding with the alert it belongs to. 导出命中。
 #[derive(Debug, Args)]
 #[command(
@@ -68,15 +65,15 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut finder = Finder::open(&config)?;
     let mut entries = Vec::new();
     let rows = to_file(&mut finder, &export, &args.out, |rows| {
-        let access = Access { did: Did::Exported, subject: subject(args), address: String::new(), rows };
+        let access =
+            Access { did: Did::Exported, subject: subject(args.excerpts, &query), address: String::new(), rows };
         entries = args.deed.have_done(&config, What::Access { access })?;
         Ok(())
     })?;
     args.deed.say(&json!({ "rows": rows }), &entries)
 }
 
-fn subject(args: &ExportArgs) -> String {
-    let query = args.query.get(..args.query.floor_char_boundary(SUBJECT_BYTES_MAX)).unwrap_or_default();
-    let excerpts = if args.excerpts { " with excerpts" } else { "" };
-    format!("findings{excerpts}: {query}")
+fn subject(excerpts: bool, query: &Query) -> String {
+    let excerpts = if excerpts { " with excerpts" } else { "" };
+    format!("findings{excerpts}: {}", query.told())
 }

@@ -7,13 +7,16 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use watchpost_policy::identity::TenantKey;
+use watchpost_proto::Message as _;
+use watchpost_proto::v1::NamesEntry;
 
 use super::deed::DeedArgs;
 use super::output::Output;
 use crate::admin::What;
-use crate::audit::{Access, Did};
+use crate::audit::{self, Access, Did};
 use crate::config::Config;
 use crate::key_file;
+use crate::log_store::LogReader;
 use crate::names::list::{Given, read};
 use crate::names::{self, Kind, Named};
 use crate::people::{LIST_BYTES_MAX, table};
@@ -111,27 +114,30 @@ fn import(file: &Path, kind: Option<Kind>, corp: Option<&str>, deed: &DeedArgs) 
     let key = path.map(|path| key_file::read_tenant(&path, &config.keys.passphrase)).transpose()?.map(TenantKey);
     let given = Given { corp, kind, key: key.as_ref() };
     let list = read(&rows, &given).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
-    let known = names::list(&open_read_only(&config.search_db())?)?;
-    let (added, removed) = names::difference(&known, &list);
-    let told = json!({ "names": list.len(), "new": added.len() - removed.len(), "changed": removed.len() });
-    if added.is_empty() {
-        return deed.say(&told, &[]);
+    let names = list.len();
+    let entries = deed.have_done(&config, What::Name { added: list, removed: Vec::new() })?;
+    let (mut come, mut gone) = (0, 0);
+    let log = LogReader::open(&config.log_db())?;
+    for index in &entries {
+        let header = log.entry(*index)?.map(|entry| entry.header).unwrap_or_default();
+        let entry = NamesEntry::decode(&header[..]).unwrap_or_default();
+        (come, gone) = (come + entry.added.len(), gone + entry.removed.len());
     }
-    let entries = deed.have_done(&config, What::Name { added, removed })?;
-    deed.say(&told, &entries)
+    let changed = come.min(gone);
+    deed.say(&json!({ "names": names, "new": come - changed, "changed": changed }), &entries)
 }
 
 fn list(pseudonyms: &[String], deed: &DeedArgs) -> anyhow::Result<()> {
-    let (config, mut known) = known(deed)?;
-    if !pseudonyms.is_empty() {
-        known.retain(|named| pseudonyms.contains(&named.pseudonym));
+    if let Some(wrong) = pseudonyms.iter().find(|it| !names::is_pseudonym(it)) {
+        bail!("{wrong:?} is no pseudonym; write p_ and 24 hexadecimal digits");
     }
-    let subject = match pseudonyms {
-        [one] => one.clone(),
-        [] => "all names".into(),
-        several => format!("{} pseudonyms", several.len()),
-    };
-    note(&config, deed, Did::Resolved, subject, known.len())?;
+    let (config, mut known) = known(deed)?;
+    if pseudonyms.is_empty() {
+        note(&config, deed, Did::Resolved, "all names".into(), known.len() as u64)?;
+    } else {
+        known.retain(|named| pseudonyms.contains(&named.pseudonym));
+        note_resolved(&config, deed, known.iter().map(|named| named.pseudonym.as_str()))?;
+    }
     let mut out = Output::new();
     if !deed.json {
         out.row(&["PSEUDONYM", "KIND", "NAME"])?;
@@ -151,7 +157,7 @@ fn export(file: &Path, deed: &DeedArgs) -> anyhow::Result<()> {
     let (config, known) = known(deed)?;
     let mut rows = vec![["pseudonym", "kind", "name"].map(str::to_owned)];
     rows.extend(known.iter().map(|it| [it.pseudonym.clone(), it.kind.word().to_owned(), it.name.clone()]));
-    note(&config, deed, Did::Exported, "all names".into(), known.len())?;
+    note(&config, deed, Did::Exported, "all names".into(), known.len() as u64)?;
     let csv = crate::export::csv::table(&rows)?;
     crate::durable_file::write(file, csv.as_bytes(), crate::durable_file::Access::Secret)?;
     deed.say(&json!({ "names": known.len() }), &[])
@@ -159,18 +165,8 @@ fn export(file: &Path, deed: &DeedArgs) -> anyhow::Result<()> {
 
 fn remove(pseudonyms: &[String], deed: &DeedArgs) -> anyhow::Result<()> {
     let config = Config::load(&deed.config)?;
-    let known = names::list(&open_read_only(&config.search_db())?)?;
-    let digest =
-        |pseudonym: &String| known.iter().find(|(named, _)| named.pseudonym == *pseudonym).map(|it| it.1.clone());
-    let mut removed = Vec::new();
-    for pseudonym in pseudonyms {
-        match digest(pseudonym) {
-            Some(digest) => removed.push(digest),
-            None => bail!("{pseudonym:?} has no name; nothing was removed"),
-        }
-    }
-    let told = json!({ "removed": removed.len() });
-    let entries = deed.have_done(&config, What::Name { added: Vec::new(), removed })?;
+    let told = json!({ "removed": pseudonyms.len() });
+    let entries = deed.have_done(&config, What::Name { added: Vec::new(), removed: pseudonyms.to_vec() })?;
     deed.say(&told, &entries)
 }
 
@@ -178,11 +174,21 @@ fn known(deed: &DeedArgs) -> anyhow::Result<(Config, Vec<Named>)> {
     ensure!(!deed.reason.trim().is_empty(), "to learn whom pseudonyms stand for needs --reason");
     let config = Config::load(&deed.config)?;
     let known = names::list(&open_read_only(&config.search_db())?)?;
-    Ok((config, known.into_iter().map(|(named, _)| named).collect()))
+    Ok((config, known))
+}
+
+/// Whom somebody is to learn the names of, each of them, in the log before they are told.
+pub(super) fn note_resolved<'a>(
+    config: &Config,
+    deed: &DeedArgs,
+    pseudonyms: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<()> {
+    let subjects = audit::subjects(pseudonyms);
+    subjects.into_iter().try_for_each(|(subject, rows)| note(config, deed, Did::Resolved, subject, rows))
 }
 
 /// In the log before anything is told.
-fn note(config: &Config, deed: &DeedArgs, did: Did, subject: String, rows: usize) -> anyhow::Result<()> {
-    let access = Access { did, subject, address: String::new(), rows: rows as u64 };
+pub(super) fn note(config: &Config, deed: &DeedArgs, did: Did, subject: String, rows: u64) -> anyhow::Result<()> {
+    let access = Access { did, subject, address: String::new(), rows };
     deed.have_done(config, What::Access { access }).map(drop)
 }

@@ -152,14 +152,10 @@ pub fn run(args: OperatorArgs) -> anyhow::Result<()> {
         OperatorCommand::Show { operator, look } => show(&operator, &look),
         OperatorCommand::Grant(args) => {
             let deed = Deed::Grant { operator: args.one.operator.clone(), grant: args.grant()? };
-            args.one.deed.run(What::Operate { deed })
+            args.one.deed.run(What::of_operator(deed))
         }
-        OperatorCommand::Disable(OneArgs { operator, deed }) => {
-            deed.run(What::Operate { deed: Deed::Disable { operator } })
-        }
-        OperatorCommand::Enable(OneArgs { operator, deed }) => {
-            deed.run(What::Operate { deed: Deed::Enable { operator } })
-        }
+        OperatorCommand::Disable(OneArgs { operator, deed }) => deed.run(What::of_operator(Deed::Disable { operator })),
+        OperatorCommand::Enable(OneArgs { operator, deed }) => deed.run(What::of_operator(Deed::Enable { operator })),
         OperatorCommand::Reset(args) => args.run(),
         OperatorCommand::Accept(args) => args.run(),
         OperatorCommand::Token(args) => args.run(),
@@ -191,7 +187,7 @@ impl InviteArgs {
         let expires_ms = ends_ms(self.ttl)?;
         let operator = operator.clone();
         let deed = Deed::Invite { operator: operator.clone(), grant, secret: digest.to_string(), expires_ms };
-        let entries = how.have_done(&Config::load(&how.config)?, What::Operate { deed })?;
+        let entries = how.have_done(&Config::load(&how.config)?, What::of_operator(deed))?;
         tell(how, &operator, &text, expires_ms, &entries)
     }
 }
@@ -202,7 +198,7 @@ impl ResetArgs {
         let (text, digest) = secret::make(Kind::Invitation)?;
         let expires_ms = ends_ms(self.ttl)?;
         let deed = Deed::Reset { operator: operator.clone(), secret: digest.to_string(), expires_ms };
-        let entries = how.have_done(&Config::load(&how.config)?, What::Operate { deed })?;
+        let entries = how.have_done(&Config::load(&how.config)?, What::of_operator(deed))?;
         tell(how, operator, &text, expires_ms, &entries)
     }
 }

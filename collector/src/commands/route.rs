@@ -132,7 +132,7 @@ pub fn run(args: RouteArgs) -> anyhow::Result<()> {
 
 fn set(args: SetArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.deed.config)?;
-    let is_there = config.notify.targets.iter().any(|target| target.name == args.target);
+    let is_there = config.notify.has(&args.target);
     ensure!(is_there, "the configuration has no target {:?}; write it into collector.toml first", args.target);
     let mut route = Route {
         level: args.level,

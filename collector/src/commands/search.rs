@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::deed::DeedArgs;
 use super::output::Output;
 use crate::admin::What;
-use crate::audit::{Access, Did};
+use crate::audit::Did;
 use crate::clock::{minute_in_china, now_ms};
 use crate::config::Config;
 use crate::names;
@@ -132,6 +132,9 @@ fn find(args: &SearchArgs) -> anyhow::Result<()> {
     let limit = args.limit.clamp(1, PAGE_MAX);
     let asked = Asked { query: &query, after: args.after.as_deref(), limit, patience: PATIENCE };
     let mut page = finder.find(&asked)?;
+    if query.tells_more() {
+        super::names::note(&config, deed, Did::Viewed, format!("search: {}", query.told()), page.found.len() as u64)?;
+    }
     if args.names {
         name(&finder, &config, deed, &mut page)?;
     }
@@ -167,9 +170,7 @@ fn name(finder: &Finder, config: &Config, deed: &DeedArgs, page: &mut Page) -> a
     if names.is_empty() {
         return Ok(());
     }
-    let subject = format!("{} pseudonyms in a search", names.len());
-    let access = Access { did: Did::Resolved, subject, address: String::new(), rows: names.len() as u64 };
-    deed.have_done(config, What::Access { access })?;
+    super::names::note_resolved(config, deed, names.keys().map(String::as_str))?;
     for it in &mut page.found {
         for part in [&mut it.from, &mut it.room] {
             if let Some(name) = names.get(part.as_str()) {

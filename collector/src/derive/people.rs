@@ -28,6 +28,8 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (account, from_ms)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX person_leaf ON person (leaf);
+    CREATE INDEX person_employee ON person (employee);
+    CREATE INDEX person_account ON person (account COLLATE NOCASE);
     -- The roster these are of.
     CREATE TABLE roster_applied (one INTEGER PRIMARY KEY CHECK (one = 1), digest BLOB NOT NULL) STRICT;
 ";

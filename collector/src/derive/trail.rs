@@ -1,20 +1,22 @@
-//! What operators did, one row an entry: the trail that people look through.
+//! What operators did, one row an entry, and of steps with alerts one row each: the trail that people look through.
 
 use rusqlite::Transaction;
 use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
     DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry,
-    OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry, SettingEntry, SuppressionEntry, SuppressionVerb,
-    TokenEntry, TokenVerb, erasure, hold,
+    NotificationEntry, NotificationVerb, OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry,
+    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
 use super::DeriveError;
 use crate::log_store::Entry;
+use crate::notify::queue::COLLECTOR;
 
 pub(super) const TABLE: &str = "
     CREATE TABLE trail (
-        log_index INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY,
+        log_index INTEGER NOT NULL,
         at_ms INTEGER NOT NULL,
         verb TEXT NOT NULL,
         by TEXT NOT NULL,
@@ -24,8 +26,8 @@ pub(super) const TABLE: &str = "
         -- How many things it is about.
         count INTEGER NOT NULL
     ) STRICT;
-    CREATE INDEX trail_by ON trail (by, log_index);
-    CREATE INDEX trail_subject ON trail (subject, log_index);
+    CREATE INDEX trail_by ON trail (by, id);
+    CREATE INDEX trail_subject ON trail (subject, id);
 ";
 
 /// One row.
@@ -33,6 +35,8 @@ pub(super) const TABLE: &str = "
 struct Row {
     verb: &'static str,
     subject: String,
+    /// Further ones, each with a row of its own.
+    also: Vec<String>,
     by: String,
     reason: String,
     address: String,
@@ -43,16 +47,15 @@ struct Row {
 /// Takes one entry into the table. What no operator did, and what does not decode, is passed over.
 pub(super) fn apply(db: &Transaction<'_>, entry: &Entry) -> Result<(), DeriveError> {
     let Some(row) = row_of(entry.kind(), &entry.header) else { return Ok(()) };
-    db.prepare_cached("INSERT INTO trail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
-        entry.log_index,
-        row.at_ms,
-        row.verb,
-        row.by,
-        row.subject,
-        row.reason,
-        row.address,
-        i64::try_from(row.count).unwrap_or(i64::MAX),
-    ))?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO trail (log_index, at_ms, verb, by, subject, reason, address, count)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for subject in [&row.subject].into_iter().chain(&row.also) {
+        let count = i64::try_from(row.count).unwrap_or(i64::MAX);
+        let Row { at_ms, verb, by, reason, address, .. } = &row;
+        insert.execute((entry.log_index, at_ms, verb, by, subject, reason, address, count))?;
+    }
     Ok(())
 }
 
@@ -75,13 +78,13 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Suppression => read(header, suppression),
         EntryKind::Case => read(header, case),
         EntryKind::Names => read(header, names),
+        EntryKind::Notification => read(header, notification),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
         | EntryKind::Segment
         | EntryKind::Fork
         | EntryKind::LogShown
         | EntryKind::Shortfall
-        | EntryKind::Notification
         | EntryKind::Unspecified => None,
     }
 }
@@ -190,7 +193,8 @@ fn operator(it: OperatorEntry) -> Option<Row> {
         OperatorVerb::TokenWithdrawn => "api-token-withdraw",
         OperatorVerb::Unspecified => return None,
     };
-    Some(Row { verb, subject: it.operator, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+    let OperatorEntry { operator: subject, by, reason, address, at_ms, .. } = it;
+    Some(Row { verb, subject, by, reason, address, count: 1, at_ms, ..Row::default() })
 }
 
 fn access(it: AccessEntry) -> Option<Row> {
@@ -205,7 +209,7 @@ fn access(it: AccessEntry) -> Option<Row> {
         AccessVerb::Unspecified => return None,
     };
     let AccessEntry { by, subject, reason, address, rows: count, at_ms, .. } = it;
-    Some(Row { verb, subject, by, reason, address, count, at_ms })
+    Some(Row { verb, subject, by, reason, address, count, at_ms, ..Row::default() })
 }
 
 fn setting(it: SettingEntry) -> Option<Row> {
@@ -228,8 +232,9 @@ fn alert(it: AlertEntry) -> Option<Row> {
         AlertVerb::Escalate => "alert-escalate",
         AlertVerb::Unspecified => return None,
     };
-    let (subject, count) = (it.alerts.first().map(hex::encode).unwrap_or_default(), it.alerts.len() as u64);
-    Some(Row { verb, subject, by: it.by, count, at_ms: it.at_ms, ..Row::default() })
+    let mut alerts = it.alerts.iter().map(hex::encode);
+    let subject = alerts.next().unwrap_or_default();
+    Some(Row { verb, subject, also: alerts.collect(), by: it.by, count: 1, at_ms: it.at_ms, ..Row::default() })
 }
 
 fn suppression(it: SuppressionEntry) -> Option<Row> {
@@ -260,6 +265,16 @@ fn names(it: NamesEntry) -> Option<Row> {
     let verb = if it.added.is_empty() { "names-erase" } else { "names-import" };
     let count = (it.added.len() + it.removed.len()) as u64;
     Some(Row { verb, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+/// Tests that somebody asked for, and what people were to be told and will not be.
+fn notification(it: NotificationEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        NotificationVerb::Planned if it.by != COLLECTOR => "notify-test",
+        NotificationVerb::GivenUp => "notify-give-up",
+        _ => return None,
+    };
+    Some(Row { verb, subject: it.target, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
 }
 
 fn device_name(bytes: &[u8]) -> String {

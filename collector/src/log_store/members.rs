@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
     AccessEntry, DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened,
-    LogShown, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb,
+    LogShown, NamesEntry, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, issued, logs, notifications, operators, policies, rekeys, rosters, shortfalls};
+use super::{StoreError, issued, logs, named, notifications, operators, policies, rekeys, rosters, shortfalls};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -67,6 +67,7 @@ pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
     policies::create(db)?;
     operators::create(db)?;
     notifications::create(db)?;
+    named::create(db)?;
     rosters::create_empty(db)
 }
 
@@ -86,8 +87,18 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
 const LATER: [&str; 4] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE, issued::TABLE];
 
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 9] =
-    ["token", "enrolment", "expected", "certificate", "issued", "past_log", "shortfall", "rekey", rosters::NAME];
+pub(super) const NAMES: [&str; 10] = [
+    "token",
+    "enrolment",
+    "expected",
+    "certificate",
+    "issued",
+    "past_log",
+    "shortfall",
+    "rekey",
+    rosters::NAME,
+    named::NAME,
+];
 
 /// A token as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +168,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
             notifications::apply(db, log_index, &NotificationEntry::decode(header).map_err(malformed)?)
         }
         EntryKind::Setting => notifications::set(db, log_index, &SettingEntry::decode(header).map_err(malformed)?),
+        EntryKind::Names => named::apply(db, &NamesEntry::decode(header).map_err(malformed)?),
         EntryKind::DeviceAction => rekeys::apply(db, &DeviceAction::decode(header).map_err(malformed)?),
         _ => Ok(()),
     }

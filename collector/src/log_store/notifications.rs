@@ -23,7 +23,9 @@ const TABLES: &str = "
         errcode INTEGER NOT NULL,
         reason TEXT NOT NULL,
         next_ms INTEGER NOT NULL,
-        at_ms INTEGER NOT NULL
+        at_ms INTEGER NOT NULL,
+        -- When it was first tried, or 0.
+        tried_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     -- Those that wait.
     CREATE INDEX IF NOT EXISTS notification_waiting ON notification (target) WHERE verb IN (1, 2) OR next_ms <> 0;
@@ -82,6 +84,8 @@ pub struct NotificationFacts {
     pub next_ms: i64,
     /// When the last step was.
     pub at_ms: i64,
+    /// When it was first tried, or 0.
+    pub tried_ms: i64,
 }
 
 impl NotificationFacts {
@@ -99,7 +103,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, entry: &NotificationEntry) 
     }
     db.prepare_cached(
         "UPDATE notification SET verb = ?2, attempts = max(attempts, ?3), status = ?4, errcode = ?5, reason = ?6,
-         next_ms = ?7, at_ms = ?8 WHERE id = ?1",
+         next_ms = ?7, at_ms = ?8, tried_ms = iif(attempts = 0 AND ?3 > 0, ?8, tried_ms) WHERE id = ?1",
     )?
     .execute((
         &entry.id,
@@ -117,7 +121,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, entry: &NotificationEntry) 
 fn plan(db: &Connection, log_index: u64, entry: &NotificationEntry) -> Result<(), StoreError> {
     let inserted = db
         .prepare_cached(
-            "INSERT INTO notification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, '', 0, ?5) ON CONFLICT DO NOTHING",
+            "INSERT INTO notification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, '', 0, ?5, 0) ON CONFLICT DO NOTHING",
         )?
         .execute((
             &entry.id,
@@ -183,8 +187,7 @@ pub(crate) fn route_since(db: &Connection, route: &str) -> Result<Option<(u64, i
     Ok(select.query_row([route], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
-const COLUMNS: &str =
-    "id, target, route, log_index, planned_ms, tells, verb, attempts, status, errcode, reason, next_ms, at_ms";
+const COLUMNS: &str = "id, target, route, log_index, planned_ms, tells, verb, attempts, status, errcode, reason, next_ms, at_ms, tried_ms";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<NotificationFacts> {
     let id: Vec<u8> = row.get(0)?;
@@ -202,6 +205,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NotificationFacts> {
         reason: row.get(10)?,
         next_ms: row.get(11)?,
         at_ms: row.get(12)?,
+        tried_ms: row.get(13)?,
     })
 }
 
@@ -220,6 +224,19 @@ pub(crate) fn lately(db: &Connection, target: &str, from_ms: i64) -> Result<Vec<
     let text = format!("SELECT {COLUMNS} FROM notification WHERE target = ?1 AND at_ms >= ?2 ORDER BY log_index");
     let mut select = db.prepare_cached(&text)?;
     Ok(select.query_map((target, from_ms), read)?.collect::<Result<_, _>>()?)
+}
+
+/// All targets messages were ever planned for.
+pub(crate) fn targets(db: &Connection) -> Result<Vec<String>, StoreError> {
+    // From one to the next in the index, however many messages there are.
+    let mut select = db.prepare_cached(
+        "WITH RECURSIVE one (target) AS (
+             SELECT min(target) FROM notification
+             UNION ALL SELECT (SELECT min(target) FROM notification WHERE target > one.target) FROM one
+             WHERE one.target IS NOT NULL)
+         SELECT target FROM one WHERE target IS NOT NULL",
+    )?;
+    Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// The last messages that were planned, the newest first.

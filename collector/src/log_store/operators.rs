@@ -94,20 +94,28 @@ pub(super) fn apply(db: &Connection, log_index: u64, header: &[u8]) -> Result<()
     let entry = OperatorEntry::decode(header).map_err(|_| malformed())?;
     match entry.verb() {
         OperatorVerb::Invited => invited(db, log_index, &entry),
-        OperatorVerb::CredentialSet => set(
-            db,
-            "UPDATE operator SET secret = NULL, password = ?2, totp = coalesce(?3, totp), changed = ?4 WHERE name = ?1",
-            (&entry.operator, &entry.password, named(&entry.totp), log_index),
-        ),
+        OperatorVerb::CredentialSet => {
+            set(
+                db,
+                "UPDATE operator SET secret = NULL, password = ?2, totp = coalesce(?3, totp), changed = ?4
+                 WHERE name = ?1",
+                (&entry.operator, &entry.password, named(&entry.totp), log_index),
+            )?;
+            withdraw_tokens(db, &entry.operator)
+        }
         OperatorVerb::Granted => {
             let grant = entry.grant.as_ref().ok_or_else(malformed)?.encode_to_vec();
-            set(db, "UPDATE operator SET may = ?2, changed = ?3 WHERE name = ?1", (&entry.operator, grant, log_index))
+            set(db, "UPDATE operator SET may = ?2, changed = ?3 WHERE name = ?1", (&entry.operator, grant, log_index))?;
+            withdraw_tokens(db, &entry.operator)
         }
-        verb @ (OperatorVerb::Disabled | OperatorVerb::Enabled) => set(
-            db,
-            "UPDATE operator SET disabled = ?2, changed = ?3 WHERE name = ?1",
-            (&entry.operator, verb == OperatorVerb::Disabled, log_index),
-        ),
+        verb @ (OperatorVerb::Disabled | OperatorVerb::Enabled) => {
+            set(
+                db,
+                "UPDATE operator SET disabled = ?2, changed = ?3 WHERE name = ?1",
+                (&entry.operator, verb == OperatorVerb::Disabled, log_index),
+            )?;
+            withdraw_tokens(db, &entry.operator)
+        }
         OperatorVerb::Reset => reset(db, log_index, &entry),
         OperatorVerb::TotpEnrolled => set(
             db,
@@ -151,8 +159,12 @@ fn reset(db: &Connection, log_index: u64, entry: &OperatorEntry) -> Result<(), S
         "UPDATE operator SET secret = ?2, secret_ends_ms = ?3, password = NULL, totp = NULL, changed = ?4 WHERE name = ?1",
         (&entry.operator, named(&entry.secret), entry.expires_ms, log_index),
     )?;
-    // Whoever knew the password may have made some.
-    set(db, "UPDATE operator_token SET withdrawn = 1 WHERE operator = ?1", [&entry.operator])
+    withdraw_tokens(db, &entry.operator)
+}
+
+/// Whoever knew the former password may have made some, and none is to outlive what its owner was let do.
+fn withdraw_tokens(db: &Connection, operator: &str) -> Result<(), StoreError> {
+    set(db, "UPDATE operator_token SET withdrawn = 1 WHERE operator = ?1", [operator])
 }
 
 fn token_made(db: &Connection, entry: &OperatorEntry) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, aside, issued, members, notifications, operators, policies, rosters};
+use super::{StoreError, aside, issued, members, named, notifications, operators, policies, requests, rosters};
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 4;
@@ -124,8 +124,10 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
                 rosters::create(&transaction)?;
             }
             transaction.execute_batch(aside::TABLE)?;
+            transaction.execute_batch(requests::TABLE)?;
             operators::create(&transaction)?;
             notifications::create(&transaction)?;
+            named::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

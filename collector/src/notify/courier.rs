@@ -127,7 +127,7 @@ impl Courier {
             return self.may_have_arrived(cut_off, now_ms).await;
         }
         let give_up_ms = millis(self.office.config.notify.limits.give_up);
-        if let Some(old) = waiting.iter().find(|facts| now_ms.saturating_sub(facts.planned_ms) >= give_up_ms) {
+        if let Some(old) = waiting.iter().find(|facts| is_over(facts, give_up_ms)) {
             error!(target = self.target.name, reason = old.reason, attempts = old.attempts, "notification given up");
             self.give_up(old, &old.reason).await?;
             return Ok(Duration::ZERO);
@@ -135,7 +135,8 @@ impl Courier {
         if let Some(rest) = self.rests_until.and_then(|until| until.checked_duration_since(Instant::now())) {
             return Ok(rest.min(LOOK_AGAIN));
         }
-        let Some(due) = waiting.iter().find(|facts| is_due(facts, now_ms)) else {
+        // What was not tried for longest goes first, so that one message nobody takes does not keep the others waiting.
+        let Some(due) = waiting.iter().filter(|facts| is_due(facts, now_ms)).min_by_key(|facts| facts.next_ms) else {
             let next = waiting.iter().map(|facts| facts.next_ms.saturating_sub(now_ms)).min();
             let next = next.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
             return Ok(next.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
@@ -300,9 +301,9 @@ impl Courier {
         });
         let Ok((titles, read)) = read.await? else { return Ok(Composed::NotNow) };
         self.titles = titles;
-        let Some((route, tellings)) = read else { return Ok(Composed::Nothing("no_route")) };
+        let Some((route, tellings)) = read else { return Ok(Composed::Nothing(queue::NO_ROUTE)) };
         if tellings.is_empty() {
-            return Ok(Composed::Nothing("nothing_left"));
+            return Ok(Composed::Nothing(queue::NOTHING_LEFT));
         }
         let console = self.office.config.notify.console_url.as_deref();
         let lines: Vec<Line> = tellings.into_iter().map(|telling| Line::of(telling, &route, console)).collect();
@@ -364,6 +365,11 @@ fn tellings(db: &Connection, tells: &[Tell], titles: &Titles) -> Result<Vec<Tell
     tellings.reverse();
     tellings.sort_by_key(|telling| std::cmp::Reverse(telling.rank));
     Ok(tellings)
+}
+
+/// Whether a message was tried for long enough. Only attempts tell: a collector that stood still has not tried.
+fn is_over(facts: &NotificationFacts, give_up_ms: i64) -> bool {
+    facts.attempts > 0 && facts.at_ms.saturating_sub(facts.tried_ms) >= give_up_ms
 }
 
 /// Whether a message may be sent now. A moment that is too far away was set by a clock that was ahead.

@@ -16,6 +16,10 @@ use crate::derive::DeriveError;
 pub const EVENTS_MAX: usize = 5_000;
 /// Records of an alert that are looked through for an excerpt.
 const RECORDS_MAX: u32 = 20;
+/// In the mark of a time that has run out: the time to take, or the time to close. The rest is since when the clock runs, which
+/// opening and reopening set, and no calendar. No log index is as high.
+const TAKING: u64 = 1 << 61;
+const CLOSING: u64 = 1 << 62;
 /// Alerts people are to deal with: some finding of them is seen, and no suppression keeps them out of the queue.
 const SEEN: &str = "alert.findings > 0 AND alert.suppressed_by IS NULL";
 
@@ -59,30 +63,48 @@ fn what_of(verb: &str) -> Option<What> {
     }
 }
 
-/// Alerts whose time has run out since a moment: nobody has taken them, or they were not dealt with.
+/// Alerts of a level and above whose time has run out since a moment: nobody has taken them, or they were not dealt with.
+/// They go to `take` by the thousands, the gravest first, until it wants no more: most of them were told before, and those
+/// must not stand in the way of the others.
 ///
 /// # Errors
-/// The database.
-pub fn overdue(db: &Connection, since_ms: i64, now_ms: i64) -> Result<Vec<Event>, DeriveError> {
+/// The database, or what `take` says.
+pub fn overdue<E: From<rusqlite::Error>>(
+    db: &Connection,
+    level: i32,
+    (since_ms, now_ms): (i64, i64),
+    mut take: impl FnMut(Vec<Event>) -> Result<bool, E>,
+) -> Result<(), E> {
     let mut select = db.prepare_cached(&format!(
-        "SELECT opened_by, iif(state = 0 AND take_by_ms > ?1 AND take_by_ms <= ?2, take_by_ms, NULL),
+        "SELECT opened_by, clock_ms, iif(state = 0 AND take_by_ms > ?1 AND take_by_ms <= ?2, take_by_ms, NULL),
              iif(close_by_ms > ?1 AND close_by_ms <= ?2, close_by_ms, NULL)
-         FROM alert WHERE state < 2 AND {SEEN}
+         FROM alert WHERE state < 2 AND level >= ?3 AND {SEEN}
              AND ((state = 0 AND take_by_ms > ?1 AND take_by_ms <= ?2) OR (close_by_ms > ?1 AND close_by_ms <= ?2))
-         LIMIT ?3"
+         ORDER BY level DESC, id"
     ))?;
-    let mut rows = select.query((since_ms, now_ms, EVENTS_MAX))?;
+    let mut rows = select.query((since_ms, now_ms, level))?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        let (alert, moments): (Vec<u8>, [Option<i64>; 2]) = (row.get(0)?, [row.get(1)?, row.get(2)?]);
-        let Some(alert) = Digest::from_slice(&alert) else { continue };
+        let (alert, clock_ms): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
+        let (taking, closing): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
         // Where both have run out at once, it is told once.
-        if let Some(at_ms) = moments.into_iter().flatten().max() {
-            let tell = Tell { alert, what: What::Escalated, mark: at_ms.unsigned_abs() };
-            events.push(Event { tell, at_ms });
+        let over = closing.map(|at_ms| (CLOSING, at_ms)).or(taking.map(|at_ms| (TAKING, at_ms)));
+        if let (Some(alert), Some((clock, at_ms))) = (Digest::from_slice(&alert), over) {
+            let mark = clock | (clock_ms.unsigned_abs() & (TAKING - 1));
+            events.push(Event { tell: Tell { alert, what: What::Escalated, mark }, at_ms });
+        }
+        if events.len() >= EVENTS_MAX && !take(std::mem::take(&mut events))? {
+            return Ok(());
         }
     }
-    Ok(events)
+    take(events).map(drop)
+}
+
+/// What tells more than this does: that the time to close has run out, where this says so of the time to take.
+#[must_use]
+pub fn further(tell: &Tell) -> Option<Tell> {
+    let is_taking = tell.what == What::Escalated && tell.mark & TAKING != 0;
+    is_taking.then(|| Tell { mark: tell.mark ^ TAKING | CLOSING, ..*tell })
 }
 
 /// How alerts stand now; those that cannot be seen are left out.

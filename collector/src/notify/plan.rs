@@ -48,7 +48,7 @@ pub struct Tell {
     pub alert: Digest,
     /// What happened.
     pub what: What,
-    /// Which time: the log index of its entry, the moment at which time ran out, or the number of the reminder.
+    /// Which time: the log index of its entry, the clock that has run out and since when it ran, or the number of the reminder.
     pub mark: u64,
 }
 

@@ -138,7 +138,7 @@ impl Planner {
         let mut round = Round::default();
         let mut queued: BTreeMap<String, usize> = BTreeMap::new();
         for waiting in notifications::waiting(log.connection(), None)? {
-            if self.has_target(&waiting.target) {
+            if self.office.config.notify.has(&waiting.target) {
                 round.waiting = true;
                 *queued.entry(waiting.target).or_default() += 1;
             } else {
@@ -160,10 +160,6 @@ impl Planner {
         Ok(round)
     }
 
-    fn has_target(&self, name: &str) -> bool {
-        self.office.config.notify.targets.iter().any(|target| target.name == name)
-    }
-
     /// Takes over what the settings say. What waits on a route stays when the route changes.
     fn read_routes(&mut self, db: &Connection, log: &Connection) -> Result<(), RoundError> {
         let mut routes = BTreeMap::new();
@@ -173,7 +169,7 @@ impl Planner {
                 self.say(format!("the route {name} is of another version and is passed over; set it again"));
                 continue;
             };
-            if !self.has_target(&route.target) {
+            if !self.office.config.notify.has(&route.target) {
                 self.say(format!("the route {name} leads to {}, which the configuration does not have", route.target));
                 continue;
             }
@@ -211,7 +207,10 @@ impl Watched {
         }
         if self.look_ms <= now_ms && self.route.events.contains(&What::Escalated) {
             let since_ms = self.since.1.max(now_ms.saturating_sub(AGE_MS_MAX));
-            self.add(name, events::overdue(db, since_ms, now_ms)?, db, log, now_ms)?;
+            events::overdue::<RoundError>(db, self.route.level.number(), (since_ms, now_ms), |over| {
+                self.add(name, over, db, log, now_ms)?;
+                Ok(self.pending.len() < PENDING_MAX)
+            })?;
         }
         Ok(())
     }
@@ -275,10 +274,12 @@ impl Watched {
     }
 }
 
-/// Whether an event was told on a route. That an alert is there is told once, whatever it was raised to afterwards.
+/// Whether an event was told on a route, or one that tells more. That an alert is there is told once, whatever it was raised
+/// to afterwards.
 fn is_told(log: &Connection, route: &str, tell: &Tell) -> Result<bool, StoreError> {
-    match tell.what {
-        What::Opened => notifications::is_alert_told(log, route, &tell.alert),
-        _ => queue::is_told(log, route, tell),
+    if tell.what == What::Opened {
+        return notifications::is_alert_told(log, route, &tell.alert);
     }
+    let further = events::further(tell).map_or(Ok(false), |further| queue::is_told(log, route, &further))?;
+    Ok(further || queue::is_told(log, route, tell)?)
 }

@@ -10,7 +10,11 @@ use crate::enrolment::desk::{Act, DeskError};
 use crate::log_store::{Appender, StoreError, notifications};
 
 /// Who has made an entry nobody asked for.
-const COLLECTOR: &str = "collector";
+pub const COLLECTOR: &str = "collector";
+/// Why a message was given up: its route was removed.
+pub const NO_ROUTE: &str = "no_route";
+/// Why a message was given up: what it told of was erased or suppressed.
+pub const NOTHING_LEFT: &str = "nothing_left";
 const DOMAIN: &str = "watchpost/notification";
 
 /// A message that is to be sent.
@@ -105,13 +109,21 @@ pub fn plan_test(appender: &mut Appender<'_>, id: &str, target: &str, act: &Act<
     Ok(Some(appender.append(EntryKind::Notification, &entry.encode_to_vec())?))
 }
 
-/// Notes a step.
+/// Notes a step. That a message was given up says as well where it was to go.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn note(appender: &mut Appender<'_>, step: &Step, at_ms: i64) -> Result<u64, StoreError> {
+    let given_up = if step.verb == NotificationVerb::GivenUp {
+        notifications::of_id(appender.connection(), &step.id)?
+    } else {
+        None
+    };
+    let (target, route) = given_up.map(|facts| (facts.target, facts.route)).unwrap_or_default();
     let entry = NotificationEntry {
         id: step.id.to_vec(),
+        target,
+        route,
         verb: step.verb as i32,
         attempt: step.attempt,
         status: step.status,

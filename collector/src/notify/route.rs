@@ -90,7 +90,7 @@ pub enum AtLeast {
 }
 
 impl AtLeast {
-    fn number(self) -> i32 {
+    pub(super) fn number(self) -> i32 {
         let level = match self {
             Self::Info => Level::Info,
             Self::Low => Level::Low,

@@ -31,6 +31,14 @@ pub struct NotifyConfig {
     pub limits: Limits,
 }
 
+impl NotifyConfig {
+    /// Whether there is a target of this name.
+    #[must_use]
+    pub fn has(&self, target: &str) -> bool {
+        self.targets.iter().any(|it| it.name == target)
+    }
+}
+
 /// A place notifications go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use watchpost_proto::v1::{EntryKind, OperatorEntry, OperatorVerb, OwnAccounts};
+use watchpost_proto::v1::{EntryKind, OperatorEntry, OperatorGrant, OperatorVerb, OwnAccounts};
 use watchpost_proto::{Digest, Message as _};
 
 use super::{Act as May, Grant, Role, find};
@@ -22,6 +22,8 @@ const OPERATORS_MAX: u64 = 5_000;
 const TOKENS_MAX: usize = 20;
 /// Bytes of what is kept of a password or a seed.
 const KEPT_BYTES_MAX: usize = 1024;
+/// Bytes of what draws a sample.
+const SEED_BYTES: usize = 32;
 
 /// One step with one operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,11 +111,32 @@ pub enum Deed {
     },
 }
 
+impl Deed {
+    /// Whether something is erased by it that was kept beside the log.
+    #[must_use]
+    pub fn forgets(&self) -> bool {
+        matches!(self, Self::Reset { .. } | Self::Accept { .. } | Self::ChangePassword { .. } | Self::EnrolTotp { .. })
+    }
+}
+
 /// Does it in the group under way; returns the entries made. What would change nothing makes none.
 ///
 /// # Errors
 /// What cannot be, or the log.
 pub fn perform(appender: &mut Appender<'_>, deed: &Deed, act: &Act<'_>) -> Result<Vec<u64>, DeskError> {
+    perform_from(appender, deed, "", act)
+}
+
+/// The same, asked for from an address.
+///
+/// # Errors
+/// As [`perform`].
+pub fn perform_from(
+    appender: &mut Appender<'_>,
+    deed: &Deed,
+    address: &str,
+    act: &Act<'_>,
+) -> Result<Vec<u64>, DeskError> {
     let entry = match deed {
         Deed::Invite { operator, grant, secret, expires_ms } => {
             let secret = digest(secret)?.to_vec();
@@ -127,7 +150,8 @@ pub fn perform(appender: &mut Appender<'_>, deed: &Deed, act: &Act<'_>) -> Resul
             facts.disabled.then(|| entry(OperatorVerb::Enabled, operator))
         }
         Deed::Reset { operator, secret, expires_ms } => {
-            others(appender.connection(), operator, act)?;
+            let facts = others(appender.connection(), operator, act)?;
+            forget(appender.connection(), [facts.password, facts.totp])?;
             let entry = entry(OperatorVerb::Reset, operator);
             Some(OperatorEntry { secret: digest(secret)?.to_vec(), expires_ms: *expires_ms, ..entry })
         }
@@ -135,12 +159,14 @@ pub fn perform(appender: &mut Appender<'_>, deed: &Deed, act: &Act<'_>) -> Resul
             Some(accept(appender.connection(), operator, &digest(secret)?, password, totp, act)?)
         }
         Deed::ChangePassword { operator, password } => {
-            present(appender.connection(), operator)?;
+            let facts = present(appender.connection(), operator)?;
+            forget(appender.connection(), [facts.password, None])?;
             let password = keep(appender.connection(), password)?;
             Some(OperatorEntry { password, ..entry(OperatorVerb::CredentialSet, operator) })
         }
         Deed::EnrolTotp { operator, totp } => {
-            present(appender.connection(), operator)?;
+            let facts = present(appender.connection(), operator)?;
+            forget(appender.connection(), [None, facts.totp])?;
             let totp = keep(appender.connection(), totp)?;
             Some(OperatorEntry { totp, ..entry(OperatorVerb::TotpEnrolled, operator) })
         }
@@ -151,7 +177,8 @@ pub fn perform(appender: &mut Appender<'_>, deed: &Deed, act: &Act<'_>) -> Resul
         Deed::WithdrawToken { token } => withdraw(appender.connection(), &digest(token)?)?,
     };
     let Some(entry) = entry else { return Ok(Vec::new()) };
-    let entry = OperatorEntry { by: act.by.into(), reason: act.reason.into(), at_ms: act.at_ms, ..entry };
+    let (by, reason, address) = (act.by.into(), act.reason.into(), address.into());
+    let entry = OperatorEntry { by, reason, address, at_ms: act.at_ms, ..entry };
     Ok(vec![appender.append(EntryKind::Operator, &entry.encode_to_vec())?])
 }
 
@@ -183,7 +210,7 @@ fn invite(db: &Connection, operator: &str, grant: &Grant, act: &Act<'_>) -> Resu
         return Err(told("there are 5000 operators; that is all this collector keeps"));
     }
     check(grant, act.at_ms)?;
-    Ok(OperatorEntry { grant: Some(keep_grant(db, grant)?), ..entry(OperatorVerb::Invited, operator) })
+    Ok(OperatorEntry { grant: Some(keep_grant(db, grant, &[])?), ..entry(OperatorVerb::Invited, operator) })
 }
 
 fn regrant(db: &Connection, operator: &str, grant: &Grant, act: &Act<'_>) -> Result<Option<OperatorEntry>, DeskError> {
@@ -195,7 +222,8 @@ fn regrant(db: &Connection, operator: &str, grant: &Grant, act: &Act<'_>) -> Res
     if grant.role != Role::Administrator {
         keep_an_administrator(db, &facts)?;
     }
-    Ok(Some(OperatorEntry { grant: Some(keep_grant(db, grant)?), ..entry(OperatorVerb::Granted, operator) }))
+    let grant = keep_grant(db, grant, &facts.grant.sample_seed)?;
+    Ok(Some(OperatorEntry { grant: Some(grant), ..entry(OperatorVerb::Granted, operator) }))
 }
 
 fn disable(db: &Connection, operator: &str, act: &Act<'_>) -> Result<Option<OperatorEntry>, DeskError> {
@@ -227,6 +255,7 @@ fn accept(
     }
     // Both are looked at before either is kept: nothing is left lying beside the log.
     let (password, totp) = (kept(password)?, if totp.is_empty() { None } else { Some(kept(totp)?) });
+    forget(db, [facts.password, facts.totp.filter(|_| totp.is_some())])?;
     let totp = totp.map(|seed| aside::keep(db, &seed)).transpose()?.map(Digest::to_vec).unwrap_or_default();
     Ok(OperatorEntry {
         password: aside::keep(db, &password)?.to_vec(),
@@ -333,15 +362,29 @@ fn is_word(text: &str) -> bool {
     text.chars().count() <= WORD_CHARS_MAX && !text.chars().any(char::is_control)
 }
 
-fn keep_grant(db: &Connection, grant: &Grant) -> Result<watchpost_proto::v1::OperatorGrant, DeskError> {
+/// A grant as the log has it. A seed that is there stays: whoever grants again and again draws no other sample.
+fn keep_grant(db: &Connection, grant: &Grant, seed: &[u8]) -> Result<OperatorGrant, DeskError> {
+    let mut seed = seed.to_vec();
+    if seed.is_empty() && grant.sample.is_some() {
+        seed.resize(SEED_BYTES, 0);
+        getrandom::fill(&mut seed).map_err(|_| told("there are no random numbers from the system; try again"))?;
+    }
     let own = OwnAccounts { accounts: grant.accounts.clone() };
     let own = (!grant.accounts.is_empty()).then(|| aside::keep(db, &own.encode_to_vec())).transpose()?;
-    Ok(grant.encode(own))
+    Ok(grant.encode(own, seed))
 }
 
 /// Keeps what is secret beside the log; returns what names it.
 fn keep(db: &Connection, hexadecimal: &str) -> Result<Vec<u8>, DeskError> {
     Ok(aside::keep(db, &kept(hexadecimal)?)?.to_vec())
+}
+
+/// Erases what no longer counts of a password and a seed: what is gone, nobody can try out.
+fn forget(db: &Connection, replaced: [Option<Digest>; 2]) -> Result<(), DeskError> {
+    for named in replaced.into_iter().flatten() {
+        aside::erase(db, &named.0)?;
+    }
+    Ok(())
 }
 
 fn kept(hexadecimal: &str) -> Result<Vec<u8>, DeskError> {

@@ -18,6 +18,8 @@ pub enum Act {
     ChangeOperators,
     /// See alerts, without what was written.
     SeeAlerts,
+    /// Keep searches of one's own.
+    KeepSearches,
     /// See the findings of an alert, with excerpts.
     SeeExcerpts,
     /// Take, assign, close and reopen alerts, and write notes.
@@ -44,11 +46,12 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OwnAccount,
         Self::SeeOperators,
         Self::ChangeOperators,
         Self::SeeAlerts,
+        Self::KeepSearches,
         Self::SeeExcerpts,
         Self::WorkAlerts,
         Self::SeeCases,
@@ -70,6 +73,7 @@ impl Act {
             Self::SeeOperators => "see-operators",
             Self::ChangeOperators => "change-operators",
             Self::SeeAlerts => "see-alerts",
+            Self::KeepSearches => "keep-searches",
             Self::SeeExcerpts => "see-excerpts",
             Self::WorkAlerts => "work-alerts",
             Self::SeeCases => "see-cases",
@@ -90,10 +94,10 @@ impl Act {
         Self::ALL.into_iter().find(|act| act.as_str() == word)
     }
 
-    /// Whether a token may be given it. Who comes in by token changes nobody's way in.
+    /// Whether a token may be given it. Who comes in by token changes nobody's way in, and nothing of what is one's own.
     #[must_use]
     pub fn is_for_tokens(self) -> bool {
-        !matches!(self, Self::OwnAccount | Self::ChangeOperators)
+        !matches!(self, Self::OwnAccount | Self::ChangeOperators | Self::KeepSearches)
     }
 }
 
@@ -131,7 +135,7 @@ fn role_may(who: &Operator, act: Act, now_ms: i64) -> bool {
         Act::SeeDevices | Act::SeeLog => matches!(role, Administrator | Auditor | Reviewer),
         Act::SeeAudit => matches!(role, Administrator | Auditor),
         Act::SeeRules => matches!(role, PolicyAuthor | Reviewer),
-        Act::SeeAlerts => matches!(role, Supervisor | Reviewer | Auditor),
+        Act::SeeAlerts | Act::KeepSearches => matches!(role, Supervisor | Reviewer | Auditor),
         Act::WorkAlerts => matches!(role, Supervisor | Reviewer),
         Act::SeeCases => matches!(role, Supervisor | Reviewer | Auditor),
         Act::Suppress => role == Reviewer,
@@ -158,13 +162,12 @@ fn covers(scope: &Scope, alert: &Concerning<'_>) -> bool {
     fits(&scope.department, alert.department) && fits(&scope.site, alert.site)
 }
 
-/// Whether a closed alert is in an auditor's sample: the ids decide, so that nobody can choose.
+/// Whether a closed alert is in an auditor's sample: the ids decide, and a seed that nobody chose.
 fn is_sampled(who: &Operator, alert: &Concerning<'_>) -> bool {
     let Some(sample) = who.grant.sample else { return false };
-    let drawn = hash(
-        "watchpost/sample",
-        &[who.operator.as_bytes(), &sample.until_ms.to_be_bytes(), alert.alert.to_ascii_lowercase().as_bytes()],
-    );
+    let until = sample.until_ms.to_be_bytes();
+    let seed = if who.sample_seed.is_empty() { &until[..] } else { &who.sample_seed };
+    let drawn = hash("watchpost/sample", &[who.operator.as_bytes(), seed, alert.alert.to_ascii_lowercase().as_bytes()]);
     let number = drawn.0.iter().take(4).fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
     alert.is_closed && number % 100 < sample.per_cent
 }
@@ -185,6 +188,7 @@ mod tests {
             made_ms: 0,
             signed_in_ms: None,
             is_unbound: false,
+            sample_seed: vec![7; 32],
         }
     }
 
@@ -251,6 +255,15 @@ mod tests {
             .iter()
             .filter(|id| may(&who, Act::SeeExcerpts, Some(&Concerning { is_closed: false, ..closed(id) }), NOW));
         assert_eq!(open.count(), 0, "nothing that is open");
+        // Whoever chooses when it ends does not choose what is in it.
+        let drawn = |who: &Operator| -> Vec<bool> {
+            ids.iter().map(|id| may(who, Act::SeeExcerpts, Some(&closed(id)), NOW)).collect()
+        };
+        let before = drawn(&who);
+        who.grant.sample = Some(Sample { until_ms: NOW + 999, ..sample });
+        assert_eq!(drawn(&who), before);
+        let other = Operator { sample_seed: vec![8; 32], ..who.clone() };
+        assert_ne!(drawn(&other), before);
         who.grant.sample = None;
         assert_eq!(read(&who, NOW), 0);
         assert!(may(&who, Act::SeeAlerts, Some(&closed(&ids[0])), NOW), "alerts themselves, all of them");

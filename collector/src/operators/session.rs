@@ -1,12 +1,15 @@
 //! Who is signed in, in memory alone: a restart signs everybody out. Also the browsers somebody came in with before.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use aws_lc_rs::hmac;
 use watchpost_proto::Digest;
 
 use super::secret::{self, Kind};
+use crate::durable_file::{self, Access};
 
 /// However busy, a session ends after a day's work.
 const LIFE_MS: i64 = 8 * 60 * 60 * 1000;
@@ -92,20 +95,31 @@ impl Session {
     }
 }
 
-/// Recognises browsers that somebody came in with before, until the collector is started again.
+/// Recognises browsers that somebody came in with before.
 #[derive(Debug)]
 pub struct Browsers {
     key: hmac::Key,
 }
 
 impl Browsers {
-    /// With a key of this process alone.
+    /// With the key in this file, which is made where there is none: a restart makes nobody a stranger.
     ///
     /// # Errors
-    /// No random numbers.
-    pub fn new() -> anyhow::Result<Self> {
-        let mut key = [0_u8; 32];
-        getrandom::fill(&mut key).context("no random numbers from the system")?;
+    /// The file, or no random numbers.
+    pub fn kept(path: &Path) -> anyhow::Result<Self> {
+        let kept = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => <[u8; 32]>::try_from(read.with_context(|| path.display().to_string())?).ok(),
+        };
+        let key = match kept {
+            Some(key) => key,
+            None => {
+                let mut key = [0_u8; 32];
+                getrandom::fill(&mut key).context("no random numbers from the system")?;
+                durable_file::write(path, &key, Access::Secret)?;
+                key
+            }
+        };
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
     }
 
@@ -177,11 +191,14 @@ mod tests {
 
     #[test]
     fn a_browser_is_known_for_whom_it_was_remembered() {
-        let browsers = Browsers::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let kept = |name: &str| Browsers::kept(&folder.path().join(name)).unwrap();
+        let browsers = kept("key");
         let cookie = browsers.remember("li").unwrap();
         assert!(browsers.known("li", &cookie).is_some());
         assert!(browsers.known("wang", &cookie).is_none());
-        assert!(Browsers::new().unwrap().known("li", &cookie).is_none());
+        assert!(kept("key").known("li", &cookie).is_some(), "also after a restart");
+        assert!(kept("other").known("li", &cookie).is_none());
         for wrong in ["", "zz", &cookie[..32], &cookie[1..]] {
             assert!(browsers.known("li", wrong).is_none(), "{wrong}");
         }

@@ -18,6 +18,18 @@ pub enum Who {
     Address(IpAddr),
 }
 
+/// Whom attempts from an address are counted for: of IPv6 everybody has a network of their own, of 64 bits.
+#[must_use]
+pub fn net_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) if !six.is_loopback() => {
+            let [a, b, c, d, ..] = six.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        other => other,
+    }
+}
+
 /// How many attempts are free, and the longest wait, milliseconds.
 impl Who {
     fn bounds(&self) -> (u32, i64) {
@@ -136,6 +148,18 @@ mod tests {
             }
         }
         through
+    }
+
+    #[test]
+    fn a_network_of_the_new_kind_is_one_address_and_a_mapped_one_is_the_old() {
+        let net = |text: &str| net_of(text.parse().unwrap()).to_string();
+        assert_eq!(net("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(net("2001:db8:1:2:ffff::"), net("2001:db8:1:2::9"));
+        assert_ne!(net("2001:db8:1:3::9"), net("2001:db8:1:2::9"));
+        assert_eq!(net("::ffff:192.0.2.7"), "192.0.2.7");
+        assert!(
+            net_of("::ffff:127.0.0.1".parse().unwrap()).is_loopback() && net_of("::1".parse().unwrap()).is_loopback()
+        );
     }
 
     #[test]

@@ -108,14 +108,18 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Whether whoever asks may read what an alert, by its id, is about.
+type MayRead = Box<dyn Fn(&[u8]) -> bool>;
+
 /// Looks for findings. One question at a time.
-#[derive(Debug)]
 pub struct Finder {
     search: Connection,
     derived: Connection,
     log: LogReader,
     /// The records of the entry that was looked at last: neighbours are often asked for together.
     payload: RefCell<Option<(u64, Vec<u8>)>>,
+    /// Nothing where whoever asks may read everything.
+    may_read: Option<MayRead>,
 }
 
 impl Finder {
@@ -129,7 +133,14 @@ impl Finder {
             derived: derive::open_read_only(&config.derived_db())?,
             log: LogReader::open(&config.log_db())?,
             payload: RefCell::new(None),
+            may_read: None,
         })
+    }
+
+    /// From now on findings of other alerts are passed over before they are looked at, counted or paged.
+    #[must_use]
+    pub fn within(self, may_read: impl Fn(&[u8]) -> bool + 'static) -> Self {
+        Self { may_read: Some(Box::new(may_read)), ..self }
     }
 
     /// Names in `search.db`.
@@ -148,9 +159,13 @@ impl Finder {
     /// [`SearchError`]; what takes too long says so.
     pub fn find(&mut self, asked: &Asked<'_>) -> Result<Page, SearchError> {
         let give_up = Instant::now() + asked.patience;
-        self.search.progress_handler(STEPS, Some(move || Instant::now() > give_up))?;
+        for db in [&mut self.search, &mut self.derived] {
+            db.progress_handler(STEPS, Some(move || Instant::now() > give_up))?;
+        }
         let looked = self.look(asked, give_up);
-        self.search.progress_handler(0, None::<fn() -> bool>)?;
+        for db in [&mut self.search, &mut self.derived] {
+            db.progress_handler(0, None::<fn() -> bool>)?;
+        }
         match looked {
             Err(SearchError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
                 Err(too_broad())
@@ -168,7 +183,7 @@ impl Finder {
     }
 
     fn look(&self, asked: &Asked<'_>, give_up: Instant) -> Result<Page, SearchError> {
-        let plan = plan((&self.search, &self.derived), asked.query)?;
+        let plan = plan((&self.search, &self.derived), asked.query, give_up)?;
         let before = match asked.after {
             Some(after) => {
                 after.parse().map_err(|_| SearchError::Told(format!("{after:?} is not where a page ended")))?
@@ -189,8 +204,11 @@ impl Finder {
                 Err(error) => return given_up(error, page, last),
             };
             let seen = Seen::of(row)?;
-            if sieve.lets_through(&seen)? {
-                page.found.push(self.show(&seen)?);
+            let passes = sieve.lets_through(&seen);
+            match passes.and_then(|passes| passes.then(|| self.show(&seen)).transpose()) {
+                Ok(found) => page.found.extend(found),
+                Err(SearchError::Sqlite(error)) => return given_up(error, page, last),
+                Err(error) => return Err(error),
             }
             last = Some(seen.place);
             if page.found.len() >= asked.limit.clamp(1, PAGE_MAX) {
@@ -282,6 +300,11 @@ const ASKED: &str = "
     FROM words CROSS JOIN found ON found.place = words.rowid CROSS JOIN device ON device.id = found.device
     WHERE words MATCH ?3 AND words.rowid >= ?1 AND words.rowid < ?2 AND NOT quarantined ORDER BY words.rowid DESC";
 
+/// The devices before one that hold a finding.
+pub(super) const OTHERS: &str = "
+    SELECT found.device FROM found JOIN device ON device.id = found.device
+    WHERE finding = ?1 AND found.device < ?2 AND found.device <> 0 AND NOT quarantined";
+
 /// What was looked at until the time was up is told; nothing at all is too little.
 fn given_up(error: rusqlite::Error, page: Page, last: Option<i64>) -> Result<Page, SearchError> {
     match (error.sqlite_error_code(), last) {
@@ -292,7 +315,7 @@ fn given_up(error: rusqlite::Error, page: Page, last: Option<i64>) -> Result<Pag
     }
 }
 
-fn too_broad() -> SearchError {
+pub(super) fn too_broad() -> SearchError {
     SearchError::Told("the query is too broad to be answered in time; add a time (since:7d), a person or a rule".into())
 }
 
@@ -389,14 +412,15 @@ struct Sieve<'a> {
 impl Sieve<'_> {
     fn lets_through(&self, seen: &Seen) -> Result<bool, SearchError> {
         let at_ms = if seen.msgtime_ms == 0 { seen.received_ms } else { seen.msgtime_ms };
-        let plain = (self.plan.since_ms..self.plan.until_ms).contains(&at_ms)
+        let plain = at_ms >= self.plan.since_ms
+            && self.plan.until_ms.is_none_or(|until_ms| at_ms < until_ms)
             && self.plan.filters.iter().all(|it| it.numbers.contains(&seen.number(it.part)) != it.not)
             && self.plan.devices.as_ref().is_none_or(|asked| asked.contains(&seen.device));
         Ok(plain && self.alert_is_meant(seen)? && self.tells_it(seen)? && self.says_it(seen)?)
     }
 
     fn alert_is_meant(&self, seen: &Seen) -> Result<bool, SearchError> {
-        if self.plan.alerts.is_empty() {
+        if self.plan.alerts.is_empty() && self.finder.may_read.is_none() {
             return Ok(true);
         }
         let key = (seen.rule, seen.person, seen.day());
@@ -404,11 +428,16 @@ impl Sieve<'_> {
             return Ok(*known);
         }
         let (clause, mut values) = alert_clause(&self.plan.alerts);
-        let text = format!("SELECT 1 FROM alert WHERE pack = ? AND rule = ? AND person = ? AND day = ? AND {clause}");
+        let clause = if clause.is_empty() { "1" } else { &clause };
+        let text =
+            format!("SELECT opened_by FROM alert WHERE pack = ? AND rule = ? AND person = ? AND day = ? AND {clause}");
         let (pack, rule) = seen.rule(&self.finder.search)?;
         let person = name_of(&self.finder.search, seen.person)?;
         values.splice(0..0, [pack, rule, person, key.2.clone()]);
-        let meant = self.finder.derived.prepare_cached(&text)?.exists(params_from_iter(values))?;
+        let mut select = self.finder.derived.prepare_cached(&text)?;
+        let id: Option<Vec<u8>> = select.query_row(params_from_iter(values), |row| row.get(0)).optional()?;
+        let may_read = |id: &[u8]| self.finder.may_read.as_ref().is_none_or(|may_read| may_read(id));
+        let meant = id.is_some_and(|id| may_read(&id));
         let mut alerts = self.alerts.borrow_mut();
         if alerts.len() >= ALERTS_REMEMBERED {
             alerts.clear();
@@ -419,11 +448,7 @@ impl Sieve<'_> {
 
     /// Of several devices that hold a finding the first tells it, or of those asked for the first.
     fn tells_it(&self, seen: &Seen) -> Result<bool, SearchError> {
-        let mut select = self.finder.search.prepare_cached(
-            "SELECT found.device FROM found JOIN device ON device.id = found.device
-             WHERE substr(finding, 1, 16) = substr(?1, 1, 16) AND finding = ?1 AND found.device < ?2 AND found.device <> 0
-                 AND NOT quarantined",
-        )?;
+        let mut select = self.finder.search.prepare_cached(OTHERS)?;
         let mut others = select.query((&seen.finding, seen.device))?;
         while let Some(row) = others.next()? {
             let other: i64 = row.get(0)?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use watchpost_proto::digest::hash;
 use watchpost_proto::record::{self, Kept};
 use watchpost_proto::segment::read_statement;
-use watchpost_proto::v1::{DeviceAction, EntryKind, Finding, RuleStatus, SegmentEntry, summary};
+use watchpost_proto::v1::{DeviceAction, EntryKind, Finding, Level, RuleStatus, SegmentEntry, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use super::kinds::{ALL, Kind, Part, number_of};
@@ -21,12 +21,20 @@ use crate::names;
 /// Findings of one minute that stand in it; more stand in the next that has room.
 pub(super) const TURNS: i64 = 1 << 12;
 const MINUTE_MS: i64 = 60_000;
-/// Numbers remembered; afterwards they are looked up again.
-const NUMBERS_REMEMBERED: usize = 200_000;
+/// Bytes of the names whose numbers are remembered; afterwards they are looked up again.
+const REMEMBERED_BYTES: usize = 32 << 20;
+/// What a name takes beside its text, about.
+const BESIDE_BYTES: usize = 64;
+/// Bytes of a name. Only what a device makes up is longer, and what is behind is not kept.
+const NAME_BYTES_MAX: usize = 256;
 /// Moments later than this, in the year 6429, stand there.
 const TIME_MS_MAX: i64 = 1 << 47;
 /// Bytes of a word that is remembered; no list has longer ones.
 const WORD_BYTES_MAX: usize = 256;
+
+/// What a device told of a finding before goes.
+pub(super) const GOES: &str =
+    "UPDATE found SET device = 0, finding = x'' WHERE finding = ?1 AND device = ?2 AND device <> 0";
 
 #[derive(Debug)]
 pub(super) struct Index {
@@ -44,8 +52,22 @@ pub(super) struct Index {
 struct Known {
     devices: HashMap<DeviceId, i64>,
     numbers: HashMap<(Kind, String), i64>,
+    /// What they take, about.
+    bytes: usize,
     /// Minutes that are full, and a later one that may have room.
     full: HashMap<i64, i64>,
+}
+
+impl Known {
+    fn remember(&mut self, key: (Kind, String), number: i64) {
+        let bytes = key.1.len() + BESIDE_BYTES;
+        if self.bytes + bytes > REMEMBERED_BYTES {
+            self.numbers.clear();
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.numbers.insert(key, number);
+    }
 }
 
 impl Index {
@@ -172,12 +194,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let id = finding.finding_id.as_slice();
-        self.transaction
-            .prepare_cached(
-                "UPDATE found SET device = 0, finding = x''
-                 WHERE substr(finding, 1, 16) = substr(?1, 1, 16) AND device = ?2 AND device <> 0 AND finding = ?1",
-            )?
-            .execute((id, record.device))?;
+        self.transaction.prepare_cached(GOES)?.execute((id, record.device))?;
         if finding.withdrawn || finding.status() != RuleStatus::Live {
             return Ok(());
         }
@@ -197,7 +214,7 @@ impl Batch<'_> {
                 record.device,
                 columns.rule,
                 columns.category,
-                finding.level,
+                level_of(finding),
                 columns.person,
                 columns.sender,
                 columns.room,
@@ -224,21 +241,22 @@ impl Batch<'_> {
             terms.insert(part.term(number));
             number
         };
-        let rule = format!("{}\t{}", finding.pack, finding.rule);
+        let (pack, level) = (cut(&finding.pack), level_of(finding));
+        let rule = format!("{pack}\t{}", cut(&finding.rule));
         let columns = Columns {
             rule: term(Part::Rule, self.number(Kind::Rule, &rule)?),
-            category: term(Part::Category, self.number(Kind::Category, &finding.category)?),
-            person: term(Part::Person, self.number(Kind::Party, &finding.person)?),
-            sender: term(Part::From, self.number(Kind::Party, &finding.from)?),
-            room: term(Part::Room, self.number(Kind::Room, &finding.room)?),
-            msgtype: term(Part::Type, self.number(Kind::Type, &finding.msgtype)?),
+            category: term(Part::Category, self.number(Kind::Category, cut(&finding.category))?),
+            person: term(Part::Person, self.number(Kind::Party, cut(&finding.person))?),
+            sender: term(Part::From, self.number(Kind::Party, cut(&finding.from))?),
+            room: term(Part::Room, self.number(Kind::Room, cut(&finding.room))?),
+            msgtype: term(Part::Type, self.number(Kind::Type, cut(&finding.msgtype))?),
         };
-        term(Part::Pack, self.number(Kind::Pack, &finding.pack)?);
-        term(Part::Level, i64::from(finding.level));
+        term(Part::Pack, self.number(Kind::Pack, pack)?);
+        term(Part::Level, i64::from(level));
         term(Part::Device, record.device);
         terms.insert(alert_term(&finding.pack, &finding.rule, &finding.person, &AlertKey::of(finding).day));
         for to in &finding.to {
-            terms.insert(Part::To.term(self.number(Kind::Party, to)?));
+            terms.insert(Part::To.term(self.number(Kind::Party, cut(to))?));
         }
         for hit in finding.hits.iter().filter(|hit| (1..=WORD_BYTES_MAX).contains(&hit.word.len())) {
             terms.insert(Part::Word.term(self.number(Kind::Word, &grams::fold(&hit.word))?));
@@ -258,10 +276,7 @@ impl Batch<'_> {
                 .prepare_cached("INSERT INTO term (kind, text) VALUES (?1, ?2)")?
                 .insert((kind.number(), text))?,
         };
-        if self.known.numbers.len() >= NUMBERS_REMEMBERED {
-            self.known.numbers.clear();
-        }
-        self.known.numbers.insert(key, number);
+        self.known.remember(key, number);
         Ok(number)
     }
 
@@ -314,6 +329,16 @@ pub(super) fn alert_term(pack: &str, rule: &str, person: &str, day: &str) -> Str
     format!("_a{}", hex::encode(digest.0.get(..8).unwrap_or_default()))
 }
 
+/// The beginning of a name.
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default()
+}
+
+/// The level, or the nearest there is: no finding hides behind a number that cannot be asked for.
+fn level_of(finding: &Finding) -> i32 {
+    finding.level.clamp(Level::Info.into(), Level::Critical.into())
+}
+
 /// The minute of a moment; none is before 1970.
 pub(super) fn minute(at_ms: i64) -> i64 {
     at_ms.clamp(0, TIME_MS_MAX) / MINUTE_MS
@@ -326,4 +351,20 @@ struct Columns {
     sender: i64,
     room: i64,
     msgtype: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_has_an_end_however_long_names_are() {
+        let mut known = Known::default();
+        for number in 0..100 {
+            known.remember((Kind::Party, format!("{number}{}", "a".repeat(1 << 20))), number);
+            let held: usize = known.numbers.keys().map(|(_, text)| text.len()).sum();
+            assert!(held <= REMEMBERED_BYTES && known.numbers.len() <= 32);
+        }
+        assert_eq!(cut(&"字".repeat(100)), "字".repeat(85));
+    }
 }

@@ -1,8 +1,12 @@
 //! Whom a person means who types a name: accounts and pseudonyms, by id, by number, by name or by how it is spelled.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::SearchError;
+use super::find::too_broad;
 use super::kinds::{Kind, number_of, numbers_of};
 use crate::names::readings::Sought;
 
@@ -10,6 +14,9 @@ use crate::names::readings::Sought;
 const CORPS_MAX: usize = 1_000;
 /// Numbers of one value; more are no name.
 const NUMBERS_MAX: usize = 100_000;
+
+/// Names between looks at the time.
+const LOOKS: usize = 256;
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,39 +29,66 @@ pub(super) enum Whom {
     Anybody,
 }
 
-/// The numbers of the accounts and pseudonyms somebody may mean.
-pub(super) fn parties(
-    (search, derived): (&Connection, &Connection),
-    value: &str,
-    whom: Whom,
-) -> Result<Vec<i64>, SearchError> {
-    let value = value.to_lowercase();
-    if whom != Whom::Employee && (value.contains('/') || value.starts_with("p_")) {
-        return matching(search, Kind::Party, &value);
+/// The people a query may be about.
+pub(super) struct People<'a> {
+    search: &'a Connection,
+    derived: &'a Connection,
+    /// Whoever is employed, read once however many are asked for.
+    employed: OnceCell<Vec<Employed>>,
+    give_up: Instant,
+}
+
+struct Employed {
+    account: String,
+    employee: String,
+    name: String,
+}
+
+impl<'a> People<'a> {
+    pub(super) fn new((search, derived): (&'a Connection, &'a Connection), give_up: Instant) -> Self {
+        Self { search, derived, employed: OnceCell::new(), give_up }
     }
-    let mut numbers = Vec::new();
-    if whom != Whom::Employee {
-        for corp in corps(search)? {
-            numbers.extend(matching(search, Kind::Party, &format!("{corp}/{value}"))?);
+
+    /// The numbers of the accounts and pseudonyms somebody may mean.
+    pub(super) fn parties(&self, value: &str, whom: Whom) -> Result<Vec<i64>, SearchError> {
+        let (search, value) = (self.search, value.to_lowercase());
+        if whom != Whom::Employee && (value.contains('/') || value.starts_with("p_")) {
+            return matching(search, Kind::Party, &value);
         }
-    }
-    let sought = Sought::of(&value);
-    let mut known = |text: &str| -> Result<(), SearchError> {
-        numbers.extend(number_of(search, Kind::Party, text)?);
-        Ok(())
-    };
-    let mut select = derived.prepare_cached("SELECT account, employee, name FROM person")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
-        if text(1)?.eq_ignore_ascii_case(&value) || sought.is_in(text(2)?) {
-            known(text(0)?)?;
+        let mut numbers = Vec::new();
+        if whom != Whom::Employee {
+            for corp in corps(search)? {
+                numbers.extend(matching(search, Kind::Party, &format!("{corp}/{value}"))?);
+            }
         }
+        let sought = Sought::of(&value);
+        let mut known = |text: &str| -> Result<(), SearchError> {
+            numbers.extend(number_of(search, Kind::Party, text)?);
+            Ok(())
+        };
+        for (place, one) in self.employed()?.iter().enumerate() {
+            if place % LOOKS == 0 && Instant::now() > self.give_up {
+                return Err(too_broad());
+            }
+            if one.employee.eq_ignore_ascii_case(&value) || sought.is_in(&one.name) {
+                known(&one.account)?;
+            }
+        }
+        if whom == Whom::Anybody {
+            named(search, &sought, crate::names::Kind::Customer, &mut known)?;
+        }
+        Ok(once(numbers))
     }
-    if whom == Whom::Anybody {
-        named(search, &sought, crate::names::Kind::Customer, &mut known)?;
+
+    fn employed(&self) -> Result<&[Employed], SearchError> {
+        if let Some(employed) = self.employed.get() {
+            return Ok(employed);
+        }
+        let mut select = self.derived.prepare_cached("SELECT DISTINCT account, employee, name FROM person")?;
+        let read = |row: &Row<'_>| Ok(Employed { account: row.get(0)?, employee: row.get(1)?, name: row.get(2)? });
+        let read = select.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.employed.get_or_init(|| read))
     }
-    Ok(once(numbers))
 }
 
 /// The numbers of the rooms somebody may mean.

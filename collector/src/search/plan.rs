@@ -1,13 +1,14 @@
 //! From a query to what is asked of the index, and what is asked of each row.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use super::grams::Phrase;
 use super::index::{TURNS, minute};
 use super::kinds::{ALL, Kind, Part};
-use super::people::{self, Whom, glob, matching, parties, rooms};
+use super::people::{self, People, Whom, glob, matching, rooms};
 use super::query::{Field, Query, Term};
 use super::{SearchError, schema};
 
@@ -19,9 +20,9 @@ const TERMS_MAX: usize = 256;
 pub(super) struct Plan {
     /// Places are from the first on and before the last.
     pub(super) places: (i64, i64),
-    /// Moments, likewise.
+    /// Moments, likewise; where nobody asked for an end there is none.
     pub(super) since_ms: i64,
-    pub(super) until_ms: i64,
+    pub(super) until_ms: Option<i64>,
     /// What the index is asked; empty where rows are read one by one.
     pub(super) asked: String,
     pub(super) filters: Vec<Filter>,
@@ -54,14 +55,20 @@ pub(super) struct AlertIs {
 struct Planner<'a> {
     search: &'a Connection,
     derived: &'a Connection,
+    people: People<'a>,
     all: Vec<String>,
     none: Vec<String>,
     plan: Plan,
 }
 
-/// Plans a query.
-pub(super) fn plan((search, derived): (&Connection, &Connection), query: &Query) -> Result<Plan, SearchError> {
-    let mut planner = Planner { search, derived, all: Vec::new(), none: Vec::new(), plan: Plan::default() };
+/// Plans a query, in the time there is.
+pub(super) fn plan(
+    (search, derived): (&Connection, &Connection),
+    query: &Query,
+    give_up: Instant,
+) -> Result<Plan, SearchError> {
+    let people = People::new((search, derived), give_up);
+    let mut planner = Planner { search, derived, people, all: Vec::new(), none: Vec::new(), plan: Plan::default() };
     for term in &query.terms {
         planner.term(term)?;
     }
@@ -75,7 +82,7 @@ pub(super) fn plan((search, derived): (&Connection, &Connection), query: &Query)
         plan.asked = format!("({}) NOT ({})", plan.asked, none.join(" OR "));
     }
     plan.since_ms = query.since_ms.unwrap_or(i64::MIN);
-    plan.until_ms = query.until_ms.unwrap_or(i64::MAX);
+    plan.until_ms = query.until_ms;
     let displaced = schema::read_position(search)?.map_or(0, |position| position.displaced);
     let last = query.until_ms.map_or(i64::MAX, |until_ms| (minute(until_ms) + displaced + 1) * TURNS);
     plan.places = (query.since_ms.map_or(0, |since_ms| minute(since_ms) * TURNS), last);
@@ -109,7 +116,6 @@ impl Planner<'_> {
 
     fn field(&mut self, field: Field, values: &[String], not: bool) -> Result<(), SearchError> {
         let of_kind = |kind: Kind, value: &str| matching(self.search, kind, value);
-        let connections = (self.search, self.derived);
         let mut numbers = Vec::new();
         for value in values {
             let found = match field {
@@ -118,9 +124,9 @@ impl Planner<'_> {
                 Field::Category => of_kind(Kind::Category, &value.to_lowercase())?,
                 Field::Type => of_kind(Kind::Type, value)?,
                 Field::Word => of_kind(Kind::Word, &super::grams::fold(value))?,
-                Field::Person => parties(connections, value, Whom::Person)?,
-                Field::Employee => parties(connections, value, Whom::Employee)?,
-                Field::From | Field::To | Field::With => parties(connections, value, Whom::Anybody)?,
+                Field::Person => self.people.parties(value, Whom::Person)?,
+                Field::Employee => self.people.parties(value, Whom::Employee)?,
+                Field::From | Field::To | Field::With => self.people.parties(value, Whom::Anybody)?,
                 Field::Room => rooms(self.search, value)?,
                 Field::Device => devices(self.search, value)?,
                 Field::State | Field::Department | Field::Site => Vec::new(),

@@ -51,7 +51,7 @@ pub enum Field {
 }
 
 /// Fields by their names; the first of each is the one told.
-const FIELDS: [(Field, &[&str]); 15] = [
+pub(super) const FIELDS: [(Field, &[&str]); 15] = [
     (Field::Rule, &["rule", "规则"]),
     (Field::Pack, &["pack", "规则包"]),
     (Field::Category, &["category", "类别"]),
@@ -135,6 +135,20 @@ impl Query {
             }
         }
         Ok(query)
+    }
+
+    /// Whether it asks what was said: a text, or a word of a list.
+    #[must_use]
+    pub fn asks_for_words(&self) -> bool {
+        let of_words = |term: &Term| matches!(term, Term::Text { .. } | Term::Field { field: Field::Word, .. });
+        self.terms.iter().any(of_words)
+    }
+
+    /// Whether it asks by names of customers or rooms, and so tells whom a pseudonym stands for.
+    #[must_use]
+    pub fn asks_for_names(&self) -> bool {
+        let named = [Field::From, Field::To, Field::With, Field::Room];
+        self.terms.iter().any(|term| matches!(term, Term::Field { field, .. } if named.contains(field)))
     }
 
     /// The same with one more condition, such as the departments somebody may see.

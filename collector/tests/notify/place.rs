@@ -1,5 +1,6 @@
 //! A server of somebody else's, which does exactly what a test tells it to.
 
+#![allow(dead_code, reason = "every test binary uses its part")]
 #![allow(unreachable_pub, reason = "as the other test helpers")]
 
 use std::collections::{HashMap, VecDeque};

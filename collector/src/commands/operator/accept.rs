@@ -58,7 +58,7 @@ impl AcceptArgs {
             totp: seed.map(hex::encode).unwrap_or_default(),
         };
         let by = self.operator.clone();
-        let request = Request { what: What::Operate { deed }, by, reason: String::new(), until_ms: 0 };
+        let request = Request { what: What::of_operator(deed), by, reason: String::new(), until_ms: 0 };
         if let Some(error) = admin::have_done(&config, &request)?.error {
             bail!("{error}");
         }

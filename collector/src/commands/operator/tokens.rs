@@ -87,7 +87,7 @@ fn make(one: &OneArgs, label: String, scopes: Vec<Act>, ttl: u64) -> anyhow::Res
     let (text, digest) = secret::make(Kind::Token)?;
     let expires_ms = ends_ms(ttl)?;
     let deed = Deed::MakeToken { operator: operator.clone(), token: digest.to_string(), label, scopes, expires_ms };
-    let entries = how.have_done(&Config::load(&how.config)?, What::Operate { deed })?;
+    let entries = how.have_done(&Config::load(&how.config)?, What::of_operator(deed))?;
     let mut out = Output::new();
     if how.json {
         let id = digest.to_string();
@@ -145,5 +145,5 @@ fn withdraw(id: &str, deed: &DeedArgs) -> anyhow::Result<()> {
     let mut fitting = tokens.iter().filter(|token| token.token.to_string().starts_with(&id));
     let found = fitting.next().with_context(|| format!("there is no token {id}; see operator token list"))?;
     ensure!(fitting.next().is_none(), "several tokens begin with {id}; write more of it");
-    deed.run(What::Operate { deed: Deed::WithdrawToken { token: found.token.to_string() } })
+    deed.run(What::of_operator(Deed::WithdrawToken { token: found.token.to_string() }))
 }
