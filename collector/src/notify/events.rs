@@ -104,7 +104,7 @@ pub fn overdue<E: From<rusqlite::Error>>(
 #[must_use]
 pub fn further(tell: &Tell) -> Option<Tell> {
     let is_taking = tell.what == What::Escalated && tell.mark & TAKING != 0;
-    is_taking.then(|| Tell { mark: tell.mark ^ TAKING | CLOSING, ..*tell })
+    is_taking.then_some(Tell { mark: tell.mark ^ TAKING | CLOSING, ..*tell })
 }
 
 /// How alerts stand now; those that cannot be seen are left out.
