@@ -22,6 +22,7 @@ use watchpost_collector::search::find::{Asked, Finder, PATIENCE, Page};
 use watchpost_collector::search::grams::{Phrase, fold};
 use watchpost_collector::search::query::Query;
 use watchpost_collector::search::{Indexer, SearchError};
+use watchpost_collector::trust::Trust;
 use watchpost_proto::v1::{DeviceVerb, Finding, Hit, Lane, Level, RuleStatus, Summary, summary};
 
 const NOW: i64 = 1_795_104_000_000;
