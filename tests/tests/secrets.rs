@@ -137,7 +137,7 @@ fn a_policy_that_names_another_key_reaches_a_device_past_what_is_refused_for_the
     let address = lab.collector.start()?;
     let key = lab.dir().join("policy.key").display().to_string();
     let pin = lab.collector.command_bare(&["policy", "key", "--out", &key])?.ok()?.trim().to_owned();
-    let (recipient, file) = new_key(&lab)?;
+    let (recipient, file) = new_key_in_use(&lab)?;
     publish_recipient(&lab, 1, &recipient)?;
     lab.agents[0].configure(address, &format!("[policy]\nkey = \"{pin}\"\n"))?;
     lab.agents[0].start()?;
@@ -157,7 +157,7 @@ fn a_policy_that_names_another_key_reaches_a_device_past_what_is_refused_for_the
     lab.collector.start()?;
     lab.agents[0].drop_export("b.jsonl", &hit("m2"))?;
     lab.wait_until("it is refused", PATIENCE, || Ok(lab.agents[0].log().contains("recipient_unknown")))?;
-    let (later, _) = new_key(&lab)?;
+    let (later, _) = new_key_in_use(&lab)?;
     publish_recipient(&lab, 2, &later)?;
     lab.agents[0].kill()?;
     lab.agents[0].start()?;
@@ -192,6 +192,14 @@ fn a_policy_that_names_another_key_reaches_a_device_past_what_is_refused_for_the
     outcome::check_nobody_quarantined(&lab.collector)?;
     lab.collector.command(&["log", "verify"])?.ok()?;
     Ok(())
+}
+
+/// A new key, once the collector has it: what came before would be refused, and tried again in a minute.
+fn new_key_in_use(lab: &Lab) -> anyhow::Result<(String, PathBuf)> {
+    let taken = lab.collector.log().matches("taken over").count();
+    let key = new_key(lab)?;
+    lab.wait_until("the key is in use", PATIENCE, || Ok(lab.collector.log().matches("taken over").count() > taken))?;
+    Ok(key)
 }
 
 /// As if the segment that was refused had been refused for a day: its digest, when it was last, and for how long.
