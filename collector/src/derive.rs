@@ -6,7 +6,6 @@
 
 mod apply;
 mod desk;
-pub mod follow;
 pub(crate) mod grouping;
 mod lookups;
 mod members;
@@ -18,13 +17,13 @@ mod told;
 mod trail;
 pub(crate) mod work;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use tracing::{info, warn};
 
+use crate::followed::{self, Follower};
 use crate::log_store::{LogReader, StoreError};
 use apply::Applier;
 
@@ -82,8 +81,7 @@ impl Deriver {
         let db = match fitting(path, &log, size) {
             Ok(Some(db)) => db,
             Ok(None) => make(path, &log)?,
-            // A disk or a system that does not serve it now is no reason to throw it away.
-            Err(error) if is_damage(&error) => {
+            Err(DeriveError::Sqlite(error)) if followed::is_damage(&error) => {
                 warn!(%error, "derived.db is made anew");
                 make(path, &log)?
             }
@@ -146,6 +144,23 @@ impl Deriver {
     }
 }
 
+impl Follower for Deriver {
+    type Error = DeriveError;
+    const WORDS: (&'static str, &'static str) = ("deriving", "derived");
+
+    fn open(path: &Path, log: LogReader) -> Result<Self, DeriveError> {
+        Self::open(path, log)
+    }
+
+    fn position(&self) -> u64 {
+        self.position()
+    }
+
+    fn step(&mut self) -> Result<bool, DeriveError> {
+        self.step()
+    }
+}
+
 /// Opens the derived database at `path` for reading.
 ///
 /// # Errors
@@ -173,24 +188,6 @@ pub fn position(db: &Connection) -> Result<u64, DeriveError> {
     Ok(schema::read_position(db)?.map_or(0, |position| position.next))
 }
 
-fn is_damage(error: &DeriveError) -> bool {
-    let DeriveError::Sqlite(error) = error else { return false };
-    // An unreadable shape, such as a missing table or another type in a column, is damage too.
-    !matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DiskFull
-                | ErrorCode::CannotOpen
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::OutOfMemory
-                | ErrorCode::PermissionDenied
-                | ErrorCode::ReadOnly
-        )
-    )
-}
-
 /// The database at `path`, if it continues to fit the log.
 fn fitting(path: &Path, log: &LogReader, size: u64) -> Result<Option<Connection>, DeriveError> {
     if !path.exists() {
@@ -205,16 +202,7 @@ fn fitting(path: &Path, log: &LogReader, size: u64) -> Result<Option<Connection>
 
 /// Removes what is at `path` and makes an empty database for the log.
 fn make(path: &Path, log: &LogReader) -> Result<Connection, DeriveError> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(PathBuf::from(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    // Excerpts of messages are in it: the owner's alone.
-    crate::durable_file::write(path, b"", crate::durable_file::Access::Secret)?;
+    followed::empty_file(path)?;
     let mut db = Connection::open(path)?;
     schema::settings(&db)?;
     schema::create(&mut db, &log.name().id, log.count()?)?;

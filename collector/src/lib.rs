@@ -32,6 +32,7 @@ pub mod enrolment;
 pub mod erasure;
 pub mod evidence;
 pub mod export;
+pub mod followed;
 pub mod health;
 pub mod ingest;
 pub mod key_file;

@@ -13,7 +13,6 @@
 //! newest place is found first. Of several devices that hold a finding the first tells it.
 
 pub mod find;
-pub mod follow;
 pub mod grams;
 mod index;
 mod kinds;
@@ -27,9 +26,10 @@ mod told;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use tracing::{info, warn};
 
+use crate::followed::{self, Follower};
 use crate::log_store::{LogReader, StoreError};
 use index::Index;
 
@@ -91,8 +91,7 @@ impl Indexer {
         let db = match schema::fitting(path, &log, size) {
             Ok(Some(db)) => db,
             Ok(None) => schema::make(path, &log)?,
-            // A disk or a system that does not serve it now is no reason to throw it away.
-            Err(SearchError::Sqlite(error)) if is_damage(&error) => {
+            Err(SearchError::Sqlite(error)) if followed::is_damage(&error) => {
                 warn!(%error, "search.db is made anew");
                 schema::make(path, &log)?
             }
@@ -153,6 +152,23 @@ impl Indexer {
     }
 }
 
+impl Follower for Indexer {
+    type Error = SearchError;
+    const WORDS: (&'static str, &'static str) = ("indexing", "indexed");
+
+    fn open(path: &Path, log: LogReader) -> Result<Self, SearchError> {
+        Self::open(path, log)
+    }
+
+    fn position(&self) -> u64 {
+        self.position()
+    }
+
+    fn step(&mut self) -> Result<bool, SearchError> {
+        self.step()
+    }
+}
+
 /// Opens the database at `path` for reading.
 ///
 /// # Errors
@@ -170,21 +186,4 @@ pub fn open_read_only(path: &Path) -> Result<Connection, SearchError> {
         return Err(SearchError::Anew { done: position.next, of: position.began });
     }
     Ok(db)
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    // An unreadable shape, such as a missing table or another type in a column, is damage too.
-    !matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DiskFull
-                | ErrorCode::CannotOpen
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::OutOfMemory
-                | ErrorCode::PermissionDenied
-                | ErrorCode::ReadOnly
-        )
-    )
 }

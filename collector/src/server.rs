@@ -21,8 +21,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::data_lock::DataLock;
-use crate::derive::follow::follow;
+use crate::derive::Deriver;
 use crate::enrolment::Enrolments;
+use crate::followed::follow;
 use crate::ingest::{Ingest, Shared};
 use crate::liveness::{self, Liveness};
 use crate::log_store::{LogReader, LogStore, StoreError};
@@ -31,11 +32,12 @@ use crate::people::shelf::Shelf;
 use crate::policies::handing::Handing;
 use crate::policies::rollout;
 use crate::registry::Registry;
+use crate::search::Indexer;
 use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, api, board, log_key, notify, search, secrets};
+use crate::{acceptor, api, board, log_key, notify, secrets};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -160,8 +162,11 @@ pub async fn start_at(config: &Config, clock: Clock) -> anyhow::Result<Running> 
     };
     show_log(config, http, &sequencer, &log_public, &stopping)?;
     let (position, derived) = watch::channel(0);
-    let follower = tokio::spawn(follow(config.log_db(), config.derived_db(), sequencer.follow(), position));
-    let indexer = tokio::spawn(search::follow::follow(config.log_db(), config.search_db(), sequencer.follow()));
+    let told = move |next| {
+        position.send_replace(next);
+    };
+    let follower = tokio::spawn(follow::<Deriver>(config.log_db(), config.derived_db(), sequencer.follow(), told));
+    let indexer = tokio::spawn(follow::<Indexer>(config.log_db(), config.search_db(), sequencer.follow(), |_| {}));
     notify::start(targets, config, (&sequencer, &clock), derived.clone(), &stopping);
     let desk = Arc::new(Desk {
         config: config.clone(),

@@ -114,7 +114,7 @@ fn no_file_without_a_record_of_it() {
     exported(&config, "", Format::Jsonl, false, &path);
     let derived = derive::open_read_only(&config.derived_db()).unwrap();
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
-    let noted = derived.query_row("SELECT by, subject, rows FROM access", [], row).unwrap();
+    let noted = derived.query_row("SELECT by, subject, count FROM trail WHERE verb = 'exported'", [], row).unwrap();
     assert_eq!(noted, ("wang".into(), "findings: ".into(), 3));
     let again = to_file(&mut finder, &export, &path, |_| Ok(()));
     assert!(again.unwrap_err().to_string().contains("not overwritten"));

@@ -6,8 +6,7 @@ mod support;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
-use rusqlite::types::Value;
-use support::offline::Log;
+use support::offline::{Log, dump};
 use support::{Device, finding};
 use watchpost_collector::alerts::desk::{self, CaseStep, Deed, Outcome, Suppress, What};
 use watchpost_collector::alerts::work::Ending;
@@ -603,24 +602,6 @@ fn event() -> impl Strategy<Value = Event> {
         3 => Just(Event::CatchUp),
         1 => Just(Event::Restart),
     ]
-}
-
-/// Every row of every table but where the file began.
-fn dump(db: &Connection) -> Vec<String> {
-    let mut tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
-    let names: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let mut rows = Vec::new();
-    for name in names {
-        let columns = if name == "position" { "log_id, next" } else { "*" };
-        let mut select = db.prepare(&format!("SELECT {columns} FROM {name}")).unwrap();
-        let count = select.column_count();
-        let mut found = select.query([]).unwrap();
-        while let Some(row) = found.next().unwrap() {
-            let values: Vec<Value> = (0..count).map(|column| row.get(column).unwrap()).collect();
-            rows.push(format!("{name} {values:?}"));
-        }
-    }
-    rows
 }
 
 /// What is counted on the way is what a count of everything gives, and no alert stands as none can.

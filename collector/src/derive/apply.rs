@@ -100,10 +100,11 @@ impl Batch<'_> {
                 let changed = people::apply(&self.transaction, entry, log)?;
                 work::moved(&self.transaction, &changed, rules(&self.transaction, self.known)?)?;
             }
+            // All of it is in the trail.
+            EntryKind::Access => {}
             // Looked up in the log's own indexes.
             EntryKind::LogShown | EntryKind::Shortfall => {}
             EntryKind::Setting => self.setting(entry)?,
-            EntryKind::Access => desk::access(&self.transaction, entry)?,
             EntryKind::Alert => work::act(&self.transaction, entry, rules(&self.transaction, self.known)?)?,
             EntryKind::Suppression => {
                 suppression::apply(&self.transaction, entry)?;

@@ -1,14 +1,12 @@
 //! Tables of `search.db`.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
 use super::SearchError;
-use crate::durable_file::{self, Access};
+use crate::followed;
 use crate::log_store::LogReader;
 
 /// Version of the tables and of what is put into them, in `PRAGMA user_version`. Raise it with every change to either: the
@@ -123,16 +121,7 @@ pub(super) fn fitting(path: &Path, log: &LogReader, size: u64) -> Result<Option<
 
 /// Removes what is at `path` and makes an empty database for the log.
 pub(super) fn make(path: &Path, log: &LogReader) -> Result<Connection, SearchError> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(PathBuf::from(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    // What it is made of can be guessed from it: the owner's alone.
-    durable_file::write(path, b"", Access::Secret)?;
+    followed::empty_file(path)?;
     let mut db = Connection::open(path)?;
     settings(&db)?;
     create(&mut db, &log.name().id, log.count()?)?;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by test binaries")]
 
+use rusqlite::Connection;
+use rusqlite::types::Value;
 use watchpost_collector::chain::{self, Answer, Deed, NewKey, Verdict, Verified};
 use watchpost_collector::clock::Clock;
 use watchpost_collector::credentials::Credentials;
@@ -77,4 +79,22 @@ impl Log {
     pub fn deriver(&self) -> Deriver {
         Deriver::open(&self.lab.config.derived_db(), self.reader()).unwrap()
     }
+}
+
+/// Every row of every table, as text. When the file was begun is its own history and not the log's.
+pub fn dump(db: &Connection) -> Vec<String> {
+    let mut tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+    let names: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut rows = Vec::new();
+    for name in names {
+        let columns = if name == "position" { "log_id, next" } else { "*" };
+        let mut select = db.prepare(&format!("SELECT {columns} FROM {name}")).unwrap();
+        let columns = select.column_count();
+        let mut found = select.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let values: Vec<Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
+            rows.push(format!("{name} {values:?}"));
+        }
+    }
+    rows
 }
