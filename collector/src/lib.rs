@@ -12,7 +12,6 @@
 pub mod acceptor;
 pub mod admin;
 pub mod alerts;
-pub mod api;
 pub mod audit;
 pub mod authority;
 pub mod backup;
@@ -68,3 +67,4 @@ pub mod tls;
 pub mod trail;
 pub mod trust;
 pub mod verify;
+pub mod web;

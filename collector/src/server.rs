@@ -37,7 +37,7 @@ use crate::sequencer::{self, Sequencer, Writer};
 use crate::serving::{self, Keeper, LogKeys};
 use crate::sessions::Sessions;
 use crate::succession::{self, Alarm};
-use crate::{acceptor, api, board, log_key, notify, secrets};
+use crate::{acceptor, board, log_key, notify, secrets, web};
 
 /// Bytes of one message of enrolment.
 const ENROL_BYTES_MAX: usize = 16 * 1024;
@@ -214,7 +214,7 @@ async fn serve_operators(desk: &Arc<Desk>, stopping: &watch::Receiver<bool>) -> 
         }
     }
     match &desk.config.console {
-        Some(console) => api::start(console, Arc::clone(desk), stopping.clone()).await.map(Some),
+        Some(console) => web::start(console, Arc::clone(desk), stopping.clone()).await.map(Some),
         None => Ok(None),
     }
 }

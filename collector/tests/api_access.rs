@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use support::console::{Client, Console, about, employ, grant, id_of, roster, supervisor, token};
 use support::offline::Log;
 use watchpost_collector::alerts::desk::{self, CaseStep, Suppress};
-use watchpost_collector::api::{Route, routes};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Grant, Role, Sample};
+use watchpost_collector::web::{Route, api::routes};
 use watchpost_proto::v1::{DeviceVerb, Lane};
 
 const DEPARTMENTS: [&str; 2] = ["sales", "service"];

@@ -16,7 +16,6 @@ use support::offline::Log;
 use support::tls_builder;
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
-use watchpost_collector::api::{BODY_BYTES_MAX, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN, describe, routes};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::config::{Config, ConsoleConfig};
 use watchpost_collector::credentials;
@@ -26,6 +25,8 @@ use watchpost_collector::log_store::check::check;
 use watchpost_collector::operators::{self, Act, Deed, Grant, Role, Sample, first, totp};
 use watchpost_collector::settings;
 use watchpost_collector::trust::Trust;
+use watchpost_collector::web::api::{describe, routes};
+use watchpost_collector::web::{BODY_BYTES_MAX, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 use watchpost_proto::DeviceId;
 use watchpost_proto::v1::Lane;
 

@@ -42,11 +42,19 @@ pub enum Act {
     ChangeSettings,
     /// Take lists out, as far as they are seen.
     Export,
+    /// Keep the words of lists: add, change, approve.
+    KeepWords,
+    /// Publish policies that were signed.
+    PublishPolicies,
+    /// See people, their accounts and how they stand.
+    SeePeople,
+    /// Let devices in and shut them out.
+    ChangeDevices,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::OwnAccount,
         Self::SeeOperators,
         Self::ChangeOperators,
@@ -63,6 +71,10 @@ impl Act {
         Self::SeeSettings,
         Self::ChangeSettings,
         Self::Export,
+        Self::KeepWords,
+        Self::PublishPolicies,
+        Self::SeePeople,
+        Self::ChangeDevices,
     ];
 
     /// The word for it.
@@ -85,6 +97,10 @@ impl Act {
             Self::SeeSettings => "see-settings",
             Self::ChangeSettings => "change-settings",
             Self::Export => "export",
+            Self::KeepWords => "keep-words",
+            Self::PublishPolicies => "publish-policies",
+            Self::SeePeople => "see-people",
+            Self::ChangeDevices => "change-devices",
         }
     }
 
@@ -97,7 +113,15 @@ impl Act {
     /// Whether a token may be given it. Who comes in by token changes nobody's way in, and nothing of what is one's own.
     #[must_use]
     pub fn is_for_tokens(self) -> bool {
-        !matches!(self, Self::OwnAccount | Self::ChangeOperators | Self::KeepSearches)
+        let by_people_alone = [
+            Self::OwnAccount,
+            Self::ChangeOperators,
+            Self::KeepSearches,
+            Self::KeepWords,
+            Self::PublishPolicies,
+            Self::ChangeDevices,
+        ];
+        !by_people_alone.contains(&self)
     }
 }
 
@@ -130,7 +154,10 @@ fn role_may(who: &Operator, act: Act, now_ms: i64) -> bool {
     match act {
         Act::OwnAccount => true,
         Act::SeeOperators => matches!(role, Administrator | Auditor),
-        Act::ChangeOperators | Act::ChangeSettings => role == Administrator,
+        Act::ChangeOperators | Act::ChangeSettings | Act::ChangeDevices => role == Administrator,
+        Act::KeepWords => matches!(role, PolicyAuthor | Reviewer),
+        Act::PublishPolicies => role == PolicyAuthor,
+        Act::SeePeople => matches!(role, Administrator | Auditor | Reviewer),
         Act::SeeSettings => matches!(role, Administrator | Auditor),
         Act::SeeDevices | Act::SeeLog => matches!(role, Administrator | Auditor | Reviewer),
         Act::SeeAudit => matches!(role, Administrator | Auditor),

@@ -1,33 +1,25 @@
-//! What operators and their scripts come in by: JSON under `/api/v1`.
+//! What operators and their scripts come in by: pages for people, JSON under `/api/v1` for scripts.
 //!
 //! ```text
-//! socket ─► listen ─► auth (who, and from where) ─► may (role, token) ─► handler ─► answer or problem
+//! socket ─► listen ─► auth (who, and from where) ─► may (role, token) ─► handler ─► page, answer or problem
 //!                                                                         │ may (this alert)
 //!                                                                         └─► desk (log) ─► durable ─► answer
 //! ```
 //!
-//! There is one table of routes ([`routes`]): the router, the description ([`describe`]) and the test that tries every route as
-//! every role are made from it. A handler is a plain function over what was asked; it runs where it may block.
+//! There are two tables of routes, [`api::routes`] and [`console::routes`]: the router, the description ([`api::describe`]) and the
+//! tests that try every route as every role are made from them. A handler is a plain function over what was asked; it runs
+//! where it may block. A page is made from what the handlers of the API give.
 
-mod alerts;
+pub mod api;
 mod ask;
-mod audit;
 mod auth;
-mod cases;
-mod devices;
+pub mod console;
 mod doors;
 mod events;
+mod form;
 mod listen;
-mod openapi;
-mod operators;
-mod page;
 mod problem;
 mod route;
-mod search;
-mod session;
-mod settings;
-mod table;
-mod tokens;
 mod turns;
 
 use std::collections::HashMap;
@@ -60,11 +52,9 @@ use route::Does;
 use turns::Turns;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
-pub use openapi::describe;
 pub use route::Route;
-pub use table::routes;
 
-/// Where it lies.
+/// Where what scripts ask for lies.
 pub const BASE: &str = "/api/v1";
 /// Longest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -132,21 +122,38 @@ pub async fn start(
 
 fn router(site: &Arc<Site>) -> Router {
     let mut router = Router::new();
-    for route in routes() {
-        let (site, path) = (Arc::clone(site), format!("{BASE}{}", route.path));
+    let scripts = api::routes().into_iter().map(|route| (BASE, route));
+    let people = console::routes().into_iter().map(|route| ("", route));
+    for (base, route) in scripts.chain(people) {
+        let (site, path) = (Arc::clone(site), format!("{base}{}", route.path));
         let Ok(method) = MethodFilter::try_from(route.method.clone()) else { continue };
         let route = Arc::new(route);
         let answer = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request<Body>| async move {
+            let visitor =
+                route.is_page.then(|| console::Visitor::of(request.method(), request.uri(), request.headers()));
             let answered = answer(&site, &route, params, request).await;
-            auth::harden(answered.unwrap_or_else(|problem| problem.into_response()), site.is_secure)
+            let response = answered.unwrap_or_else(|problem| match visitor {
+                Some(visitor) => visitor.told(problem),
+                None => problem.into_response(),
+            });
+            auth::harden(response, site.is_secure)
         };
         router = router.route(&path, on(method, answer));
     }
-    router.fallback(async || Problem::new(Kind::NotFound).into_response()).method_not_allowed_fallback(async || {
-        Problem::new(Kind::NotFound)
-            .because("there is something at this address, but not with this method")
-            .into_response()
+    let is_secure = site.is_secure;
+    let nowhere = async move |request: Request<Body>| auth::harden(nothing_here(&request), is_secure);
+    router.fallback(nowhere).method_not_allowed_fallback(async move || {
+        let told = Problem::new(Kind::NotFound).because("there is something at this address, but not with this method");
+        auth::harden(told.into_response(), is_secure)
     })
+}
+
+fn nothing_here(request: &Request<Body>) -> Response {
+    let problem = Problem::new(Kind::NotFound);
+    if request.uri().path().starts_with(BASE) {
+        return problem.into_response();
+    }
+    console::Visitor::of(request.method(), request.uri(), request.headers()).told(problem)
 }
 
 async fn answer(
@@ -156,12 +163,13 @@ async fn answer(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES_MAX)).await;
+    let body = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, route.bytes_max)).await;
     let body = body.map_err(|_| Problem::new(Kind::TooSlow))?.map_err(|_| Problem::new(Kind::TooLarge))?;
+    let (body, files) = form::unpack(&parts.headers, body).await?;
     let params = params.map_err(|_| Problem::new(Kind::NotFound))?;
     let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let address = parts.extensions.get::<PeerAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-    let heard = Heard { parts, body, params, address };
+    let heard = Heard { parts, body, files, params, address };
     if matches!(route.does, Does::Listen) {
         return events::listen(site, route, heard).await;
     }
@@ -179,7 +187,10 @@ async fn answer(
 fn answer_now(site: &Site, route: &Route, heard: Heard) -> Result<Response, Problem> {
     let ask = Ask::new(site, route, heard)?;
     match &route.does {
-        Does::Answer(handler) => handler(&ask).map(|body| ask.respond(body)),
+        Does::Answer(handler) => match handler(&ask) {
+            Err(problem) if route.is_page => Ok(console::told(&ask, problem)),
+            answered => answered.map(|body| ask.respond(body)),
+        },
         Does::Listen => Err(Problem::new(Kind::Broken)),
     }
 }

@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ask::Ask;
 use super::page::{self, Page};
-use super::problem::{Kind, Problem};
-use super::route::{Csv, Nothing};
 use crate::admin::What;
 use crate::alerts::desk::{self, Deed};
 use crate::alerts::work::State;
 use crate::alerts::{self, Alert, Cursor, Filter, Happened, Item, Order, Precision, delegate};
 use crate::audit::Did;
 use crate::operators::{self, Act, Concerning, Role, may};
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::{Csv, Nothing};
 
 /// Shortest reason, in characters, and longest, in bytes.
 const REASON_CHARS_MIN: usize = 4;
@@ -27,7 +27,7 @@ const STEP_ALERTS_MAX: usize = 500;
 /// Which alerts.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(in crate::web) struct Which {
     /// How they stand.
     state: Option<State>,
     /// The pack of the rule.
@@ -62,7 +62,7 @@ pub(super) struct Which {
 /// Why somebody looks.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Why {
+pub(in crate::web) struct Why {
     /// Why; goes into the audit trail. Not needed for an alert that is assigned to you.
     #[serde(default)]
     reason: String,
@@ -71,7 +71,7 @@ pub(super) struct Why {
 /// Which alerts are taken along, and why.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Export {
+pub(in crate::web) struct Export {
     /// Why; goes into the audit trail.
     #[serde(default)]
     reason: String,
@@ -97,7 +97,7 @@ impl Export {
 
 /// What was found.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Findings {
+pub(in crate::web) struct Findings {
     /// The alert.
     alert: String,
     /// Its findings, in the order they were first told.
@@ -107,7 +107,7 @@ pub(super) struct Findings {
 /// A step with alerts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Step {
+pub(in crate::web) struct Step {
     /// Ids, at most 500.
     alerts: Vec<String>,
     /// What is done.
@@ -119,14 +119,14 @@ pub(super) struct Step {
 
 /// What became of a step.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Stepped {
+pub(in crate::web) struct Stepped {
     /// The entries of the log.
     entries: Vec<u64>,
     /// Alerts that stay as they were: the step does not fit how they stood by then.
     unchanged: Vec<String>,
 }
 
-pub(super) fn concerning(alert: &Alert) -> Concerning<'_> {
+pub(in crate::web) fn concerning(alert: &Alert) -> Concerning<'_> {
     Concerning {
         alert: &alert.alert,
         person: &alert.person,
@@ -137,7 +137,7 @@ pub(super) fn concerning(alert: &Alert) -> Concerning<'_> {
 }
 
 /// An alert that whoever asks may see. One they may not see is told like one that does not exist.
-pub(super) fn visible(ask: &Ask<'_>, id: &str) -> Result<Alert, Problem> {
+pub(in crate::web) fn visible(ask: &Ask<'_>, id: &str) -> Result<Alert, Problem> {
     let missing = Problem::new(Kind::NotFound);
     let bytes = hex::decode(id).ok().filter(|bytes| bytes.len() == 32).ok_or(missing.clone())?;
     let found = alerts::find(ask.derived()?, &bytes)?;
@@ -152,7 +152,7 @@ fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
     Ok(Filter { scopes, not_persons: grant.accounts.clone(), ..filter })
 }
 
-pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Alert>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Alert>, Problem> {
     let limit = page::rows(which.limit);
     let order = if which.newest { Order::Newest } else { Order::Due };
     let of_list = if which.newest { "alerts-newest" } else { "alerts-due" };
@@ -192,12 +192,12 @@ impl std::str::FromStr for Key {
     }
 }
 
-pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Alert, Problem> {
+pub(in crate::web) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Alert, Problem> {
     visible(ask, ask.param("alert")?)
 }
 
 /// What became of it. What was written is for those who may read what it is about.
-pub(super) fn history(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Happened>, Problem> {
+pub(in crate::web) fn history(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Happened>, Problem> {
     let alert = visible(ask, ask.param("alert")?)?;
     let id = hex::decode(&alert.alert).unwrap_or_default();
     let mut all = alerts::history(ask.derived()?, ask.log().connection(), &id)?;
@@ -208,7 +208,7 @@ pub(super) fn history(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Happened>, Proble
 }
 
 /// What was found, with excerpts: noted before it is shown.
-pub(super) fn findings(ask: &Ask<'_>, why: Why) -> Result<Findings, Problem> {
+pub(in crate::web) fn findings(ask: &Ask<'_>, why: Why) -> Result<Findings, Problem> {
     let alert = visible(ask, ask.param("alert")?)?;
     if !ask.may(Act::SeeExcerpts, Some(&concerning(&alert))) {
         return Err(
@@ -223,7 +223,7 @@ pub(super) fn findings(ask: &Ask<'_>, why: Why) -> Result<Findings, Problem> {
 }
 
 /// A reason somebody can follow later.
-pub(super) fn reason(text: &str) -> Result<&str, Problem> {
+pub(in crate::web) fn reason(text: &str) -> Result<&str, Problem> {
     let text = text.trim();
     if text.chars().count() < REASON_CHARS_MIN {
         return Err(Problem::new(Kind::ReasonNeeded));
@@ -235,7 +235,7 @@ pub(super) fn reason(text: &str) -> Result<&str, Problem> {
 }
 
 /// Steps with alerts, all of which whoever acts may see; answered when they show.
-pub(super) fn step(ask: &Ask<'_>, asked: Step) -> Result<Stepped, Problem> {
+pub(in crate::web) fn step(ask: &Ask<'_>, asked: Step) -> Result<Stepped, Problem> {
     if asked.alerts.is_empty() || asked.alerts.len() > STEP_ALERTS_MAX {
         return Err(Problem::malformed("name at least one alert and at most 500"));
     }
@@ -267,12 +267,12 @@ fn can_work(ask: &Ask<'_>, to: &str, alert: &Alert) -> Result<(), Problem> {
     can.then_some(()).ok_or_else(told)
 }
 
-pub(super) fn rules(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Precision>, Problem> {
+pub(in crate::web) fn rules(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Precision>, Problem> {
     Ok(alerts::precision(ask.derived()?, None)?)
 }
 
 /// A list of alerts to take along, without what was found; noted before it goes out.
-pub(super) fn export(ask: &Ask<'_>, asked: Export) -> Result<Csv, Problem> {
+pub(in crate::web) fn export(ask: &Ask<'_>, asked: Export) -> Result<Csv, Problem> {
     let reason = reason(&asked.reason)?.to_owned();
     let subject = asked.subject();
     let filter = bounds(

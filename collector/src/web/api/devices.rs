@@ -4,18 +4,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::DeviceId;
 
-use super::ask::Ask;
 use super::page::{self, Page, Turn};
-use super::problem::{Kind, Problem};
-use super::route::Nothing;
 use crate::commands::health::of_devices;
 use crate::devices::{self, Device};
 use crate::health::Health;
 use crate::operators::Role;
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::Nothing;
 
 /// A device and how it is.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Shown {
+pub(in crate::web) struct Shown {
     /// The device.
     #[serde(flatten)]
     device: Device,
@@ -26,7 +26,7 @@ pub(super) struct Shown {
 
 /// The head of the log.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Head {
+pub(in crate::web) struct Head {
     /// Entries.
     size: u64,
     /// Root of the tree, hexadecimal.
@@ -39,7 +39,7 @@ pub(super) struct Head {
     derived: u64,
 }
 
-pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Device>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Device>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("devices", turn.cursor.as_deref())?;
     let mut all = devices::list(ask.derived()?, None)?;
@@ -55,7 +55,7 @@ fn counts(ask: &Ask<'_>) -> Result<bool, Problem> {
     Ok(ask.caller()?.operator.grant.role == Role::Administrator)
 }
 
-pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Shown, Problem> {
+pub(in crate::web) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Shown, Problem> {
     let id = DeviceId::parse(ask.param("device")?).ok_or(Problem::new(Kind::NotFound))?;
     let mut device = devices::list(ask.derived()?, Some(&id.0))?.pop().ok_or(Problem::new(Kind::NotFound))?;
     let counts = counts(ask)?;
@@ -64,7 +64,7 @@ pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Shown, Problem> {
     Ok(Shown { device, health })
 }
 
-pub(super) fn health(ask: &Ask<'_>, turn: Turn) -> Result<Page<Health>, Problem> {
+pub(in crate::web) fn health(ask: &Ask<'_>, turn: Turn) -> Result<Page<Health>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("health", turn.cursor.as_deref())?;
     let mut all = of_devices(ask.derived()?, &ask.site.desk.config, None, ask.now_ms)?;
@@ -73,7 +73,7 @@ pub(super) fn health(ask: &Ask<'_>, turn: Turn) -> Result<Page<Health>, Problem>
     Ok(page::page("health", rest.take(limit as usize + 1).collect(), limit, |last| last.device.clone()))
 }
 
-pub(super) fn log_head(ask: &Ask<'_>, _: Nothing) -> Result<Head, Problem> {
+pub(in crate::web) fn log_head(ask: &Ask<'_>, _: Nothing) -> Result<Head, Problem> {
     let published = ask.site.desk.sequencer.published();
     let checkpoint = &published.checkpoint;
     Ok(Head {

@@ -19,17 +19,17 @@ use crate::operators::throttle::net_of;
 /// Connections of one address at the same time: a whole office may be behind one.
 const PER_ADDRESS_MAX: usize = 512;
 /// How long whoever is sent something may take nothing of it.
-pub(super) const UNREAD: Duration = Duration::from_secs(30);
+pub(in crate::web) const UNREAD: Duration = Duration::from_secs(30);
 
 /// Connections by the address they come from.
 #[derive(Debug, Default)]
-pub(super) struct Doors {
+pub(in crate::web) struct Doors {
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::web) struct Place {
     doors: Arc<Doors>,
     of: Option<IpAddr>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Place {
 impl Doors {
     /// A place for a connection of this address; none where it has as many as it may. An address of this machine is a
     /// proxy's, and so everybody's.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(in crate::web) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let net = net_of(address);
         if net.is_loopback() {
             return Some(Place { doors: Arc::clone(self), of: None });
@@ -69,14 +69,14 @@ impl Drop for Place {
 
 /// A stream that fails when what is written to it stays unread for too long.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(in crate::web) struct Patient<S> {
     stream: S,
     patience: Duration,
     waits: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(in crate::web) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, waits: None }
     }
 

@@ -1,14 +1,15 @@
 //! Who a request is from: by cookie or by token, and whether a foreign page made the browser send it.
 
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use rusqlite::Connection;
 use watchpost_proto::Digest;
+use watchpost_proto::digest::hash;
 
 use super::ask::Heard;
 use super::problem::{Kind, Problem};
-use super::route::Route;
+use super::route::{HTML, Route};
 use super::{Site, held};
 use crate::log_store::{self, OperatorFacts};
 use crate::operators::secret::{self, Kind as Secret};
@@ -23,29 +24,39 @@ pub const KNOWN_COOKIE: &str = "watchpost-known";
 /// A header that no foreign page can send along.
 pub const CSRF_HEADER: &str = "x-watchpost";
 
+/// The field of a form that holds the mark of the session.
+pub(in crate::web) const MARK_FIELD: &str = "mark";
+/// A header of requests that a page makes by itself.
+const QUIET_HEADER: &str = "x-watchpost-quiet";
+
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// Nothing but our own files, nothing inline. Without a referrer browsers would hide where a form comes from.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// Entries about refusals in a row, and how long until there may be one more, milliseconds.
 const REFUSALS_MAX: i64 = 20;
 const REFUSAL_EVERY_MS: i64 = 30_000;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) operator: Operator,
+pub(in crate::web) struct Caller {
+    pub(in crate::web) operator: Operator,
     /// Their session; none where they came with a token.
-    pub(super) cookie: Option<String>,
+    pub(in crate::web) cookie: Option<String>,
     /// Of a token: what it may.
     scopes: Option<Vec<Act>>,
 }
 
 impl Caller {
     /// Whether the way they came in by covers it.
-    pub(super) fn covers(&self, act: Act) -> bool {
+    pub(in crate::web) fn covers(&self, act: Act) -> bool {
         self.scopes.as_ref().is_none_or(|scopes| act.is_for_tokens() && scopes.contains(&act))
     }
 }
 
 /// Who it is, if they may come this way at all; nobody where anybody may.
-pub(super) fn admit(
+pub(in crate::web) fn admit(
     site: &Site,
     route: &Route,
     heard: &Heard,
@@ -53,13 +64,16 @@ pub(super) fn admit(
     now_ms: i64,
 ) -> Result<Option<Caller>, Problem> {
     refuse_another_name(site, heard)?;
-    let by_token = heard.parts.headers.contains_key(AUTHORIZATION);
+    let by_token = !route.is_page && heard.parts.headers.contains_key(AUTHORIZATION);
     if !by_token {
-        refuse_foreign(site, heard)?;
+        refuse_foreign(site, heard, route)?;
     }
     let Some(act) = route.act else { return Ok(None) };
     let caller = if by_token { by_token_of(site, heard, log, now_ms)? } else { by_cookie(site, heard, log, now_ms)? };
     let caller = caller.ok_or(Problem::new(Kind::NotSignedIn))?;
+    if route.is_page && !heard.parts.method.is_safe() {
+        refuse_unmarked(heard, &caller)?;
+    }
     if !caller.covers(act) {
         return Err(Problem::new(Kind::NotAllowed).because(format!("the token does not cover {}", act.as_str())));
     }
@@ -77,7 +91,13 @@ fn what_is_missing(operator: &Operator, act: Act) -> String {
 }
 
 /// Looks once more whether somebody is still signed in, without counting as use.
-pub(super) fn still(site: &Site, act: Act, heard: &Heard, log: &Connection, now_ms: i64) -> Result<bool, Problem> {
+pub(in crate::web) fn still(
+    site: &Site,
+    act: Act,
+    heard: &Heard,
+    log: &Connection,
+    now_ms: i64,
+) -> Result<bool, Problem> {
     let caller = if heard.parts.headers.contains_key(AUTHORIZATION) {
         by_token_of(site, heard, log, now_ms)?
     } else {
@@ -87,7 +107,26 @@ pub(super) fn still(site: &Site, act: Act, heard: &Heard, log: &Connection, now_
 }
 
 fn by_cookie(site: &Site, heard: &Heard, log: &Connection, now_ms: i64) -> Result<Option<Caller>, Problem> {
-    signed_in(site, heard, log, true, now_ms)
+    // A page that looks for news by itself is nobody who uses it.
+    let is_used = !heard.parts.headers.contains_key(QUIET_HEADER);
+    signed_in(site, heard, log, is_used, now_ms)
+}
+
+/// What forms carry: whoever knows it was sent a page of this session.
+pub(in crate::web) fn mark(cookie: &str) -> String {
+    hash("watchpost/form", &[cookie.as_bytes()]).to_string()
+}
+
+/// A form that does not carry the mark of the session was not made here.
+fn refuse_unmarked(heard: &Heard, caller: &Caller) -> Result<(), Problem> {
+    let fields: Vec<(String, String)> = serde_html_form::from_bytes(&heard.body).unwrap_or_default();
+    let shown = fields.iter().find(|(name, _)| name == MARK_FIELD).map(|(_, shown)| shown.as_bytes());
+    let marked = caller.cookie.as_deref().map(mark).unwrap_or_default();
+    let is_own =
+        shown.is_some_and(|shown| aws_lc_rs::constant_time::verify_slices_are_equal(shown, marked.as_bytes()).is_ok());
+    let told =
+        || Problem::new(Kind::CrossSite).because("the form is not of this session: reload the page and send it again");
+    (is_own && !marked.is_empty()).then_some(()).ok_or_else(told)
 }
 
 fn signed_in(site: &Site, heard: &Heard, log: &Connection, used: bool, now_ms: i64) -> Result<Option<Caller>, Problem> {
@@ -121,7 +160,7 @@ fn token_of(heard: &Heard) -> Option<Digest> {
 }
 
 /// Who it seems to be, before anybody looks into the log: whose turn it takes.
-pub(super) fn says(site: &Site, heard: &Heard) -> Option<String> {
+pub(in crate::web) fn says(site: &Site, heard: &Heard) -> Option<String> {
     if heard.parts.headers.contains_key(AUTHORIZATION) {
         return token_of(heard).map(|token| site.turns.owner(&token));
     }
@@ -147,7 +186,7 @@ fn is_this_machine(host: &str) -> bool {
 
 /// A page of another site can make a browser send a request, but not one with a header of its own choosing, and it cannot
 /// hide where the request comes from.
-fn refuse_foreign(site: &Site, heard: &Heard) -> Result<(), Problem> {
+fn refuse_foreign(site: &Site, heard: &Heard, route: &Route) -> Result<(), Problem> {
     let headers = &heard.parts.headers;
     let foreign = |why: &str| Err(Problem::new(Kind::CrossSite).because(why));
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -159,14 +198,22 @@ fn refuse_foreign(site: &Site, heard: &Heard) -> Result<(), Problem> {
     if text(ORIGIN.as_str()).is_some_and(|origin| own.as_deref() != Some(origin)) {
         return foreign("Origin is not this console");
     }
-    if !heard.parts.method.is_safe() && !headers.contains_key(CSRF_HEADER) {
+    if heard.parts.method.is_safe() {
+        return Ok(());
+    }
+    // A form has no header of its own; a browser says where it comes from.
+    let says = text(ORIGIN.as_str()).is_some() || text("sec-fetch-site") == Some("same-origin");
+    if route.is_page && !says {
+        return foreign("the browser does not say which page the form is from");
+    }
+    if !route.is_page && !headers.contains_key(CSRF_HEADER) {
         return foreign("the header X-Watchpost is missing");
     }
     Ok(())
 }
 
 /// The value of a cookie. Where there are several of one name, none counts: somebody may have put one there.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(in crate::web) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
@@ -174,12 +221,12 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 impl Site {
-    pub(super) fn cookie_name(&self) -> &'static str {
+    pub(in crate::web) fn cookie_name(&self) -> &'static str {
         if self.is_secure { SESSION_COOKIE } else { SESSION_COOKIE_PLAIN }
     }
 
     /// A cookie that scripts of a page cannot read and other sites cannot have sent; ended at once where it is empty.
-    pub(super) fn cookie_of(&self, name: &str, value: &str, life_s: Option<i64>) -> String {
+    pub(in crate::web) fn cookie_of(&self, name: &str, value: &str, life_s: Option<i64>) -> String {
         let secure = if self.is_secure { "; Secure" } else { "" };
         let life = life_s.map(|life| format!("; Max-Age={life}")).unwrap_or_default();
         format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{life}")
@@ -187,17 +234,21 @@ impl Site {
 }
 
 /// Headers of every answer: nobody keeps it, guesses its type, frames it, or loads anything for it.
-pub(super) fn harden(mut response: Response, is_secure: bool) -> Response {
+pub(in crate::web) fn harden(mut response: Response, is_secure: bool) -> Response {
     let headers = response.headers_mut();
+    let is_page = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == HTML);
+    let (policy, referrer) = if is_page { (PAGE_POLICY, "same-origin") } else { (POLICY, "no-referrer") };
     for (name, value) in [
-        ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", policy),
+        ("referrer-policy", referrer),
         ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), microphone=(), geolocation=(), payment=()"),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if is_secure {
         let a_year = HeaderValue::from_static("max-age=31536000");
         headers.insert(HeaderName::from_static("strict-transport-security"), a_year);
@@ -208,11 +259,11 @@ pub(super) fn harden(mut response: Response, is_secure: bool) -> Response {
 /// How many refusals become entries: somebody who guesses all day must not fill the log. Each entry says for how many it
 /// stands.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(in crate::web) struct Refusals {
     room: i64,
     since_ms: i64,
     /// Those that have no entry yet.
-    pub(super) untold: u64,
+    pub(in crate::web) untold: u64,
 }
 
 impl Default for Refusals {
@@ -223,7 +274,7 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Counts one; where an entry is to be made, the number it stands for.
-    pub(super) fn count(&mut self, now_ms: i64) -> Option<u64> {
+    pub(in crate::web) fn count(&mut self, now_ms: i64) -> Option<u64> {
         self.untold = self.untold.saturating_add(1);
         let more = now_ms.saturating_sub(self.since_ms).div_euclid(REFUSAL_EVERY_MS);
         if more != 0 {

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ask::Ask;
 use super::page::{self, Page, Turn};
-use super::problem::{Kind, Problem};
-use super::route::Nothing;
 use super::tokens::{Token, tokens_of};
 use crate::operators::secret::{self, Kind as Secret};
 use crate::operators::{self, Deed, Grant, Operator};
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::Nothing;
 
 /// How long a one-time secret lasts, hours.
 const HOURS: u32 = 72;
@@ -19,7 +19,7 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Somebody new.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Invite {
+pub(in crate::web) struct Invite {
     /// Login name.
     operator: String,
     /// What they may do.
@@ -34,7 +34,7 @@ pub(super) struct Invite {
 /// What they may do from now on.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Regrant {
+pub(in crate::web) struct Regrant {
     /// All of it.
     grant: Grant,
     /// Why; goes into the audit trail.
@@ -45,15 +45,15 @@ pub(super) struct Regrant {
 /// Why.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Why {
+pub(in crate::web) struct Why {
     /// Why; goes into the audit trail.
     #[serde(default)]
-    pub(super) reason: String,
+    pub(in crate::web) reason: String,
 }
 
 /// What is handed over to somebody who is to set a password.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Invitation {
+pub(in crate::web) struct Invitation {
     /// Login name.
     operator: String,
     /// The one-time secret, shown this once.
@@ -64,12 +64,12 @@ pub(super) struct Invitation {
 
 /// What was done.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Done {
+pub(in crate::web) struct Done {
     /// The entries of the log that were made; none where it stood so already.
-    pub(super) entries: Vec<u64>,
+    pub(in crate::web) entries: Vec<u64>,
 }
 
-pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Operator>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Operator>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("operators", turn.cursor.as_deref())?;
     let all = operators::list(ask.log().connection())?.into_iter();
@@ -77,7 +77,7 @@ pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Operator>, Problem>
     Ok(page::page("operators", rest.take(limit as usize + 1).collect(), limit, |last| last.operator.clone()))
 }
 
-pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Operator, Problem> {
+pub(in crate::web) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Operator, Problem> {
     named(ask)
 }
 
@@ -85,7 +85,7 @@ fn named(ask: &Ask<'_>) -> Result<Operator, Problem> {
     operators::find(ask.log().connection(), ask.param("operator")?)?.ok_or(Problem::new(Kind::NotFound))
 }
 
-pub(super) fn invite(ask: &Ask<'_>, asked: Invite) -> Result<Invitation, Problem> {
+pub(in crate::web) fn invite(ask: &Ask<'_>, asked: Invite) -> Result<Invitation, Problem> {
     let (text, secret, expires_ms) = one_time(ask, asked.hours)?;
     let operator = asked.operator.clone();
     let deed = Deed::Invite { operator, grant: asked.grant, secret, expires_ms };
@@ -93,7 +93,7 @@ pub(super) fn invite(ask: &Ask<'_>, asked: Invite) -> Result<Invitation, Problem
     Ok(Invitation { operator: asked.operator, secret: text, expires_ms })
 }
 
-pub(super) fn reset(ask: &Ask<'_>, why: Why) -> Result<Invitation, Problem> {
+pub(in crate::web) fn reset(ask: &Ask<'_>, why: Why) -> Result<Invitation, Problem> {
     let operator = named(ask)?.operator;
     let (text, secret, expires_ms) = one_time(ask, None)?;
     let deed = Deed::Reset { operator: operator.clone(), secret, expires_ms };
@@ -107,29 +107,29 @@ fn one_time(ask: &Ask<'_>, hours: Option<u32>) -> Result<(String, String, i64), 
     Ok((text, digest.to_string(), ask.now_ms.saturating_add(hours * HOUR_MS)))
 }
 
-pub(super) fn grant(ask: &Ask<'_>, asked: Regrant) -> Result<Done, Problem> {
+pub(in crate::web) fn grant(ask: &Ask<'_>, asked: Regrant) -> Result<Done, Problem> {
     let operator = named(ask)?.operator;
     done(ask, Deed::Grant { operator, grant: asked.grant }, &asked.reason)
 }
 
-pub(super) fn disable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+pub(in crate::web) fn disable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
     let operator = named(ask)?.operator;
     done(ask, Deed::Disable { operator }, &why.reason)
 }
 
-pub(super) fn enable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+pub(in crate::web) fn enable(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
     let operator = named(ask)?.operator;
     done(ask, Deed::Enable { operator }, &why.reason)
 }
 
-pub(super) fn tokens(ask: &Ask<'_>, turn: Turn) -> Result<Page<Token>, Problem> {
+pub(in crate::web) fn tokens(ask: &Ask<'_>, turn: Turn) -> Result<Page<Token>, Problem> {
     tokens_of(ask, &named(ask)?.operator, &turn)
 }
 
-pub(super) fn withdraw_token(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+pub(in crate::web) fn withdraw_token(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
     super::tokens::withdraw_of(ask, &named(ask)?.operator, &why.reason)
 }
 
-pub(super) fn done(ask: &Ask<'_>, deed: Deed, reason: &str) -> Result<Done, Problem> {
+pub(in crate::web) fn done(ask: &Ask<'_>, deed: Deed, reason: &str) -> Result<Done, Problem> {
     Ok(Done { entries: ask.have_done(ask.operating(deed), reason)? })
 }

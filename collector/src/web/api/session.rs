@@ -5,16 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchpost_proto::Digest;
 
-use super::ask::Ask;
-use super::auth::KNOWN_COOKIE;
-use super::held;
-use super::problem::{Kind, Problem};
-use super::route::Nothing;
 use crate::audit::Did;
 use crate::log_store::{self, OperatorFacts, aside};
 use crate::operators::secret::{self, Kind as Secret};
 use crate::operators::throttle::{Who, net_of};
 use crate::operators::{Act, Deed, Operator, deed, find, may, password, totp};
+use crate::web::ask::Ask;
+use crate::web::auth::KNOWN_COOKIE;
+use crate::web::held;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::Nothing;
 
 /// How long a browser is remembered, seconds.
 const REMEMBERED_S: i64 = 180 * 24 * 3600;
@@ -22,19 +22,19 @@ const REMEMBERED_S: i64 = 180 * 24 * 3600;
 /// Who wants in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SignIn {
+pub(in crate::web) struct SignIn {
     /// Login name.
-    name: String,
+    pub(in crate::web) name: String,
     /// Password.
-    password: String,
+    pub(in crate::web) password: String,
     /// One-time code; needed by those who have set one up.
     #[serde(default)]
-    code: String,
+    pub(in crate::web) code: String,
 }
 
 /// Who is signed in.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Me {
+pub(in crate::web) struct Me {
     /// How they stand.
     #[serde(flatten)]
     operator: Operator,
@@ -45,47 +45,47 @@ pub(super) struct Me {
 /// One who was invited or reset.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Accept {
+pub(in crate::web) struct Accept {
     /// Login name.
-    name: String,
+    pub(in crate::web) name: String,
     /// The one-time secret.
-    secret: String,
+    pub(in crate::web) secret: String,
     /// The password from now on.
-    password: String,
+    pub(in crate::web) password: String,
     /// Come in with one-time codes as well; administrators always do.
     #[serde(default)]
-    totp: bool,
+    pub(in crate::web) totp: bool,
 }
 
 /// What an authenticator is told.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Set {
+pub(in crate::web) struct Set {
     /// Login name.
-    operator: String,
+    pub(in crate::web) operator: String,
     /// For the authenticator, as a link or a square code; shown this once. Missing where no one-time codes are set up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    otpauth: Option<String>,
+    pub(in crate::web) otpauth: Option<String>,
 }
 
 /// A new password.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewPassword {
+pub(in crate::web) struct NewPassword {
     /// The present one.
-    present: String,
+    pub(in crate::web) present: String,
     /// The one from now on.
-    new: String,
+    pub(in crate::web) new: String,
 }
 
 /// A proof that it is oneself.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Proof {
+pub(in crate::web) struct Proof {
     /// The password.
-    password: String,
+    pub(in crate::web) password: String,
 }
 
-pub(super) fn me(ask: &Ask<'_>, _: Nothing) -> Result<Me, Problem> {
+pub(in crate::web) fn me(ask: &Ask<'_>, _: Nothing) -> Result<Me, Problem> {
     Ok(me_of(ask.caller()?.operator.clone(), ask.now_ms))
 }
 
@@ -95,7 +95,7 @@ fn me_of(operator: Operator, now_ms: i64) -> Me {
 }
 
 /// Signs in. Wrong names, wrong passwords and wrong codes cost the same and are told the same.
-pub(super) fn sign_in(ask: &Ask<'_>, asked: SignIn) -> Result<Me, Problem> {
+pub(in crate::web) fn sign_in(ask: &Ask<'_>, asked: SignIn) -> Result<Me, Problem> {
     let name = if deed::is_name(&asked.name) { asked.name.as_str() } else { "" };
     let db = ask.log().connection();
     let facts = log_store::operator_facts(db, name)?;
@@ -132,7 +132,7 @@ fn begin(ask: &Ask<'_>, name: &str, changed: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-pub(super) fn sign_out(ask: &Ask<'_>, _: Nothing) -> Result<Nothing, Problem> {
+pub(in crate::web) fn sign_out(ask: &Ask<'_>, _: Nothing) -> Result<Nothing, Problem> {
     let caller = ask.caller()?;
     ask.note(&caller.operator.operator, Did::SignedOut, "", "", 0)?;
     if let Some(cookie) = &caller.cookie {
@@ -143,7 +143,7 @@ pub(super) fn sign_out(ask: &Ask<'_>, _: Nothing) -> Result<Nothing, Problem> {
 }
 
 /// Sets the password of one who was invited or reset. It signs nobody in: they come in with what they have set.
-pub(super) fn accept(ask: &Ask<'_>, asked: Accept) -> Result<Set, Problem> {
+pub(in crate::web) fn accept(ask: &Ask<'_>, asked: Accept) -> Result<Set, Problem> {
     let name = if deed::is_name(&asked.name) { asked.name.as_str() } else { "" };
     let db = ask.log().connection();
     let facts = log_store::operator_facts(db, name)?;
@@ -170,7 +170,7 @@ pub(super) fn accept(ask: &Ask<'_>, asked: Accept) -> Result<Set, Problem> {
     Ok(set(ask, name, seed))
 }
 
-pub(super) fn change_password(ask: &Ask<'_>, asked: NewPassword) -> Result<Me, Problem> {
+pub(in crate::web) fn change_password(ask: &Ask<'_>, asked: NewPassword) -> Result<Me, Problem> {
     let facts = prove(ask, &asked.present)?;
     if let Some(objection) = password::objection(&asked.new, &facts.name) {
         return Err(Problem::malformed(objection));
@@ -181,7 +181,7 @@ pub(super) fn change_password(ask: &Ask<'_>, asked: NewPassword) -> Result<Me, P
     me(ask, Nothing {})
 }
 
-pub(super) fn enrol_totp(ask: &Ask<'_>, asked: Proof) -> Result<Set, Problem> {
+pub(in crate::web) fn enrol_totp(ask: &Ask<'_>, asked: Proof) -> Result<Set, Problem> {
     let facts = prove(ask, &asked.password)?;
     let seed = new_seed()?;
     let deed = Deed::EnrolTotp { operator: facts.name.clone(), totp: hex::encode(seed) };

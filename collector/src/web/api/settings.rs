@@ -3,17 +3,17 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ask::Ask;
 use super::operators::Done;
 use super::page::{self, Page};
-use super::problem::Problem;
 use crate::admin::What;
 use crate::settings::{self, Setting};
+use crate::web::ask::Ask;
+use crate::web::problem::Problem;
 
 /// Which of them.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(in crate::web) struct Which {
     /// How their names begin.
     #[serde(default)]
     beginning: String,
@@ -26,7 +26,7 @@ pub(super) struct Which {
 /// Another value.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
+pub(in crate::web) struct Change {
     /// Its path.
     name: String,
     /// Any JSON; null removes it.
@@ -36,7 +36,7 @@ pub(super) struct Change {
     reason: String,
 }
 
-pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Setting>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Setting>, Problem> {
     let limit = page::rows(which.limit);
     let after: Option<String> = page::read("settings", which.cursor.as_deref())?;
     let all = settings::list(ask.derived()?, &which.beginning)?.into_iter();
@@ -44,7 +44,7 @@ pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Setting>, Problem
     Ok(page::page("settings", rest.take(limit as usize + 1).collect(), limit, |last| last.name.clone()))
 }
 
-pub(super) fn set(ask: &Ask<'_>, change: Change) -> Result<Done, Problem> {
+pub(in crate::web) fn set(ask: &Ask<'_>, change: Change) -> Result<Done, Problem> {
     let value = if change.value.is_null() { String::new() } else { change.value.to_string() };
     let entries = ask.have_done(What::Set { name: change.name, value }, &change.reason)?;
     Ok(Done { entries })

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ask::Ask;
 use super::operators::{Done, Why, done};
 use super::page::{self, Page, Turn};
-use super::problem::{Kind, Problem};
 use crate::log_store::{self, OperatorTokenFacts};
 use crate::operators::secret::{self, Kind as Secret};
 use crate::operators::{Act, Deed, may};
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const DAYS_MAX: u32 = 366;
@@ -17,7 +17,7 @@ const DAYS_MAX: u32 = 366;
 /// A token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct New {
+pub(in crate::web) struct New {
     /// What it is for.
     label: String,
     /// What it may do; at most what you may.
@@ -28,7 +28,7 @@ pub(super) struct New {
 
 /// A token as it stands.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Token {
+pub(in crate::web) struct Token {
     /// The beginning of its digest.
     id: String,
     /// Whose it is.
@@ -49,7 +49,7 @@ pub(super) struct Token {
 
 /// A new token.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Made {
+pub(in crate::web) struct Made {
     /// The token itself, shown this once.
     token: String,
     /// The beginning of its digest.
@@ -61,11 +61,11 @@ pub(super) struct Made {
 /// Characters of a token's id.
 const ID_CHARS: usize = 16;
 
-pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Token>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Token>, Problem> {
     tokens_of(ask, ask.by()?, &turn)
 }
 
-pub(super) fn tokens_of(ask: &Ask<'_>, operator: &str, turn: &Turn) -> Result<Page<Token>, Problem> {
+pub(in crate::web) fn tokens_of(ask: &Ask<'_>, operator: &str, turn: &Turn) -> Result<Page<Token>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("tokens", turn.cursor.as_deref())?;
     let tokens = log_store::operator_tokens(ask.log().connection(), Some(operator))?;
@@ -96,7 +96,7 @@ fn id_of(facts: &OperatorTokenFacts) -> String {
     facts.token.to_string().chars().take(ID_CHARS).collect()
 }
 
-pub(super) fn make(ask: &Ask<'_>, asked: New) -> Result<Made, Problem> {
+pub(in crate::web) fn make(ask: &Ask<'_>, asked: New) -> Result<Made, Problem> {
     let caller = ask.caller()?;
     let beyond = asked.scopes.iter().find(|act| !may(&caller.operator, **act, None, ask.now_ms));
     if let Some(beyond) = beyond {
@@ -117,12 +117,12 @@ pub(super) fn make(ask: &Ask<'_>, asked: New) -> Result<Made, Problem> {
     Ok(Made { token: text, id: digest.to_string().chars().take(ID_CHARS).collect(), expires_ms })
 }
 
-pub(super) fn withdraw(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+pub(in crate::web) fn withdraw(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
     withdraw_of(ask, ask.by()?, &why.reason)
 }
 
 /// Withdraws the token of this operator with the id in the address.
-pub(super) fn withdraw_of(ask: &Ask<'_>, operator: &str, reason: &str) -> Result<Done, Problem> {
+pub(in crate::web) fn withdraw_of(ask: &Ask<'_>, operator: &str, reason: &str) -> Result<Done, Problem> {
     let id = ask.param("token")?;
     let tokens = log_store::operator_tokens(ask.log().connection(), Some(operator))?;
     let token = tokens.iter().find(|token| id_of(token) == id).ok_or(Problem::new(Kind::NotFound))?;

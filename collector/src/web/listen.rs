@@ -40,10 +40,14 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
+pub(in crate::web) struct PeerAddress(pub(in crate::web) IpAddr);
 
 /// How connections are secured; none on loopback without a certificate.
-pub(super) fn tls(console: &ConsoleConfig, config: &Config, clock: &Clock) -> anyhow::Result<Option<TlsAcceptor>> {
+pub(in crate::web) fn tls(
+    console: &ConsoleConfig,
+    config: &Config,
+    clock: &Clock,
+) -> anyhow::Result<Option<TlsAcceptor>> {
     let Some((certificate, key)) = &console.tls else { return Ok(None) };
     let chain = certificates(certificate)?;
     let own = key_file::read(key, &config.keys.passphrase)?;
@@ -60,7 +64,7 @@ pub(super) fn tls(console: &ConsoleConfig, config: &Config, clock: &Clock) -> an
 }
 
 /// Serves until the collector stops.
-pub(super) async fn serve(
+pub(in crate::web) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,

@@ -4,20 +4,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::alerts::{concerning, visible};
-use super::ask::Ask;
 use super::operators::{Done, Why};
 use super::page::{self, Page, Turn};
-use super::problem::{Kind, Problem};
-use super::route::Nothing;
 use crate::admin::What;
 use crate::alerts::desk::{CaseStep, Outcome, Suppress};
 use crate::alerts::{self, Alert, Case, Suppression};
 use crate::operators::{Act, Operator, Role};
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::Nothing;
 
 /// A new case.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct New {
+pub(in crate::web) struct New {
     /// What it is called.
     title: String,
     /// Ids of its first alerts, all about one person.
@@ -27,7 +27,7 @@ pub(super) struct New {
 /// A step with a case.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Step {
+pub(in crate::web) struct Step {
     /// What is done.
     step: Next,
     /// What is written beside it.
@@ -38,7 +38,7 @@ pub(super) struct Step {
 /// What is done with a case.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Next {
+pub(in crate::web) enum Next {
     /// Takes alerts in.
     Link(Vec<String>),
     /// Takes alerts out.
@@ -54,14 +54,14 @@ pub(super) enum Next {
 /// A suppression to begin.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Begin {
+pub(in crate::web) struct Begin {
     /// What, and until when.
     what: Suppress,
     /// Why; goes into the audit trail.
     reason: String,
 }
 
-pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("cases", turn.cursor.as_deref())?;
     let all = alerts::cases(ask.derived()?, ask.log().connection(), None)?;
@@ -77,7 +77,7 @@ pub(super) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
     Ok(page::page("cases", rest, limit, |last| last.case.clone()))
 }
 
-pub(super) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Case, Problem> {
+pub(in crate::web) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Case, Problem> {
     named(ask)
 }
 
@@ -109,7 +109,7 @@ fn seen(ask: &Ask<'_>, mut case: Case) -> Result<Option<Case>, Problem> {
     Ok(Some(case))
 }
 
-pub(super) fn open(ask: &Ask<'_>, asked: New) -> Result<Done, Problem> {
+pub(in crate::web) fn open(ask: &Ask<'_>, asked: New) -> Result<Done, Problem> {
     let found = asked.alerts.iter().map(|id| visible(ask, id)).collect::<Result<Vec<_>, _>>()?;
     let person = found.first().map(|alert| alert.person.clone());
     let person = person.ok_or_else(|| Problem::malformed("name at least one alert"))?;
@@ -119,7 +119,7 @@ pub(super) fn open(ask: &Ask<'_>, asked: New) -> Result<Done, Problem> {
     step_of(ask, "", CaseStep::Open { person, alerts: asked.alerts }, asked.title)
 }
 
-pub(super) fn step(ask: &Ask<'_>, asked: Step) -> Result<Done, Problem> {
+pub(in crate::web) fn step(ask: &Ask<'_>, asked: Step) -> Result<Done, Problem> {
     let case = named(ask)?;
     let step = match asked.step {
         Next::Link(ids) => {
@@ -144,7 +144,7 @@ fn step_of(ask: &Ask<'_>, case: &str, step: CaseStep, note: String) -> Result<Do
     Ok(Done { entries })
 }
 
-pub(super) fn suppressions(ask: &Ask<'_>, turn: Turn) -> Result<Page<Suppression>, Problem> {
+pub(in crate::web) fn suppressions(ask: &Ask<'_>, turn: Turn) -> Result<Page<Suppression>, Problem> {
     let limit = page::rows(turn.limit);
     let after: Option<String> = page::read("suppressions", turn.cursor.as_deref())?;
     let operator = &ask.caller()?.operator;
@@ -155,7 +155,7 @@ pub(super) fn suppressions(ask: &Ask<'_>, turn: Turn) -> Result<Page<Suppression
     Ok(page::page("suppressions", rest.take(limit as usize + 1).collect(), limit, |last| last.suppression.clone()))
 }
 
-pub(super) fn suppress(ask: &Ask<'_>, asked: Begin) -> Result<Done, Problem> {
+pub(in crate::web) fn suppress(ask: &Ask<'_>, asked: Begin) -> Result<Done, Problem> {
     let operator = &ask.caller()?.operator;
     let refused = |why: &str| Err(Problem::new(Kind::NotAllowed).because(why));
     if operator.is_unbound {
@@ -179,7 +179,7 @@ fn is_own(operator: &Operator, person: &str) -> bool {
     operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(person))
 }
 
-pub(super) fn end_suppression(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
+pub(in crate::web) fn end_suppression(ask: &Ask<'_>, why: Why) -> Result<Done, Problem> {
     let (id, operator) = (ask.param("suppression")?, &ask.caller()?.operator);
     let all = alerts::suppressions(ask.derived()?, ask.now_ms)?;
     if !all.iter().any(|it| it.suppression == id && !is_own(operator, &it.person)) {

@@ -11,7 +11,7 @@ use crate::log_store::StoreError;
 
 /// The kinds there are; their words never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::web) enum Kind {
     NotSignedIn,
     WrongCredentials,
     TooManyAttempts,
@@ -28,17 +28,17 @@ pub(super) enum Kind {
     Broken,
 }
 
-struct Words {
+pub(in crate::web) struct Words {
     word: &'static str,
-    status: StatusCode,
-    title: &'static str,
-    title_zh: &'static str,
-    next: &'static str,
-    next_zh: &'static str,
+    pub(in crate::web) status: StatusCode,
+    pub(in crate::web) title: &'static str,
+    pub(in crate::web) title_zh: &'static str,
+    pub(in crate::web) next: &'static str,
+    pub(in crate::web) next_zh: &'static str,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 14] = [
+    pub(in crate::web) const ALL: [Self; 14] = [
         Self::NotSignedIn,
         Self::WrongCredentials,
         Self::TooManyAttempts,
@@ -55,11 +55,11 @@ impl Kind {
         Self::Broken,
     ];
 
-    pub(super) fn word(self) -> &'static str {
+    pub(in crate::web) fn word(self) -> &'static str {
         self.words().word
     }
 
-    fn words(self) -> Words {
+    pub(in crate::web) fn words(self) -> Words {
         let (word, status, title, title_zh, next, next_zh) = match self {
             Self::NotSignedIn => (
                 "not-signed-in",
@@ -180,8 +180,8 @@ impl Kind {
 
 /// Why nothing was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) kind: Kind,
+pub(in crate::web) struct Problem {
+    pub(in crate::web) kind: Kind,
     detail: String,
     retry_s: Option<i64>,
 }
@@ -189,7 +189,7 @@ pub(super) struct Problem {
 /// As it is sent.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub(super) struct Sent {
+pub(in crate::web) struct Sent {
     /// `urn:watchpost:problem:` and a word that never changes.
     r#type: String,
     /// In English.
@@ -208,24 +208,29 @@ pub(super) struct Sent {
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(in crate::web) fn new(kind: Kind) -> Self {
         Self { kind, detail: String::new(), retry_s: None }
     }
 
-    pub(super) fn because(self, detail: impl Into<String>) -> Self {
+    /// What is particular about this one; may be empty.
+    pub(in crate::web) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(in crate::web) fn because(self, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..self }
     }
 
-    pub(super) fn after_ms(self, wait_ms: i64) -> Self {
+    pub(in crate::web) fn after_ms(self, wait_ms: i64) -> Self {
         Self { retry_s: Some(wait_ms.saturating_add(999) / 1000), ..self }
     }
 
-    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+    pub(in crate::web) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(Kind::Malformed).because(detail)
     }
 
     /// What nobody outside has to know is told in the log lines alone.
-    pub(super) fn broken(error: &dyn std::fmt::Display) -> Self {
+    pub(in crate::web) fn broken(error: &dyn std::fmt::Display) -> Self {
         warn!(error = %error, "request not answered");
         Self::new(Kind::Broken)
     }

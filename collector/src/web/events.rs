@@ -43,7 +43,7 @@ impl Drop for Listener {
     }
 }
 
-pub(super) async fn listen(site: &Arc<Site>, route: &Arc<Route>, heard: Heard) -> Result<Response, Problem> {
+pub(in crate::web) async fn listen(site: &Arc<Site>, route: &Arc<Route>, heard: Heard) -> Result<Response, Problem> {
     let act = route.act.ok_or(Problem::new(Kind::Broken))?;
     let (of_site, of_route) = (Arc::clone(site), Arc::clone(route));
     let turn = site.turns.take(auth::says(site, &heard).as_deref(), false).await?;
@@ -114,7 +114,13 @@ impl Listener {
         self.looked = Instant::now();
         let site = Arc::clone(&self.site);
         let (act, parts) = (self.act, self.heard.parts.clone());
-        let heard = Heard { parts, body: Bytes::new(), params: Default::default(), address: self.heard.address };
+        let heard = Heard {
+            parts,
+            body: Bytes::new(),
+            files: Default::default(),
+            params: Default::default(),
+            address: self.heard.address,
+        };
         // Where all are busy it is looked the next time.
         let Ok(turn) = self.site.turns.take(None, false).await else { return true };
         let looked = tokio::task::spawn_blocking(move || {

@@ -24,7 +24,7 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// All turns.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(in crate::web) struct Turns {
     all: Arc<Semaphore>,
     passwords: Arc<Semaphore>,
     own: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -34,7 +34,7 @@ pub(super) struct Turns {
 
 /// A turn, until what it is for has ended.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(in crate::web) struct Turn {
     _own: Option<OwnedSemaphorePermit>,
     _all: OwnedSemaphorePermit,
 }
@@ -52,7 +52,7 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for a turn. Whoever has all of theirs waits before they take one of everybody's.
-    pub(super) async fn take(&self, of: Option<&str>, is_costly: bool) -> Result<Turn, Problem> {
+    pub(in crate::web) async fn take(&self, of: Option<&str>, is_costly: bool) -> Result<Turn, Problem> {
         let all = if is_costly { &self.passwords } else { &self.all };
         let turn = async {
             let own = match of {
@@ -74,12 +74,12 @@ impl Turns {
     }
 
     /// Whose turns a token takes: its owner's, or as long as nobody knows them its own.
-    pub(super) fn owner(&self, token: &Digest) -> String {
+    pub(in crate::web) fn owner(&self, token: &Digest) -> String {
         held(&self.owners).get(token).cloned().unwrap_or_else(|| token.to_string())
     }
 
     /// From now on this token takes turns of this operator.
-    pub(super) fn belongs(&self, token: Digest, to: &str) {
+    pub(in crate::web) fn belongs(&self, token: Digest, to: &str) {
         let mut owners = held(&self.owners);
         if owners.len() >= REMEMBERED_MAX {
             owners.clear();

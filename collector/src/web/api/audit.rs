@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ask::Ask;
 use super::page::{self, Page};
-use super::problem::Problem;
 use crate::trail::{self, Deed, Filter, Hidden};
+use crate::web::ask::Ask;
+use crate::web::problem::Problem;
 
 /// Which of it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(in crate::web) struct Which {
     /// By whom.
     by: Option<String>,
     /// What: `viewed`, `operator-grant` …
@@ -26,7 +26,7 @@ pub(super) struct Which {
     limit: Option<u32>,
 }
 
-pub(super) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Deed>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Deed>, Problem> {
     let limit = page::rows(which.limit).min(trail::PAGE_MAX - 1);
     let before = page::read("audit", which.cursor.as_deref())?;
     let Which { by, verb, subject, since_ms, .. } = which;

@@ -2,9 +2,9 @@
 
 use axum::http::Method;
 
-use super::route::{Route, csv, listen, route};
 use super::{alerts, audit, cases, devices, openapi, operators, search, session, settings, tokens};
 use crate::operators::Act;
+use crate::web::route::{Route, csv, listen, route};
 
 /// All of them.
 #[must_use]

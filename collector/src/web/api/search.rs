@@ -4,11 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::{concerning, reason};
-use super::ask::Ask;
 use super::operators::Done;
 use super::page;
-use super::problem::{Kind, Problem};
-use super::route::Nothing;
 use crate::admin::What;
 use crate::alerts;
 use crate::audit::Did;
@@ -17,6 +14,9 @@ use crate::search::SearchError;
 use crate::search::find::{Asked, Finder, Found, PATIENCE};
 use crate::search::query::Query;
 use crate::search::saved::{self, Saved};
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem};
+use crate::web::route::Nothing;
 
 /// Searches that one operator keeps.
 const KEPT_MAX: usize = 100;
@@ -24,7 +24,7 @@ const KEPT_MAX: usize = 100;
 /// What to look for.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(in crate::web) struct Which {
     /// As it is typed.
     query: String,
     /// Why; goes into the audit trail. Needed to look for texts, words of lists, senders, receivers and rooms.
@@ -38,7 +38,7 @@ pub(super) struct Which {
 
 /// Part of what was found.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Searched {
+pub(in crate::web) struct Searched {
     /// The newest first; what you may not read is left out.
     items: Vec<Found>,
     /// Where the next page begins; missing at the end.
@@ -50,7 +50,7 @@ pub(super) struct Searched {
 
 /// A search that is kept.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Kept {
+pub(in crate::web) struct Kept {
     /// Its name.
     name: String,
     /// As it was typed.
@@ -60,14 +60,14 @@ pub(super) struct Kept {
 /// A search to keep.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Keep {
+pub(in crate::web) struct Keep {
     /// As it is typed.
     query: String,
 }
 
 /// Whoever finds a finding by its words learns them: it is asked like reading it, before anything is counted or paged, and
 /// noted before it is answered. What names are known is not said: some may be of findings that are not for them.
-pub(super) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Problem> {
+pub(in crate::web) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Problem> {
     let query = Query::parse(&which.query, ask.now_ms).map_err(Problem::malformed)?;
     let (words, names) = (query.asks_for_words(), query.asks_for_names());
     let reason = if words || names { reason(&which.reason)? } else { "" };
@@ -103,12 +103,12 @@ fn problem(error: SearchError) -> Problem {
     }
 }
 
-pub(super) fn list(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Kept>, Problem> {
+pub(in crate::web) fn list(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Kept>, Problem> {
     let kept = saved::list(ask.derived()?, ask.by()?).map_err(problem)?.into_iter();
     Ok(kept.map(|(name, saved)| Kept { name, query: saved.query }).collect())
 }
 
-pub(super) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
+pub(in crate::web) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
     let (kept, name) = (saved::list(ask.derived()?, ask.by()?).map_err(problem)?, ask.param("name")?);
     if kept.len() >= KEPT_MAX && !kept.iter().any(|(known, _)| known == name) {
         return Err(Problem::new(Kind::NotPossible).because("you keep 100 searches; forget one first"));
@@ -117,7 +117,7 @@ pub(super) fn keep(ask: &Ask<'_>, asked: Keep) -> Result<Done, Problem> {
     set(ask, value)
 }
 
-pub(super) fn forget(ask: &Ask<'_>, _: Nothing) -> Result<Done, Problem> {
+pub(in crate::web) fn forget(ask: &Ask<'_>, _: Nothing) -> Result<Done, Problem> {
     set(ask, String::new())
 }
 

@@ -4,12 +4,13 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::ask::Ask;
-use super::problem::{Kind, Problem, Sent};
-use super::route::{Nothing, Route};
-use super::{BASE, SESSION_COOKIE, routes};
+use super::routes;
+use crate::web::ask::Ask;
+use crate::web::problem::{Kind, Problem, Sent};
+use crate::web::route::{Nothing, Route};
+use crate::web::{BASE, SESSION_COOKIE};
 
-pub(super) fn show(_: &Ask<'_>, _: Nothing) -> Result<Value, Problem> {
+pub(in crate::web) fn show(_: &Ask<'_>, _: Nothing) -> Result<Value, Problem> {
     Ok(describe())
 }
 

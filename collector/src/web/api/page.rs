@@ -5,45 +5,45 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use crate::web::problem::Problem;
 
 /// Rows of a page where nobody says how many.
 const ROWS: u32 = 50;
 /// Most rows of a page.
-pub(super) const ROWS_MAX: u32 = 500;
+pub(in crate::web) const ROWS_MAX: u32 = 500;
 
 /// Part of a list.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Page<T> {
+pub(in crate::web) struct Page<T> {
     /// The rows.
-    pub(super) items: Vec<T>,
+    pub(in crate::web) items: Vec<T>,
     /// Where the next page begins; missing on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next: Option<String>,
+    pub(in crate::web) next: Option<String>,
 }
 
 /// Which part of a list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Turn {
+pub(in crate::web) struct Turn {
     /// `next` of the page before.
-    pub(super) cursor: Option<String>,
+    pub(in crate::web) cursor: Option<String>,
     /// Rows of the page, at most 500.
-    pub(super) limit: Option<u32>,
+    pub(in crate::web) limit: Option<u32>,
 }
 
 /// How many rows are wanted.
-pub(super) fn rows(limit: Option<u32>) -> u32 {
+pub(in crate::web) fn rows(limit: Option<u32>) -> u32 {
     limit.unwrap_or(ROWS).clamp(1, ROWS_MAX)
 }
 
 /// Writes a cursor: of which list, and the key of its last row.
-pub(super) fn write(list: &str, key: &str) -> String {
+pub(in crate::web) fn write(list: &str, key: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{list}:{key}"))
 }
 
 /// The key in a cursor of this list.
-pub(super) fn read<K: std::str::FromStr>(list: &str, cursor: Option<&str>) -> Result<Option<K>, Problem> {
+pub(in crate::web) fn read<K: std::str::FromStr>(list: &str, cursor: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let key = text.as_deref().and_then(|text| text.split_once(':')).filter(|(of, _)| *of == list);
@@ -52,7 +52,7 @@ pub(super) fn read<K: std::str::FromStr>(list: &str, cursor: Option<&str>) -> Re
 }
 
 /// A page of rows of which one more than fits was read.
-pub(super) fn page<T>(list: &str, mut items: Vec<T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
+pub(in crate::web) fn page<T>(list: &str, mut items: Vec<T>, limit: u32, key: impl Fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(|last| write(list, &key(last)));
@@ -60,7 +60,7 @@ pub(super) fn page<T>(list: &str, mut items: Vec<T>, limit: u32, key: impl Fn(&T
 }
 
 /// A cell of a list that a spreadsheet takes for text: what would be a formula gets an apostrophe before it.
-pub(super) fn plain(cell: &str) -> String {
+pub(in crate::web) fn plain(cell: &str) -> String {
     let begins_formula = |c: char| "=+-@\t\r\n＝＋－＠|%".contains(c);
     let shown: String = cell.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
     if cell.trim_start().starts_with(begins_formula) || cell.starts_with(begins_formula) {

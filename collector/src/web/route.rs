@@ -4,28 +4,51 @@ use std::fmt;
 
 use axum::extract::Query;
 use axum::http::Method;
+use maud::Markup;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::BODY_BYTES_MAX;
 use super::ask::Ask;
 use super::problem::Problem;
 use crate::operators::Act;
 
 /// What is sent back.
-#[derive(Debug)]
-pub(super) struct Body {
-    pub(super) kind: &'static str,
-    pub(super) bytes: Vec<u8>,
+#[derive(Debug, Default)]
+pub(in crate::web) struct Body {
+    pub(in crate::web) kind: &'static str,
+    pub(in crate::web) bytes: Vec<u8>,
     /// The name of the file it is to be kept as.
-    pub(super) file: Option<&'static str>,
+    pub(in crate::web) file: Option<String>,
+    /// Where the browser is to go on.
+    pub(in crate::web) location: Option<String>,
+    /// It never changes at this address: browsers may keep it.
+    pub(in crate::web) is_forever: bool,
+}
+
+impl Body {
+    /// A page.
+    pub(in crate::web) fn html(page: Markup) -> Self {
+        Self { kind: HTML, bytes: page.into_string().into_bytes(), ..Self::default() }
+    }
+
+    /// Goes on at another address, so that reloading the page does nothing twice.
+    pub(in crate::web) fn see(location: impl Into<String>) -> Self {
+        Self { kind: HTML, location: Some(location.into()), ..Self::default() }
+    }
+
+    /// A file to be kept under this name.
+    pub(in crate::web) fn file(kind: &'static str, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { kind, bytes, file: Some(name.into()), ..Self::default() }
+    }
 }
 
 type Handler = Box<dyn Fn(&Ask<'_>) -> Result<Body, Problem> + Send + Sync>;
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// What a route does.
-pub(super) enum Does {
+pub(in crate::web) enum Does {
     /// Answers at once.
     Answer(Handler),
     /// Tells what happens, until somebody goes.
@@ -46,10 +69,14 @@ pub struct Route {
     pub title_zh: &'static str,
     /// It looks at a password.
     pub is_costly: bool,
-    pub(super) does: Does,
-    pub(super) takes: Shape,
-    pub(super) gives: Shape,
-    pub(super) content: &'static str,
+    /// A person looks at it in a browser.
+    pub is_page: bool,
+    /// Longest body of a request, in bytes.
+    pub(in crate::web) bytes_max: usize,
+    pub(in crate::web) does: Does,
+    pub(in crate::web) takes: Shape,
+    pub(in crate::web) gives: Shape,
+    pub(in crate::web) content: &'static str,
 }
 
 impl fmt::Debug for Route {
@@ -59,13 +86,14 @@ impl fmt::Debug for Route {
 }
 
 /// A list to take along.
-pub(super) struct Csv(pub(super) Vec<u8>);
+pub(in crate::web) struct Csv(pub(in crate::web) Vec<u8>);
 
 const JSON: &str = "application/json";
-pub(super) const CSV: &str = "text/csv; charset=utf-8";
+pub(in crate::web) const HTML: &str = "text/html; charset=utf-8";
+pub(in crate::web) const CSV: &str = "text/csv; charset=utf-8";
 
 /// Takes `I` from the query of a GET or DELETE, else from the JSON body, and gives `O` as JSON.
-pub(super) fn route<I, O>(
+pub(in crate::web) fn route<I, O>(
     method: Method,
     path: &'static str,
     act: impl Into<Option<Act>>,
@@ -79,7 +107,7 @@ where
     let does = move |ask: &Ask<'_>| {
         let given = handler(ask, take(ask)?)?;
         let bytes = serde_json::to_vec(&given).map_err(|error| Problem::broken(&error))?;
-        Ok(Body { kind: JSON, bytes, file: None })
+        Ok(Body { kind: JSON, bytes, ..Body::default() })
     };
     Route {
         method,
@@ -88,6 +116,8 @@ where
         title,
         title_zh,
         is_costly: false,
+        is_page: false,
+        bytes_max: BODY_BYTES_MAX,
         does: Does::Answer(Box::new(does)),
         takes: |shapes| shapes.subschema_for::<I>(),
         gives: |shapes| shapes.subschema_for::<O>(),
@@ -96,7 +126,7 @@ where
 }
 
 /// The same, of a list as a file.
-pub(super) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
+pub(in crate::web) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
     path: &'static str,
     act: Act,
     (title, title_zh): (&'static str, &'static str),
@@ -105,7 +135,7 @@ pub(super) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
 ) -> Route {
     let does = move |ask: &Ask<'_>| {
         let Csv(bytes) = handler(ask, take(ask)?)?;
-        Ok(Body { kind: CSV, bytes, file: Some(file) })
+        Ok(Body::file(CSV, file, bytes))
     };
     Route {
         does: Does::Answer(Box::new(does)),
@@ -117,7 +147,7 @@ pub(super) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
 }
 
 /// One that tells what happens.
-pub(super) fn listen(path: &'static str, act: Act, (title, title_zh): (&'static str, &'static str)) -> Route {
+pub(in crate::web) fn listen(path: &'static str, act: Act, (title, title_zh): (&'static str, &'static str)) -> Route {
     Route {
         method: Method::GET,
         path,
@@ -125,6 +155,8 @@ pub(super) fn listen(path: &'static str, act: Act, (title, title_zh): (&'static 
         title,
         title_zh,
         is_costly: false,
+        is_page: false,
+        bytes_max: BODY_BYTES_MAX,
         does: Does::Listen,
         takes: |shapes| shapes.subschema_for::<Nothing>(),
         gives: |shapes| shapes.subschema_for::<String>(),
@@ -132,13 +164,68 @@ pub(super) fn listen(path: &'static str, act: Act, (title, title_zh): (&'static 
     }
 }
 
+/// A page that somebody looks at: takes `I` from the query. The path is the whole address.
+pub(in crate::web) fn page<I: DeserializeOwned + 'static>(
+    path: &'static str,
+    act: impl Into<Option<Act>>,
+    (title, title_zh): (&'static str, &'static str),
+    handler: fn(&Ask<'_>, I) -> Result<Body, Problem>,
+) -> Route {
+    let does =
+        move |ask: &Ask<'_>| handler(ask, take_fields(ask.heard.parts.uri.query().unwrap_or_default().as_bytes())?);
+    screen(Method::GET, path, act.into(), (title, title_zh), Box::new(does))
+}
+
+/// What a page sends: takes `I` from the fields of the form. It must carry the mark of the session ([`Ask::mark`]).
+pub(in crate::web) fn form<I: DeserializeOwned + 'static>(
+    path: &'static str,
+    act: impl Into<Option<Act>>,
+    (title, title_zh): (&'static str, &'static str),
+    handler: fn(&Ask<'_>, I) -> Result<Body, Problem>,
+) -> Route {
+    let does = move |ask: &Ask<'_>| handler(ask, take_fields(&ask.heard.body)?);
+    screen(Method::POST, path, act.into(), (title, title_zh), Box::new(does))
+}
+
+fn screen(
+    method: Method,
+    path: &'static str,
+    act: Option<Act>,
+    (title, title_zh): (&'static str, &'static str),
+    does: Handler,
+) -> Route {
+    Route {
+        method,
+        path,
+        act,
+        title,
+        title_zh,
+        is_costly: false,
+        is_page: true,
+        bytes_max: BODY_BYTES_MAX,
+        does: Does::Answer(does),
+        takes: |shapes| shapes.subschema_for::<Nothing>(),
+        gives: |shapes| shapes.subschema_for::<String>(),
+        content: HTML,
+    }
+}
+
+fn take_fields<I: DeserializeOwned>(fields: &[u8]) -> Result<I, Problem> {
+    serde_html_form::from_bytes(fields).map_err(|error| Problem::malformed(format!("a field of the form: {error}")))
+}
+
 impl Route {
-    pub(super) fn costly(self) -> Self {
+    /// It may bring files of up to so many bytes.
+    pub(in crate::web) fn with_files(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    pub(in crate::web) fn costly(self) -> Self {
         Self { is_costly: true, ..self }
     }
 
     /// Whether what it takes stands in the address.
-    pub(super) fn takes_query(&self) -> bool {
+    pub(in crate::web) fn takes_query(&self) -> bool {
         self.method == Method::GET || self.method == Method::DELETE
     }
 }
@@ -146,7 +233,7 @@ impl Route {
 /// Takes nothing.
 #[derive(Debug, Default, serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(in crate::web) struct Nothing {}
 
 fn take<I: DeserializeOwned>(ask: &Ask<'_>) -> Result<I, Problem> {
     let parts = &ask.heard.parts;

@@ -1,0 +1,17 @@
+//! JSON for scripts, and the handlers that the pages are made from too.
+
+pub(in crate::web) mod alerts;
+pub(in crate::web) mod audit;
+pub(in crate::web) mod cases;
+pub(in crate::web) mod devices;
+mod openapi;
+pub(in crate::web) mod operators;
+pub(in crate::web) mod page;
+pub(in crate::web) mod search;
+pub(in crate::web) mod session;
+pub(in crate::web) mod settings;
+mod table;
+pub(in crate::web) mod tokens;
+
+pub use openapi::describe;
+pub use table::routes;
