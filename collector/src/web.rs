@@ -21,6 +21,7 @@ mod listen;
 mod problem;
 mod route;
 mod turns;
+mod visits;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -42,6 +43,7 @@ use tracing::info;
 
 use crate::admin::Desk;
 use crate::config::ConsoleConfig;
+use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
 use ask::{Ask, Heard};
@@ -50,9 +52,11 @@ use listen::PeerAddress;
 use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
+use visits::Visits;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use route::Route;
+pub use visits::{VISIT_COOKIE, VISIT_COOKIE_PLAIN};
 
 /// Where what scripts ask for lies.
 pub const BASE: &str = "/api/v1";
@@ -77,6 +81,11 @@ pub struct Site {
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
     turns: Turns,
+    /// Employees who look at what is about them, and whoever reads for one of them.
+    visits: Mutex<Visits>,
+    reading: Mutex<()>,
+    /// The rules employees are told of.
+    rules: Mutex<Shelf>,
     listeners: AtomicUsize,
     stopping: watch::Receiver<bool>,
 }
@@ -111,6 +120,9 @@ pub async fn start(
         refusals: Mutex::default(),
         codes: Mutex::default(),
         turns: Turns::default(),
+        visits: Mutex::default(),
+        reading: Mutex::default(),
+        rules: Mutex::default(),
         listeners: AtomicUsize::new(0),
         stopping: stopping.clone(),
         desk,

@@ -5,6 +5,7 @@ mod account;
 mod assets;
 mod chart;
 mod frame;
+mod me;
 mod overview;
 mod parts;
 mod sign;
@@ -21,7 +22,7 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
+    [assets::routes(), sign::routes(), account::routes(), me::routes(), view::routes(), overview::routes()]
         .into_iter()
         .flatten()
         .collect()

@@ -2,14 +2,14 @@
 
 use axum::http::Method;
 
-use super::{alerts, audit, cases, devices, openapi, operators, search, session, settings, tokens};
+use super::{alerts, audit, cases, devices, employees, openapi, operators, search, session, settings, tokens};
 use crate::operators::Act;
 use crate::web::route::{Route, csv, listen, route};
 
 /// All of them.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [own(), of_alerts(), of_cases(), of_operators(), of_the_collector()].into_iter().flatten().collect()
+    [own(), of_alerts(), of_cases(), of_operators(), of_employees(), of_the_collector()].into_iter().flatten().collect()
 }
 
 fn own() -> Vec<Route> {
@@ -155,6 +155,15 @@ fn of_operators() -> Vec<Route> {
             ("Withdraw somebody's API token", "撤销操作员的 API 令牌"),
             operators::withdraw_token,
         ),
+    ]
+}
+
+fn of_employees() -> Vec<Route> {
+    let (path, change) = ("/employee-links", Act::ChangeOperators);
+    vec![
+        route(Method::GET, path, change, ("How the link of an employee stands", "员工查看链接状态"), employees::show),
+        route(Method::POST, path, change, ("Hand out a link", "发放员工查看链接"), employees::hand_out),
+        route(Method::POST, "/employee-links/end", change, ("Withdraw a link", "撤销员工查看链接"), employees::end),
     ]
 }
 
