@@ -7,6 +7,7 @@ pub(in crate::web) mod devices;
 pub(in crate::web) mod employees;
 mod openapi;
 pub(in crate::web) mod operators;
+pub(in crate::web) mod overview;
 pub(in crate::web) mod page;
 pub(in crate::web) mod search;
 pub(in crate::web) mod session;

@@ -4,6 +4,7 @@
 mod account;
 mod assets;
 mod chart;
+mod coverage;
 mod frame;
 mod me;
 mod overview;
@@ -22,10 +23,18 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), me::routes(), view::routes(), overview::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        assets::routes(),
+        sign::routes(),
+        account::routes(),
+        me::routes(),
+        view::routes(),
+        overview::routes(),
+        coverage::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What somebody who is signed in is told when a page cannot be shown.
