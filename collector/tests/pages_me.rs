@@ -19,8 +19,13 @@ use watchpost_collector::alerts::desk::{self, Deed};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Role};
+use watchpost_collector::policies;
+use watchpost_collector::registry::Effects;
 use watchpost_collector::web::VISIT_COOKIE_PLAIN;
-use watchpost_proto::v1::{Lane, Summary, Tally, summary};
+use watchpost_proto::document::Signers;
+use watchpost_proto::keys::{SigningKey as _, SoftwareKey};
+use watchpost_proto::policy::Policy;
+use watchpost_proto::v1::{Lane, PolicyHeader, PolicyReport, PolicyRole, Rollout, Summary, Tally, summary};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -132,6 +137,81 @@ fn counted(account: &str, sent: u64) -> Summary {
     let hour = u32::try_from(now_ms() / HOUR - 3).unwrap();
     let tally = Tally { account: account.into(), hour, revision: 1, sent, ..Tally::default() };
     Summary { made_at_ms: now_ms(), kind: Some(summary::Kind::Tally(tally)), ..Summary::default() }
+}
+
+const PACK: &str = "
+pack: sample
+version: 1
+title: { zh: 例, en: Sample }
+rules:
+  - { id: open, title: { zh: 承诺收益, en: Returns promised }, category: mis-selling, level: high, disclose: masked,
+      detection: { word: { words: [稳赚不赔] }, condition: word } }
+  - { id: veiled, title: { zh: 某并购案, en: A certain merger }, category: insider, level: critical,
+      detection: { word: { words: [蓝鲸计划, 白鲸计划], confidential: true }, condition: word } }
+";
+
+/// The policy in force on a device, as it tells.
+fn in_force(log: &mut Log) -> Summary {
+    let (key, _) = SoftwareKey::generate().unwrap();
+    let keys = Some(Signers::pinned(key.public().id()).write());
+    let said = PolicyHeader {
+        tenant: support::TENANT.into(),
+        group: "default".into(),
+        version: 1,
+        keys,
+        ..PolicyHeader::default()
+    };
+    let files = [(PolicyRole::Pack, "1/a.yaml".to_owned(), PACK.as_bytes().to_vec())];
+    let mut policy = Policy::make(said, &files).unwrap();
+    policy.sign(&key).unwrap();
+    let rollout = Rollout { rings: vec![10_000], soak_ms: 0, fall_back: false };
+    let act = By { by: "author", reason: "", at_ms: now_ms() };
+    log.operate(|appender| policies::publish(appender, &mut Effects::default(), &policy, &rollout, &act)).unwrap();
+    let report =
+        PolicyReport { policy: policy.header.digest.to_vec(), version: 1, applied: true, ..PolicyReport::default() };
+    Summary { made_at_ms: now_ms(), kind: Some(summary::Kind::PolicyReport(report)), ..Summary::default() }
+}
+
+fn by_rule(number: u64, rule: &str, excerpt: &str) -> Summary {
+    let mut summary = told(number, "ww1/li.a", excerpt);
+    if let Some(summary::Kind::Finding(finding)) = &mut summary.kind {
+        (finding.rule, finding.category) = (rule.into(), "told".into());
+    }
+    summary
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_told_by_name_and_confidential_lists_by_number_alone() {
+    let mut log = Log::new();
+    roster(&mut log, &[("li.a", "sales", "sh"), ("wang.x", "sales", "sh")]);
+    let (mut device, mut other) = (log.lab.device(), log.lab.device());
+    let report = in_force(&mut log);
+    log.append(&mut device, Lane::Urgent, &[report, by_rule(1, "open", "***"), by_rule(2, "veiled", "")]);
+    log.append(&mut device, Lane::Bulk, &[counted("ww1/li.a", 1)]);
+    log.append(&mut other, Lane::Bulk, &[counted("ww1/wang.x", 1)]);
+    employ(&mut log, "admin", grant(Role::Administrator));
+    let console = Console::start(log).await;
+    let admin = console.signed_in("admin").await;
+    let mut li = Browser::of(&console);
+    li.open(&link(&admin, "ww1/li.a").await).await;
+    let page = li.mine().await;
+    assert_eq!(page.matches("Returns promised").count(), 2, "in the list of rules, and where it was told: {page}");
+    assert!(page.contains("A rule with a confidential word list") && page.contains("insider · 1"), "{page}");
+    let all = li.page("/me/data.json").await;
+    let table = li.page("/me/data.csv").await;
+    for text in [&page, &all.text, &table.text] {
+        for secret in ["merger", "并购", "蓝鲸", "veiled"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+    let insider = all.body["rules"].as_array().unwrap().iter().find(|it| it["name"] == "insider").unwrap();
+    assert_eq!((&insider["confidential"], &insider["words"]), (&json!(1), &json!(2)));
+    // Of another's machine the rules are not theirs.
+    let mut wang = Browser::of(&console);
+    wang.open(&link(&admin, "ww1/wang.x").await).await;
+    let page = wang.mine().await;
+    assert!(!page.contains("Returns promised") && page.contains("The rules are not known here"), "{page}");
+    console.running.stop().await;
 }
 
 /// `li.a` and `li.b` are one employee's, `wang` is another's.

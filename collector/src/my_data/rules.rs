@@ -84,16 +84,21 @@ fn read(log: &LogReader, digest: &Digest) -> Result<Option<Rules>, StoreError> {
 /// # Errors
 /// The database.
 pub fn in_force(db: &Connection, accounts: &[String]) -> Result<Vec<Digest>, DeriveError> {
+    // One that was refused is told last all the same: then the one under which the device has checked itself is in force.
     let mut select = db.prepare_cached(
-        "SELECT DISTINCT policy FROM policy_report JOIN device ON device.id = policy_report.device
-         WHERE applied AND NOT device.quarantined
-           AND EXISTS (SELECT 1 FROM tally WHERE tally.device = device.id AND tally.account = ?1) ORDER BY policy",
+        "SELECT DISTINCT coalesce(
+             (SELECT policy FROM policy_report WHERE policy_report.device = device.id AND applied),
+             (SELECT passed_policy FROM self_check WHERE self_check.device = device.id))
+         FROM device
+         WHERE NOT quarantined
+           AND EXISTS (SELECT 1 FROM tally WHERE tally.device = device.id AND tally.account = ?1) ORDER BY 1",
     )?;
     let mut found = Vec::new();
     for account in accounts {
-        let rows = select.query_map([account], |row| row.get::<_, Vec<u8>>(0))?;
+        let rows = select.query_map([account], |row| row.get::<_, Option<Vec<u8>>>(0))?;
         for row in rows {
-            if let Some(digest) = Digest::from_slice(&row?).filter(|digest| !found.contains(digest)) {
+            if let Some(digest) = Digest::from_slice(&row?.unwrap_or_default()).filter(|digest| !found.contains(digest))
+            {
                 found.push(digest);
             }
         }
