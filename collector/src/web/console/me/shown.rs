@@ -41,7 +41,7 @@ pub(super) fn all(view: &View<'_>, visit: &Visit, mine: &Mine, said: &str, from:
             )) } }))
         }
         p.soft { (view.say("本次查看将于 ", "This visit ends at ")) (tongue.at(visit.until_ms)) (view.say(
-            " 结束。此页只显示关于您本人的内容，其他员工、管理员均不能用它查看您的数据。",
+            " 结束。此页只显示关于您本人的内容；他人的账户或链接都打不开它。",
             ". This page shows what is about you alone; nobody else's way in opens it."
         )) }
         (tiles(view, mine))
@@ -258,7 +258,7 @@ fn notices(view: &View<'_>, mine: &Mine) -> Markup {
                 }
             }
             p.faint { (view.say(
-                "告知书全文由公司提供，此页不能代您阅读，因此不在此处确认：请在公司的签收单上确认，或在有代理程序的设备上运行 watchpost-agent my-data acknowledge。",
+                "采集端没有告知书全文，未展示的内容不能在此确认：请向公司索取全文并在签收单上确认，或在装有代理程序的设备上运行 watchpost-agent my-data acknowledge。",
                 "The company hands out its text. What is not shown here cannot be acknowledged here: use the company's form, or run watchpost-agent \
                  my-data acknowledge on a device that has the agent."
             )) }
