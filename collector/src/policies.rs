@@ -5,6 +5,8 @@
 
 pub mod gather;
 pub mod handing;
+pub mod history;
+pub mod in_force;
 pub mod rollout;
 
 use watchpost_proto::digest::hash;

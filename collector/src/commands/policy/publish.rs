@@ -6,18 +6,17 @@ use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, ValueEnum};
-use watchpost_policy::bundle::File;
 use watchpost_proto::policy::Policy;
 use watchpost_proto::v1::{PolicyHeader, PolicySettings};
 
-use super::{PassphraseArgs, files_of, read_policy, sign};
+use super::{PassphraseArgs, as_named, read_policy, sign};
 use crate::admin::{PolicyChange, What};
 use crate::clock::now_ms;
 use crate::commands::deed::DeedArgs;
 use crate::commands::token::seconds;
 use crate::config::Config;
 use crate::log_store::{self, EVERYBODY, LogReader};
-use crate::policies::gather;
+use crate::policies::{gather, in_force};
 
 /// Longest time that a ring stands before the next.
 const SOAK_MAX_S: u64 = 90 * 24 * 3600;
@@ -129,7 +128,7 @@ pub(super) fn publish(args: &PublishArgs) -> anyhow::Result<()> {
 }
 
 fn hand_over(policy: &Policy, rollout: &RolloutArgs, deed: &DeedArgs) -> anyhow::Result<()> {
-    gather::compile(files_of(policy)).context("devices would refuse it")?;
+    gather::compile(as_named(&in_force::files_of(policy))).context("devices would refuse it")?;
     deed.run_quietly(
         What::PublishPolicy {
             policy: BASE64.encode(policy.encode()),
@@ -164,9 +163,7 @@ pub(super) fn rollback(args: &RollbackArgs) -> anyhow::Result<()> {
         settings: Some(PolicySettings { recipient: latest.settings().recipient, ..was }),
         ..latest.said.clone()
     };
-    let files: Vec<File> =
-        files_of(&old).map(|(role, name, bytes)| File { role, name: name.to_owned(), bytes: bytes.to_vec() }).collect();
-    let policy = sign::signed(said, &files, &args.passphrase.keys(&args.keys)?)?;
+    let policy = sign::signed(said, &in_force::files_of(&old), &args.passphrase.keys(&args.keys)?)?;
     hand_over(&policy, &args.rollout, &args.deed)
 }
 
