@@ -74,6 +74,18 @@ pub enum Step {
     Erase(Vec<String>),
 }
 
+impl Step {
+    /// How many words it is about.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        match self {
+            Self::Make { .. } => 0,
+            Self::Change { add, withdraw } => add.len() + withdraw.len(),
+            Self::Approve(ids) | Self::Reject(ids) | Self::Erase(ids) => ids.len(),
+        }
+    }
+}
+
 /// Does it in the group under way; returns the entries made.
 ///
 /// # Errors

@@ -53,11 +53,16 @@ struct Columns {
 
 fn one(row: &Row, columns: Columns) -> Result<New, String> {
     let cell = |at: usize| row.cells.get(at).map(|cell| cell.trim()).unwrap_or_default();
-    let word = cell(columns.word);
+    let word = unguarded(cell(columns.word));
     desk::check(word).map_err(|why| format!("{:?}: {why}", word.chars().take(40).collect::<String>()))?;
     let until = columns.expires.map(cell).filter(|cell| !cell.is_empty());
     let expires_ms = until.map(expiry).transpose()?;
     Ok(New { word: word.to_owned(), note: columns.note.map(cell).unwrap_or_default().to_owned(), expires_ms, replaces: None })
+}
+
+/// Without the apostrophe that keeps a spreadsheet from taking a cell for a formula.
+fn unguarded(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@'])).unwrap_or(cell)
 }
 
 /// The moment a day begins at +08:00, `YYYY-MM-DD`; a workbook may add a time.

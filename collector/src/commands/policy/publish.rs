@@ -15,11 +15,8 @@ use crate::clock::now_ms;
 use crate::commands::deed::DeedArgs;
 use crate::commands::token::seconds;
 use crate::config::Config;
-use crate::log_store::{self, EVERYBODY, LogReader};
-use crate::policies::{gather, in_force};
-
-/// Longest time that a ring stands before the next.
-const SOAK_MAX_S: u64 = 90 * 24 * 3600;
+use crate::log_store::{self, LogReader};
+use crate::policies::{self, SOAK_MAX_S, gather, in_force};
 
 /// How a policy goes to the devices of its group.
 #[derive(Debug, Args)]
@@ -190,35 +187,10 @@ impl ChangeArgs {
 struct Rings(Vec<u32>);
 
 fn rings(text: &str) -> Result<Rings, String> {
-    let wrong = || format!("{text:?} is not like canary:5%,25%,100%, with shares that rise to 100%");
-    let mut shares = Vec::new();
-    for ring in text.split(',') {
-        let share = ring.rsplit_once(':').map_or(ring, |(_, share)| share).trim();
-        let percent: f64 = share.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
-        if !(0.0..=100.0).contains(&percent) {
-            return Err(wrong());
-        }
-        shares.push((percent * 100.0).round() as u32);
-    }
-    let rises = shares.windows(2).all(|pair| pair[0] < pair[1]) && shares.first().is_some_and(|first| *first > 0);
-    if rises && shares.last() == Some(&EVERYBODY) { Ok(Rings(shares)) } else { Err(wrong()) }
+    policies::read_rings(text).map(Rings)
 }
 
 fn soak(text: &str) -> Result<u64, String> {
     let soak = if text == "0" { 0 } else { seconds(text)? };
     if soak <= SOAK_MAX_S { Ok(soak) } else { Err("a ring stands for at most 90 days".into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rings_rise_to_everybody_and_may_be_named() {
-        assert_eq!(rings("canary:5%,25%,100%"), Ok(Rings(vec![500, 2500, 10_000])));
-        assert_eq!(rings("0.5 %, rest:100%"), Ok(Rings(vec![50, 10_000])));
-        for wrong in ["", "5%", "25%,5%,100%", "0%,100%", "5,100", "5%,101%", "NaN%,100%", "100%,100%"] {
-            assert!(rings(wrong).is_err(), "{wrong}");
-        }
-    }
 }
