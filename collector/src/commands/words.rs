@@ -80,7 +80,9 @@ enum WordsCommand {
         which: WhichArgs,
     },
     /// Approves what somebody else asked for.
-    #[command(after_help = "Example:\n  watchpost-collector words approve products --all --by wang.fang --config collector.toml")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector words approve products --all --by wang.fang --config collector.toml"
+    )]
     Approve {
         #[command(flatten)]
         which: WhichArgs,
@@ -89,13 +91,17 @@ enum WordsCommand {
         all: bool,
     },
     /// Refuses what was asked for, or takes it back.
-    #[command(after_help = "Example:\n  watchpost-collector words reject products 保本理财 --reason \"too common\" --config collector.toml")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector words reject products 保本理财 --reason \"too common\" --config collector.toml"
+    )]
     Reject {
         #[command(flatten)]
         which: WhichArgs,
     },
     /// Erases words for good that were withdrawn or rejected. 彻底删除。
-    #[command(after_help = "Example:\n  watchpost-collector words erase products 某某项目 --reason \"names a person\" --config collector.toml")]
+    #[command(
+        after_help = "Example:\n  watchpost-collector words erase products 某某项目 --reason \"names a person\" --config collector.toml"
+    )]
     Erase {
         #[command(flatten)]
         which: WhichArgs,
@@ -155,12 +161,15 @@ pub fn run(args: WordsArgs) -> anyhow::Result<()> {
             let step = Step::Change { add: add.collect(), withdraw: Vec::new() };
             run_step(&deed, list, step)
         }
-        WordsCommand::Withdraw { which } => {
-            which.run(|word| word.standing == words::Standing::Approved, |withdraw| Step::Change { add: Vec::new(), withdraw })
-        }
+        WordsCommand::Withdraw { which } => which.run(
+            |word| word.standing == words::Standing::Approved,
+            |withdraw| Step::Change { add: Vec::new(), withdraw },
+        ),
         WordsCommand::Approve { which, all } => which.approve(all),
         WordsCommand::Reject { which } => which.run(|word| word.standing.waits(), Step::Reject),
-        WordsCommand::Erase { which } => which.run(|word| !word.standing.belongs() && !word.standing.waits(), Step::Erase),
+        WordsCommand::Erase { which } => {
+            which.run(|word| !word.standing.belongs() && !word.standing.waits(), Step::Erase)
+        }
         WordsCommand::Import { list, file, whole, dry_run, deed } => import(list, &file, (whole, dry_run), &deed),
         WordsCommand::Export(args) => show::export(&args),
         WordsCommand::Preview(args) => show::preview(&args),

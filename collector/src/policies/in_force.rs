@@ -97,7 +97,9 @@ pub fn files_of(policy: &Policy) -> Vec<File> {
         PolicyRole::Named | PolicyRole::Unspecified => Role::Named,
     };
     let files = policy.files();
-    files.map(|(file, bytes)| File { role: role(file.role()), name: file.name.clone(), bytes: bytes.to_vec() }).collect()
+    files
+        .map(|(file, bytes)| File { role: role(file.role()), name: file.name.clone(), bytes: bytes.to_vec() })
+        .collect()
 }
 
 /// The words of every file that stands beside a pack. Packs come in the order of their files.

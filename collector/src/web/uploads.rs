@@ -41,7 +41,9 @@ impl Uploads {
         {
             held.remove(oldest);
         }
-        while held.len() > FILES_MAX || (held.len() > 1 && held.iter().map(|it| it.bytes.len()).sum::<usize>() > BYTES_MAX) {
+        while held.len() > FILES_MAX
+            || (held.len() > 1 && held.iter().map(|it| it.bytes.len()).sum::<usize>() > BYTES_MAX)
+        {
             held.remove(0);
         }
         name

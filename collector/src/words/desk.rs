@@ -200,7 +200,8 @@ impl Desk<'_> {
                 }
             };
             let is_same = replaced.is_some_and(|replaced| replaced.word.as_deref() == Some(word));
-            let waits = self.known.iter().any(|it| it.standing == Standing::Proposed && it.word.as_deref() == Some(word));
+            let waits =
+                self.known.iter().any(|it| it.standing == Standing::Proposed && it.word.as_deref() == Some(word));
             if !there.insert(word) && (!is_same || waits) {
                 return Err(told(format!("{shown:?} is in the list already, or waits to be approved")));
             }
@@ -218,7 +219,8 @@ impl Desk<'_> {
     }
 
     fn erase(&self, appender: &mut Appender<'_>, ids: &[String]) -> Result<Vec<u64>, DeskError> {
-        let is_over = |word: &Word| matches!(word.standing, Standing::Withdrawn | Standing::Rejected) && word.word.is_some();
+        let is_over =
+            |word: &Word| matches!(word.standing, Standing::Withdrawn | Standing::Rejected) && word.word.is_some();
         let gone = self.named(ids, is_over, "was withdrawn or rejected")?;
         for digest in &gone {
             aside::erase(appender.connection(), &digest.0)?;
@@ -231,7 +233,8 @@ impl Desk<'_> {
         if ids.len() > STEP_WORDS_MAX {
             return Err(told(format!("a step is about at most {STEP_WORDS_MAX} words; do it in parts")));
         }
-        let standing: BTreeSet<&str> = self.known.iter().filter(|word| stands(word)).map(|word| word.id.as_str()).collect();
+        let standing: BTreeSet<&str> =
+            self.known.iter().filter(|word| stands(word)).map(|word| word.id.as_str()).collect();
         let mut named: Vec<Digest> = Vec::new();
         for id in ids {
             let id = id.to_ascii_lowercase();

@@ -57,7 +57,12 @@ fn one(row: &Row, columns: Columns) -> Result<New, String> {
     desk::check(word).map_err(|why| format!("{:?}: {why}", word.chars().take(40).collect::<String>()))?;
     let until = columns.expires.map(cell).filter(|cell| !cell.is_empty());
     let expires_ms = until.map(expiry).transpose()?;
-    Ok(New { word: word.to_owned(), note: columns.note.map(cell).unwrap_or_default().to_owned(), expires_ms, replaces: None })
+    Ok(New {
+        word: word.to_owned(),
+        note: columns.note.map(cell).unwrap_or_default().to_owned(),
+        expires_ms,
+        replaces: None,
+    })
 }
 
 /// Without the apostrophe that keeps a spreadsheet from taking a cell for a formula.
@@ -90,7 +95,8 @@ mod tests {
 
     #[test]
     fn lists_are_read_with_columns_or_without() {
-        let words = read("关键词,说明,有效期至\n保本,监管要求,2027/06/30\n零风险,,\n保本,后来的,\n".as_bytes()).unwrap();
+        let words =
+            read("关键词,说明,有效期至\n保本,监管要求,2027/06/30\n零风险,,\n保本,后来的,\n".as_bytes()).unwrap();
         let of = |word: &str| words.iter().find(|new| new.word == word).unwrap();
         assert_eq!((words.len(), of("保本").note.as_str(), of("保本").expires_ms), (2, "后来的", None));
         let words = read("# 注释\n稳赚不赔\n内幕消息\n".as_bytes()).unwrap();

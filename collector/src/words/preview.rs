@@ -193,7 +193,8 @@ impl Counted {
 /// Whether a folded word stands in an excerpt only where a longer word was found.
 fn is_inside_longer(word: &str, excerpt: &str, hits: &[&str]) -> bool {
     let text = fold(excerpt);
-    let longer: Vec<String> = hits.iter().map(|hit| fold(hit)).filter(|hit| hit.len() > word.len() && hit.contains(word)).collect();
+    let longer: Vec<String> =
+        hits.iter().map(|hit| fold(hit)).filter(|hit| hit.len() > word.len() && hit.contains(word)).collect();
     // Where a longer word stood, nothing is looked for any more.
     let rest = longer.iter().fold(text.clone(), |text, hit| text.replace(hit.as_str(), "\n"));
     !longer.is_empty() && text.contains(word) && !rest.contains(word)

@@ -249,7 +249,6 @@ impl Chat {
         }
     }
 
-
     /// Where a message was said.
     #[must_use]
     pub fn of(message: &Message) -> Self {

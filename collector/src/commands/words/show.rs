@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use crate::audit::{Access, Did};
 use crate::admin::What;
+use crate::audit::{Access, Did};
 use crate::clock::{day_in_china, minute_in_china, now_ms};
 use crate::commands::deed::DeedArgs;
 use crate::commands::output::Output;
@@ -29,7 +29,9 @@ pub(super) struct ListArgs {
 
 /// Shows the words of a list, what waits for somebody first.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  watchpost-collector words show products --standing proposed --config collector.toml")]
+#[command(
+    after_help = "Example:\n  watchpost-collector words show products --standing proposed --config collector.toml"
+)]
 pub(super) struct ShowArgs {
     /// The list.
     list: String,
@@ -100,7 +102,14 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<()> {
             continue;
         }
         let count = |number: usize| number.to_string();
-        out.row(&[&list.list, &list.pack, &list.file, &count(list.approved), &count(list.waiting), &count(list.expired)])?;
+        out.row(&[
+            &list.list,
+            &list.pack,
+            &list.file,
+            &count(list.approved),
+            &count(list.waiting),
+            &count(list.expired),
+        ])?;
     }
     out.finish()
 }

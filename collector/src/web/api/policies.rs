@@ -197,9 +197,13 @@ fn shown(ask: &Ask<'_>, rollout: &RolloutFacts) -> Result<RolloutView, Problem> 
     })
 }
 
-/// The latest first.
 pub(in crate::web) fn history(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Version>, Problem> {
-    let (log, group) = (ask.log().connection(), ask.param("group")?);
+    versions(ask, ask.param("group")?)
+}
+
+/// The policies of a group, the latest first.
+pub(in crate::web) fn versions(ask: &Ask<'_>, group: &str) -> Result<Vec<Version>, Problem> {
+    let log = ask.log().connection();
     let rollouts = log_store::rollouts(log)?;
     let published = log_store::published(log, Some(group))?;
     let versions = published.iter().rev().map(|it| Version::of(it, &rollouts, ask.derived()?).map_err(Problem::from));
@@ -219,7 +223,9 @@ fn read(ask: &Ask<'_>, file: &[u8]) -> Result<Policy, Problem> {
     let policy = Policy::read(file).map_err(|error| Problem::malformed(error.to_string()))?;
     let (said, own) = (&policy.header.said.tenant, &ask.site.desk.config.tenant);
     if said != own {
-        return Err(Problem::malformed(format!("the policy is for the tenant {said:?}, and this collector serves {own:?}")));
+        return Err(Problem::malformed(format!(
+            "the policy is for the tenant {said:?}, and this collector serves {own:?}"
+        )));
     }
     Ok(policy)
 }
@@ -233,7 +239,8 @@ pub(in crate::web) fn checked(ask: &Ask<'_>, file: &[u8]) -> Result<Checked, Pro
         .map_err(|error| Problem::malformed(format!("devices would refuse it: {error:#}")))?;
     let latest = log_store::latest(log, &said.group)?;
     let present = ask.site.in_force.of_group(log, &said.group)?;
-    let disclose = |settings: u32| ["rules", "none", "masked", "context"].get(settings as usize).copied().unwrap_or("?");
+    let disclose =
+        |settings: u32| ["rules", "none", "masked", "context"].get(settings as usize).copied().unwrap_or("?");
     let before = latest.as_ref().map_or(0, |latest| latest.header.settings().disclose);
     let now = header.settings().disclose;
     Ok(Checked {

@@ -3,7 +3,8 @@
 use axum::http::Method;
 
 use super::{
-    alerts, audit, cases, devices, openapi, operators, policies, rules, search, session, settings, tester, tokens, words,
+    alerts, audit, cases, devices, openapi, operators, policies, rules, search, session, settings, tester, tokens,
+    words,
 };
 use crate::operators::Act;
 use crate::web::route::{Route, csv, listen, route};
@@ -121,13 +122,7 @@ fn of_rules() -> Vec<Route> {
         route(Method::GET, "/packs", see, ("Packs in force", "生效规则包"), rules::packs),
         route(Method::GET, "/packs/{pack}", see, ("A pack", "规则包"), rules::pack),
         route(Method::GET, "/policies", see, ("What is in force in each group", "各分组现行策略"), policies::groups),
-        route(
-            Method::GET,
-            "/policies/{group}",
-            see,
-            ("The policies of a group", "分组策略历史"),
-            policies::history,
-        ),
+        route(Method::GET, "/policies/{group}", see, ("The policies of a group", "分组策略历史"), policies::history),
         route(Method::POST, "/policies", publish, ("Publish a signed policy", "发布已签名策略"), policies::publish)
             .with_files(policies::BODY_BYTES_MAX),
         route(

@@ -127,7 +127,8 @@ pub(in crate::web) fn show(ask: &Ask<'_>, which: Which) -> Result<Page<Word>, Pr
         let text = word.word.as_deref().unwrap_or_default().to_lowercase();
         wanted.is_empty() || text.contains(&wanted) || word.note.to_lowercase().contains(&wanted)
     };
-    let fits = all.into_iter().filter(|word| which.standing.is_none_or(|standing| standing == word.standing) && says(word));
+    let fits =
+        all.into_iter().filter(|word| which.standing.is_none_or(|standing| standing == word.standing) && says(word));
     let rest = fits.skip_while(|word| after.as_ref().is_some_and(|after| word.id != *after));
     let rest = rest.skip(usize::from(after.is_some()));
     Ok(page::page("words", rest.take(limit as usize + 1).collect(), limit, |last| last.id.clone()))
@@ -187,7 +188,8 @@ pub(in crate::web) fn preview(ask: &Ask<'_>, asked: TryWord) -> Result<preview::
     let reads = ask.may(Act::SeeExcerpts, None);
     let may_count = move |id: &[u8]| {
         let Some(alert) = alerts::find(&derived, id).ok().flatten() else { return false };
-        let is_own = operator.is_unbound || operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(&alert.person));
+        let is_own =
+            operator.is_unbound || operator.grant.accounts.iter().any(|own| own.eq_ignore_ascii_case(&alert.person));
         if reads { may(&operator, Act::SeeExcerpts, Some(&concerning(&alert)), now_ms) } else { !is_own }
     };
     let mut finder = Finder::open(&ask.site.desk.config).map_err(problem)?.within(may_count);
