@@ -28,6 +28,8 @@ pub const STEP_WORDS_MAX: usize = 20_000;
 const ENTRY_WORDS_MAX: usize = 4_000;
 const NOTE_BYTES_MAX: usize = 512;
 const FILE_BYTES_MAX: usize = 256;
+/// What addresses below a list's mean already.
+const RESERVED: [&str; 1] = ["preview"];
 
 /// A word that is to come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +126,9 @@ fn make(
     act: &Act<'_>,
 ) -> Result<Vec<u64>, DeskError> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if RESERVED.contains(&list) {
+        return Err(told(format!("a list cannot be called {list:?}; choose another name")));
+    }
     if list.is_empty() || list.chars().count() > NAME_CHARS_MAX || !list.chars().all(is_name) {
         return Err(told("the name of a list is of letters, digits and - _ . alone, at most 64 of them"));
     }

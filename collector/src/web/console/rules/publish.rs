@@ -12,7 +12,7 @@ use crate::web::console::frame::Room;
 use crate::web::console::parts::{self, Tone, badge, card, facts};
 use crate::web::console::view::View;
 use crate::web::problem::{Kind, Problem};
-use crate::web::route::{Body, Nothing, Route, form, page};
+use crate::web::route::{Body, Route, form, page};
 
 /// The largest policy, and what a form has around it.
 const BYTES_MAX: usize = 34 * 1024 * 1024;
@@ -79,7 +79,7 @@ fn choose(view: &View<'_>, is_gone: bool) -> Markup {
     }
 }
 
-fn bring(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
+fn bring(ask: &Ask<'_>, _: Held) -> Result<Body, Problem> {
     let file = ask.file("policy").ok_or_else(|| Problem::malformed("choose the file of a policy"))?;
     // What is wrong is said at once, and nothing is held.
     policies::checked(ask, &file.bytes)?;
