@@ -9,6 +9,7 @@ pub mod corpus;
 pub mod lab;
 pub mod log_speed;
 pub mod outcome;
+pub mod page_speed;
 pub mod proxy;
 pub mod search_speed;
 pub mod speed;

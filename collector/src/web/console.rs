@@ -4,6 +4,7 @@
 mod account;
 mod assets;
 mod chart;
+mod coverage;
 mod frame;
 mod overview;
 mod parts;
@@ -29,6 +30,7 @@ pub fn routes() -> Vec<Route> {
         account::routes(),
         view::routes(),
         overview::routes(),
+        coverage::routes(),
         rules::routes(),
         words::routes(),
     ]
