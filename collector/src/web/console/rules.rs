@@ -20,8 +20,6 @@ use crate::web::problem::{Kind, Problem};
 use crate::web::route::{Body, Nothing, Route, page};
 use watchpost_policy::my_data::{Lang, category_word};
 
-pub(super) use rollout::path_part;
-
 /// Rules of one page.
 const ROWS: usize = 50;
 
@@ -213,4 +211,14 @@ pub(super) fn to(path: &str, asked: &[(&str, &str)]) -> String {
     let asked: Vec<_> = asked.iter().filter(|(_, value)| !value.is_empty()).collect();
     let query = serde_html_form::to_string(&asked).unwrap_or_default();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// A name as part of an address.
+pub(super) fn path_part(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Asked, both, category, rollout::path_part, status, to};
+use super::{Asked, both, category, path_part, status, to};
 use crate::operators::Act;
 use crate::web::api::rules::{self, OfPolicy, PackView, RuleView, SelectionView};
 use crate::web::ask::Ask;

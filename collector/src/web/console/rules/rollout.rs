@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::to;
+use super::{path_part, to};
 use crate::operators::Act;
 use crate::web::api::policies::{self, Change, Group, RolloutView, Step};
 use crate::web::ask::Ask;
@@ -153,16 +153,6 @@ fn actions(view: &View<'_>, group: &str, rollout: &RolloutView) -> Markup {
             (parts::copied(tongue, &format!("watchpost-collector policy rollback --group {group} --to {} --key policy.key --reason … --config collector.toml", rollout.version.saturating_sub(1).max(1))))
         }
     }
-}
-
-/// A name as part of an address.
-pub(super) fn path_part(name: &str) -> String {
-    name.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }
 
 /// The policies of a group, the latest first.
