@@ -68,3 +68,4 @@ pub mod trail;
 pub mod trust;
 pub mod verify;
 pub mod web;
+pub mod words;

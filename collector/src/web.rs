@@ -21,6 +21,7 @@ mod listen;
 mod problem;
 mod route;
 mod turns;
+mod uploads;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -44,12 +45,14 @@ use crate::admin::Desk;
 use crate::config::ConsoleConfig;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
+use crate::policies;
 use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
 use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
+use uploads::Uploads;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use route::Route;
@@ -78,6 +81,9 @@ pub struct Site {
     codes: Mutex<HashMap<String, i64>>,
     turns: Turns,
     listeners: AtomicUsize,
+    /// Policies in force, compiled.
+    in_force: policies::in_force::Kept,
+    uploads: Uploads,
     stopping: watch::Receiver<bool>,
 }
 
@@ -112,6 +118,8 @@ pub async fn start(
         codes: Mutex::default(),
         turns: Turns::default(),
         listeners: AtomicUsize::new(0),
+        in_force: policies::in_force::Kept::default(),
+        uploads: Uploads::default(),
         stopping: stopping.clone(),
         desk,
     });

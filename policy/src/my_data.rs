@@ -14,6 +14,7 @@ use crate::rules::{Disclose, Kind, Level, Rule, Status, Title};
 
 pub use html::html;
 pub use text::text;
+pub use words::category_word;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

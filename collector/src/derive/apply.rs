@@ -112,7 +112,7 @@ impl Batch<'_> {
                 self.known.rules = None;
             }
             EntryKind::Case => suppression::case(&self.transaction, entry)?,
-            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
+            EntryKind::Operator | EntryKind::Notification | EntryKind::Names | EntryKind::Words => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }

@@ -8,11 +8,15 @@ mod openapi;
 pub(in crate::web) mod operators;
 pub(in crate::web) mod overview;
 pub(in crate::web) mod page;
+pub(in crate::web) mod policies;
+pub(in crate::web) mod rules;
 pub(in crate::web) mod search;
 pub(in crate::web) mod session;
 pub(in crate::web) mod settings;
 mod table;
+pub(in crate::web) mod tester;
 pub(in crate::web) mod tokens;
+pub(in crate::web) mod words;
 
 pub use openapi::describe;
 pub use table::routes;

@@ -8,9 +8,11 @@ mod coverage;
 mod frame;
 mod overview;
 mod parts;
+mod rules;
 mod sign;
 mod tongue;
 mod view;
+mod words;
 
 use super::ask::Ask;
 use super::problem::{Kind, Problem};
@@ -22,10 +24,19 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes(), coverage::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        assets::routes(),
+        sign::routes(),
+        account::routes(),
+        view::routes(),
+        overview::routes(),
+        coverage::routes(),
+        rules::routes(),
+        words::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What somebody who is signed in is told when a page cannot be shown.

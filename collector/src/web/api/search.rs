@@ -93,7 +93,7 @@ pub(in crate::web) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Prob
     Ok(Searched { items: found.found, next: found.next, stopped: found.stopped })
 }
 
-fn problem(error: SearchError) -> Problem {
+pub(in crate::web) fn problem(error: SearchError) -> Problem {
     match error {
         SearchError::Told(sentence) => Problem::malformed(sentence),
         SearchError::Anew { .. } | SearchError::Missing(_) => Problem::new(Kind::Deriving),

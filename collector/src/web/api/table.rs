@@ -2,14 +2,21 @@
 
 use axum::http::Method;
 
-use super::{alerts, audit, cases, devices, openapi, operators, overview, search, session, settings, tokens};
+use super::{
+    alerts, audit, cases, devices, openapi, operators, overview, policies, rules, search, session, settings, tester,
+    tokens, words,
+};
 use crate::operators::Act;
 use crate::web::route::{Route, csv, listen, route};
+
+/// A text of 20,000 characters, and twenty thousand words.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
+const STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// All of them.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [own(), of_alerts(), of_cases(), of_operators(), of_the_collector()].into_iter().flatten().collect()
+    [own(), of_alerts(), of_cases(), of_rules(), of_operators(), of_the_collector()].into_iter().flatten().collect()
 }
 
 fn own() -> Vec<Route> {
@@ -85,7 +92,6 @@ fn of_alerts() -> Vec<Route> {
         route(Method::GET, "/searches", Act::SeeAlerts, ("Searches one keeps", "已存检索"), search::list),
         route(Method::PUT, "/searches/{name}", Act::KeepSearches, ("Keep a search", "保存检索"), search::keep),
         route(Method::DELETE, "/searches/{name}", Act::KeepSearches, ("Forget a search", "删除检索"), search::forget),
-        route(Method::GET, "/rules", Act::SeeRules, ("How rules do", "规则准确率"), alerts::rules),
     ]
 }
 
@@ -104,6 +110,43 @@ fn of_cases() -> Vec<Route> {
             ("End a suppression", "结束抑制"),
             cases::end_suppression,
         ),
+    ]
+}
+
+fn of_rules() -> Vec<Route> {
+    let (see, keep, publish) = (Act::SeeRules, Act::KeepWords, Act::PublishPolicies);
+    vec![
+        route(Method::GET, "/rules", see, ("How rules do", "规则准确率"), alerts::rules),
+        route(Method::POST, "/rules/test", see, ("Try a text on the rules", "规则试验"), tester::test)
+            .with_files(TEXT_BYTES_MAX),
+        route(Method::GET, "/packs", see, ("Packs in force", "生效规则包"), rules::packs),
+        route(Method::GET, "/packs/{pack}", see, ("A pack", "规则包"), rules::pack),
+        route(Method::GET, "/policies", see, ("What is in force in each group", "各分组现行策略"), policies::groups),
+        route(Method::GET, "/policies/{group}", see, ("The policies of a group", "分组策略历史"), policies::history),
+        route(Method::POST, "/policies", publish, ("Publish a signed policy", "发布已签名策略"), policies::publish)
+            .with_files(policies::BODY_BYTES_MAX),
+        route(
+            Method::POST,
+            "/policies/check",
+            publish,
+            ("What a signed policy would change", "发布前差异"),
+            policies::check,
+        )
+        .with_files(policies::BODY_BYTES_MAX),
+        route(
+            Method::POST,
+            "/policies/{group}/step",
+            publish,
+            ("Halt, resume or advance", "暂停、恢复或推进"),
+            policies::step,
+        ),
+        route(Method::GET, "/words", see, ("Lists of words", "词表"), words::lists),
+        route(Method::POST, "/words", keep, ("Begin a list of words", "新建词表"), words::make),
+        route(Method::POST, "/words/preview", keep, ("Try a word on past findings", "词语回看"), words::preview),
+        route(Method::GET, "/words/{list}", see, ("The words of a list", "词表内容"), words::show),
+        route(Method::POST, "/words/{list}/step", keep, ("A step with words", "词语处置"), words::step)
+            .with_files(STEP_BYTES_MAX),
+        csv("/words/{list}/export", keep, ("A list to take along", "导出词表"), "words.csv", words::export),
     ]
 }
 
