@@ -22,6 +22,7 @@ mod problem;
 mod route;
 mod turns;
 mod uploads;
+mod visits;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +44,7 @@ use tracing::info;
 
 use crate::admin::Desk;
 use crate::config::ConsoleConfig;
+use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
 use crate::policies;
@@ -53,9 +55,11 @@ use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
 use uploads::Uploads;
+use visits::Visits;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use route::Route;
+pub use visits::{VISIT_COOKIE, VISIT_COOKIE_PLAIN};
 
 /// Where what scripts ask for lies.
 pub const BASE: &str = "/api/v1";
@@ -80,6 +84,11 @@ pub struct Site {
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
     turns: Turns,
+    /// Employees who look at what is about them, and whoever reads for one of them.
+    visits: Mutex<Visits>,
+    reading: Mutex<()>,
+    /// The rules employees are told of.
+    rules: Mutex<Shelf>,
     listeners: AtomicUsize,
     /// Policies in force, compiled.
     in_force: policies::in_force::Kept,
@@ -117,6 +126,9 @@ pub async fn start(
         refusals: Mutex::default(),
         codes: Mutex::default(),
         turns: Turns::default(),
+        visits: Mutex::default(),
+        reading: Mutex::default(),
+        rules: Mutex::default(),
         listeners: AtomicUsize::new(0),
         in_force: policies::in_force::Kept::default(),
         uploads: Uploads::default(),

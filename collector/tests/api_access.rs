@@ -51,6 +51,7 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
             ("a", false)
         }
         ("DELETE", "/operators/{operator}/tokens/{token}") => ("a", false),
+        ("GET" | "POST", "/employee-links") | ("POST", "/employee-links/end") => ("a", false),
         ("GET", "/audit" | "/settings") => ("au", false),
         ("GET", "/devices" | "/devices/{device}" | "/health" | "/log") => ("aru", false),
         ("PUT", "/settings") => ("a", false),

@@ -4,6 +4,7 @@ pub(in crate::web) mod alerts;
 pub(in crate::web) mod audit;
 pub(in crate::web) mod cases;
 pub(in crate::web) mod devices;
+pub(in crate::web) mod employees;
 mod openapi;
 pub(in crate::web) mod operators;
 pub(in crate::web) mod overview;

@@ -6,6 +6,7 @@ mod assets;
 mod chart;
 mod coverage;
 mod frame;
+mod me;
 mod overview;
 mod parts;
 mod rules;
@@ -33,6 +34,7 @@ pub fn routes() -> Vec<Route> {
         coverage::routes(),
         rules::routes(),
         words::routes(),
+        me::routes(),
     ]
     .into_iter()
     .flatten()

@@ -3,8 +3,8 @@
 use axum::http::Method;
 
 use super::{
-    alerts, audit, cases, devices, openapi, operators, overview, policies, rules, search, session, settings, tester,
-    tokens, words,
+    alerts, audit, cases, devices, employees, openapi, operators, overview, policies, rules, search, session, settings,
+    tester, tokens, words,
 };
 use crate::operators::Act;
 use crate::web::route::{Route, csv, listen, route};
@@ -16,7 +16,10 @@ const STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// All of them.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [own(), of_alerts(), of_cases(), of_rules(), of_operators(), of_the_collector()].into_iter().flatten().collect()
+    [own(), of_alerts(), of_cases(), of_rules(), of_operators(), of_the_collector(), of_employees()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn own() -> Vec<Route> {
@@ -198,6 +201,15 @@ fn of_operators() -> Vec<Route> {
             ("Withdraw somebody's API token", "撤销操作员的 API 令牌"),
             operators::withdraw_token,
         ),
+    ]
+}
+
+fn of_employees() -> Vec<Route> {
+    let (path, change) = ("/employee-links", Act::ChangeOperators);
+    vec![
+        route(Method::GET, path, change, ("How the link of an employee stands", "员工查看链接状态"), employees::show),
+        route(Method::POST, path, change, ("Hand out a link", "发放员工查看链接"), employees::hand_out),
+        route(Method::POST, "/employee-links/end", change, ("Withdraw a link", "撤销员工查看链接"), employees::end),
     ]
 }
 
