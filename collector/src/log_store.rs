@@ -39,8 +39,8 @@ pub use logs::{PastLog, past_logs};
 pub(crate) use logs::{log_key_at, present_first, present_number};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
-    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
-    has_enrolled, key_event, token_facts, waiting,
+    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset,
+    expected_count, groups, has_enrolled, key_event, token_facts, waiting,
 };
 pub use notifications::NotificationFacts;
 pub use operators::{OperatorFacts, OperatorTokenFacts};

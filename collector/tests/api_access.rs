@@ -26,6 +26,8 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
     Some(match (method, path) {
         ("GET", "/openapi.json") | ("POST", "/session") | ("POST", "/invitation") => ("*", false),
         ("GET" | "DELETE", "/session") | ("POST", "/session/password" | "/session/totp") => ("apsru", false),
+        ("GET", "/overview") => ("apsru", false),
+        ("GET", "/coverage") => ("aru", false),
         ("GET" | "POST", "/tokens") | ("DELETE", "/tokens/{token}") | ("GET", "/events") => ("apsru", false),
         ("GET", "/alerts") => ("sru", false),
         ("GET", "/alerts/{alert}" | "/alerts/{alert}/history") => ("sru", true),

@@ -100,8 +100,8 @@ pub fn furnish(collector: &Collector, size: Size) -> anyhow::Result<Furnished> {
     };
     let logins = operators(&mut month)?;
     people::rosters(&mut month)?;
-    policies::policies(&mut month)?;
-    let mut fleet = fleet::Fleet::invent(&log.config, &mut month)?;
+    let in_force = policies::policies(&mut month)?;
+    let mut fleet = fleet::Fleet::invent(&log.config, &mut month, &in_force)?;
     let alerts = findings::findings(&mut month, &fleet, size.findings)?;
     work::work(&mut month, &alerts);
     for step in std::mem::take(&mut month.steps).into_values() {

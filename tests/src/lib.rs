@@ -14,6 +14,7 @@ pub mod lab;
 pub mod log_speed;
 pub mod offline;
 pub mod outcome;
+pub mod page_speed;
 pub mod proxy;
 pub mod search_speed;
 pub mod speed;

@@ -183,7 +183,7 @@ impl Device {
         let folder = config.enrolment.authority.as_ref().context("the collector has no authority")?;
         let read = |name: &str| std::fs::read_to_string(folder.join(name));
         let authority = DeviceCa::from_pem(&read("devices.crt")?, &read("devices.key")?)?;
-        let mut random = Random::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1));
+        let mut random = Random::new(number << 32);
         let id = DeviceId(bytes(&mut random));
         let at = OffsetDateTime::from_unix_timestamp(at_ms / 1_000)?;
         let leaf = authority.issue_with_key(&config.tenant, &id, DEVICE_LIFE, at)?;

@@ -18,6 +18,7 @@ use super::work::{Arrivals, Rules, Whence};
 use super::{DeriveError, desk, lookups, members, people, rosters, schema, suppression, told, trail, work};
 use crate::chain::after;
 use crate::clocks::{self, Clocks};
+use crate::coverage;
 use crate::log_store::{DeviceFacts, Entry, LogReader};
 
 /// Alerts remembered by their key; afterwards they are looked up again.
@@ -410,6 +411,9 @@ impl Batch<'_> {
                 count(tally.received),
                 count(tally.flagged),
             ))?;
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO seen (day, account, device) VALUES (?1, ?2, ?3)")?
+            .execute((coverage::day_of_hour(i64::from(tally.hour)), &tally.account, device))?;
         Ok(())
     }
 

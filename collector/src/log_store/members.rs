@@ -350,6 +350,17 @@ pub(crate) fn expected_asset(db: &Connection, asset: &str) -> Result<Option<(Str
         .optional()?)
 }
 
+/// Assets that are expected, and those of them no device has enrolled as.
+pub(crate) fn expected_count(db: &Connection) -> Result<(u64, u64), StoreError> {
+    Ok(db.query_row(
+        "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
+             SELECT 1 FROM enrolment WHERE enrolment.asset = expected.asset AND enrolment.device IS NOT NULL))
+         FROM expected",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?)
+}
+
 /// Whether another device has enrolled as this asset.
 pub(crate) fn asset_is_taken(db: &Connection, asset: &str, device: Option<&DeviceId>) -> Result<bool, StoreError> {
     Ok(db

@@ -6,6 +6,7 @@ pub(in crate::web) mod cases;
 pub(in crate::web) mod devices;
 mod openapi;
 pub(in crate::web) mod operators;
+pub(in crate::web) mod overview;
 pub(in crate::web) mod page;
 pub(in crate::web) mod search;
 pub(in crate::web) mod session;

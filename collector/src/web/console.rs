@@ -4,6 +4,7 @@
 mod account;
 mod assets;
 mod chart;
+mod coverage;
 mod frame;
 mod overview;
 mod parts;
@@ -21,7 +22,7 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
+    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes(), coverage::routes()]
         .into_iter()
         .flatten()
         .collect()

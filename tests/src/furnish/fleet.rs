@@ -24,12 +24,12 @@ use watchpost_proto::v1::uplink_client::UplinkClient;
 use watchpost_proto::v1::{
     AgentMessage, Clocks, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedDevice, Feed, FileReport,
     FileState, FolderCheck, Goodbye, GoodbyeCause, Heartbeat, Hello, Lane, LaneHead, Loss, NoticeAcknowledgement,
-    Posture, Ready, RosterReport, SelfCheck, Summary, Tally, TokenTerms, UnknownAccount, UnknownAccounts,
+    PolicyReport, Posture, Ready, RosterReport, SelfCheck, Summary, Tally, TokenTerms, UnknownAccount, UnknownAccounts,
     agent_message, collector_message,
 };
 use watchpost_proto::{Digest, Message as _};
 
-use super::policies::GROUPS;
+use super::policies::{GROUPS, InForce};
 use super::{CORP, DAY_MS, HOUR_MS, MINUTE_MS, Month, SITES, Step};
 use crate::corpus::Random;
 use crate::offline::{Act, Device, Log, bytes};
@@ -87,6 +87,8 @@ struct Member {
     device: Device,
     site: usize,
     stands: Stands,
+    /// Version and digest of the policy it has in force.
+    policy: (u64, Vec<u8>),
 }
 
 /// All of them.
@@ -102,7 +104,7 @@ pub(super) struct Fleet {
 pub struct Connected(#[expect(dead_code, reason = "held until it is dropped")] tokio::runtime::Runtime);
 
 impl Fleet {
-    pub(super) fn invent(config: &Config, month: &mut Month) -> anyhow::Result<Self> {
+    pub(super) fn invent(config: &Config, month: &mut Month, in_force: &InForce) -> anyhow::Result<Self> {
         let root = CertificateDer::from_pem_file(&config.root)?;
         let token = Digest([77; 32]);
         token_made(month, token);
@@ -119,7 +121,8 @@ impl Fleet {
             let device = Device::mint(config, number as u64 + 1, month.now_ms)?;
             let hostname = hostname(site, place, month.hostile);
             enrol(month, token, &device, (number, site, &hostname), enrolled_ms);
-            let member = Member { device, site, stands };
+            let policy = in_force.get(GROUPS[usize::from(site != 0)]).cloned().unwrap_or_default();
+            let member = Member { device, site, stands, policy };
             tells(month, number, &member, enrolled_ms);
             members.push(member);
         }
@@ -257,7 +260,7 @@ fn strangers(month: &mut Month, token: Digest) {
 /// What a device tells of itself in the month.
 fn tells(month: &mut Month, number: usize, member: &Member, enrolled_ms: i64) {
     let mut random = Random::new(400 + number as u64);
-    let now_ms = month.now_ms;
+    let (now_ms, (version, digest)) = (month.now_ms, member.policy.clone());
     let gone_ms = match member.stands {
         Stands::Parted(_) | Stands::Silent => now_ms - (2 + number as i64 % 5) * DAY_MS,
         Stands::Revoked => now_ms - 9 * DAY_MS,
@@ -266,6 +269,7 @@ fn tells(month: &mut Month, number: usize, member: &Member, enrolled_ms: i64) {
     let mut say = |at_ms: i64, lane: Lane, kinds: Vec<Kind>| {
         let told = kinds.into_iter().map(|kind| Summary {
             made_at_ms: at_ms,
+            policy: digest.clone(),
             roster_version: 1,
             kind: Some(kind),
             ..Summary::default()
@@ -287,15 +291,29 @@ fn tells(month: &mut Month, number: usize, member: &Member, enrolled_ms: i64) {
             }),
         ],
     );
-    for day in 0..30 {
-        let at_ms = enrolled_ms + day * DAY_MS + 2 * HOUR_MS;
-        if at_ms + HOUR_MS > gone_ms {
-            break;
+    for ago in (0..30).rev() {
+        let at_ms = gone_ms - ago * DAY_MS - (2 * HOUR_MS) - number as i64 * MINUTE_MS;
+        if at_ms < enrolled_ms + HOUR_MS {
+            continue;
         }
-        let is_last = at_ms + DAY_MS > gone_ms;
-        say(at_ms, Lane::Urgent, vec![self_check(day as u64 + 1, at_ms, &folder, member.stands, is_last)]);
-        say(at_ms + HOUR_MS, Lane::Bulk, vec![file(number, day, at_ms, &mut random)]);
+        say(at_ms, Lane::Urgent, vec![self_check(30 - ago as u64, at_ms, &folder, member.stands, ago == 0)]);
+        say(at_ms + HOUR_MS, Lane::Bulk, vec![file(number, ago, at_ms, &mut random)]);
     }
+    let refused = number.is_multiple_of(16) && member.site != 0;
+    let report = PolicyReport {
+        policy: digest.clone(),
+        version: version + u64::from(refused),
+        group: GROUPS[usize::from(member.site != 0)].into(),
+        applied: !refused,
+        reason: if refused { "ceiling".into() } else { String::new() },
+        detail: if refused { "2621440 bytes, and this device takes 1048576".into() } else { String::new() },
+        compile_ms: 40 + random.below(300),
+        rules: 96,
+        tried: 2_000,
+        flagged_before: 11,
+        flagged_after: 14,
+    };
+    say(gone_ms - 5 * DAY_MS, Lane::Urgent, vec![Kind::PolicyReport(report)]);
     let last_ms = gone_ms - 25 * MINUTE_MS;
     let feed = |starved_ms: i64| {
         let (corp, expected) = (CORP.into(), "daily by 09:00".into());
@@ -378,7 +396,7 @@ fn file(number: usize, day: i64, at_ms: i64, random: &mut Random) -> Kind {
     let (state, reason) = match (number as i64 + day) % 19 {
         3 => (FileState::SetAside, "too_large"),
         7 => (FileState::SetAside, "old_office"),
-        11 if day > 26 => (FileState::Reading, ""),
+        11 if day < 3 => (FileState::Reading, ""),
         _ => (FileState::Done, ""),
     };
     let messages = 400 + random.below(9_000);
@@ -531,6 +549,7 @@ impl Member {
             epoch: self.device.epoch.to_vec(),
             lanes: lanes.to_vec(),
             clocks: Some(Clocks::default()),
+            policy: self.policy.1.clone(),
             ..Hello::default()
         }
     }
@@ -543,6 +562,7 @@ impl Member {
             resting: if is_behind && self.site == 4 { "disk_full".into() } else { String::new() },
             files_waiting: u64::from(is_behind) * 3,
             every_ms: u64::try_from(EVERY.as_millis()).unwrap_or_default(),
+            policy: self.policy.1.clone(),
             record_waits_ms: u64::from(is_behind) * 47 * 60_000,
             ..Heartbeat::default()
         }

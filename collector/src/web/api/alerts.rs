@@ -145,7 +145,7 @@ pub(in crate::web) fn visible(ask: &Ask<'_>, id: &str) -> Result<Alert, Problem>
 }
 
 /// What the caller may see, as conditions. Every row is asked once more by [`may`].
-fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
+pub(in crate::web) fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
     let grant = &ask.caller()?.operator.grant;
     let of_scope = |scope: &operators::Scope| (scope.department.clone(), scope.site.clone());
     let scopes = (grant.role == Role::Supervisor).then(|| grant.scopes.iter().map(of_scope).collect());

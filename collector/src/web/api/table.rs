@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use super::{alerts, audit, cases, devices, openapi, operators, search, session, settings, tokens};
+use super::{alerts, audit, cases, devices, openapi, operators, overview, search, session, settings, tokens};
 use crate::operators::Act;
 use crate::web::route::{Route, csv, listen, route};
 
@@ -160,6 +160,8 @@ fn of_operators() -> Vec<Route> {
 
 fn of_the_collector() -> Vec<Route> {
     vec![
+        route(Method::GET, "/overview", Act::OwnAccount, ("How things stand", "总览"), overview::show),
+        route(Method::GET, "/coverage", Act::SeePeople, ("What was seen", "覆盖日历"), overview::coverage),
         route(Method::GET, "/audit", Act::SeeAudit, ("What operators did", "审计记录"), audit::list),
         route(Method::GET, "/devices", Act::SeeDevices, ("Devices", "设备列表"), devices::list),
         route(Method::GET, "/devices/{device}", Act::SeeDevices, ("A device", "设备详情"), devices::show),

@@ -7,7 +7,6 @@ use super::parts::{self, icon};
 use super::tongue::Tongue;
 use super::view::{Theme, View, Visitor};
 use crate::operators::{Act, Role};
-use crate::web::auth::MARK_FIELD;
 use crate::web::route::Body;
 
 /// A room of the console.
@@ -206,6 +205,10 @@ pub(super) fn bare(visitor: &Visitor, title: &str, middle: Markup) -> Body {
 }
 
 fn whole(visitor: &Visitor, title: &str, around: Markup) -> Body {
+    let lost = visitor.tongue.of(
+        "连接中断，无法确认是否已提交。请刷新页面查看后再决定。",
+        "The line broke, and nobody knows whether this arrived. Reload the page and look before you send it again.",
+    );
     Body::html(html! {
         (DOCTYPE)
         html lang=(visitor.tongue.code()) data-theme=(visitor.theme.as_str()) {
@@ -218,7 +221,7 @@ fn whole(visitor: &Visitor, title: &str, around: Markup) -> Body {
                 link rel="stylesheet" href=(STYLE.path);
                 script src=(SCRIPT.path) defer {}
             }
-            body data-mark-field=(MARK_FIELD) { (around) }
+            body data-lost=(lost) { (around) }
         }
     })
 }
