@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use schemars::JsonSchema;
 use serde::Serialize;
-use watchpost_proto::v1::{Channel, Finding, Hit, Level, RuleStatus, Summary, summary};
+use watchpost_proto::v1::{Channel, Disclose, Finding, Hit, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
@@ -17,6 +17,7 @@ mod cases;
 pub mod delegate;
 pub mod desk;
 mod history;
+mod marks;
 mod precision;
 mod queue;
 mod window;
@@ -24,8 +25,9 @@ pub mod work;
 
 pub use cases::{Case, CaseHappened, Suppression, cases, suppressions};
 pub use history::{Happened, history};
+pub use marks::{marks, pieces};
 pub use precision::{Precision, precision};
-pub use queue::{Cursor, Filter, Order, page, pick};
+pub use queue::{Cursor, Filter, Group, Order, Standing, groups, page, pick, standing};
 pub use window::WindowView;
 
 /// An alert as people see it.
@@ -133,6 +135,8 @@ pub struct Item {
     pub msgtype: String,
     /// As far as the rule and the device disclose it.
     pub excerpt: String,
+    /// How far that was: `none`, `masked` or `context`.
+    pub disclose: &'static str,
     /// The device that tells it.
     pub device: String,
     /// What was found in it and how, as many as the record lists.
@@ -324,6 +328,7 @@ pub(crate) fn item_of(device: &[u8], finding: Finding) -> Item {
         to: finding.to,
         room: finding.room,
         msgtype: finding.msgtype,
+        disclose: disclosed(finding.disclose),
         excerpt: finding.excerpt,
         device: device_name(device),
         hits: finding.hits.into_iter().map(read_hit).collect(),
@@ -340,6 +345,14 @@ fn read_hit(hit: Hit) -> ItemHit {
         start: hit.start,
         end: hit.end,
         obfuscated: hit.obfuscated,
+    }
+}
+
+fn disclosed(degree: i32) -> &'static str {
+    match Disclose::try_from(degree) {
+        Ok(Disclose::Context) => "context",
+        Ok(Disclose::Masked) => "masked",
+        Ok(Disclose::None | Disclose::Unspecified) | Err(_) => "none",
     }
 }
 

@@ -44,6 +44,7 @@ use crate::admin::Desk;
 use crate::config::ConsoleConfig;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
+use crate::rulebook::Rulebook;
 use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
@@ -76,6 +77,8 @@ pub struct Site {
     refusals: Mutex<Refusals>,
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
+    /// What rules say.
+    rulebook: Mutex<Rulebook>,
     turns: Turns,
     listeners: AtomicUsize,
     stopping: watch::Receiver<bool>,
@@ -110,6 +113,7 @@ pub async fn start(
         throttle: Mutex::default(),
         refusals: Mutex::default(),
         codes: Mutex::default(),
+        rulebook: Mutex::default(),
         turns: Turns::default(),
         listeners: AtomicUsize::new(0),
         stopping: stopping.clone(),

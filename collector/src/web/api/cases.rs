@@ -19,9 +19,9 @@ use crate::web::route::Nothing;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct New {
     /// What it is called.
-    title: String,
+    pub(in crate::web) title: String,
     /// Ids of its first alerts, all about one person.
-    alerts: Vec<String>,
+    pub(in crate::web) alerts: Vec<String>,
 }
 
 /// A step with a case.
@@ -29,10 +29,10 @@ pub(in crate::web) struct New {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Step {
     /// What is done.
-    step: Next,
+    pub(in crate::web) step: Next,
     /// What is written beside it.
     #[serde(default)]
-    note: String,
+    pub(in crate::web) note: String,
 }
 
 /// What is done with a case.
@@ -56,9 +56,9 @@ pub(in crate::web) enum Next {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Begin {
     /// What, and until when.
-    what: Suppress,
+    pub(in crate::web) what: Suppress,
     /// Why; goes into the audit trail.
-    reason: String,
+    pub(in crate::web) reason: String,
 }
 
 pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
