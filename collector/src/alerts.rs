@@ -222,6 +222,16 @@ pub fn find(db: &Connection, id: &[u8]) -> Result<Option<Alert>, DeriveError> {
     Ok(db.prepare_cached(&format!("{ALERTS} AND alert.opened_by = ?1"))?.query_row([id], read_alert).optional()?)
 }
 
+/// The name of whoever an account belonged to at a moment, by the roster; empty where it knows none.
+///
+/// # Errors
+/// The database.
+pub fn name_of(db: &Connection, account: &str, at_ms: i64) -> Result<String, DeriveError> {
+    let text = "SELECT name FROM person WHERE account = ?1
+        ORDER BY from_ms > ?2, iif(from_ms > ?2, from_ms, -from_ms) LIMIT 1";
+    Ok(db.prepare_cached(text)?.query_row((account, at_ms), |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
 /// The findings of an alert that can be seen, in the order they were first told.
 ///
 /// # Errors

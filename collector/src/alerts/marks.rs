@@ -85,7 +85,8 @@ fn in_masked(text: &[char], hits: &[&ItemHit]) -> Vec<Range<usize>> {
             _ => spans.push((start, end, is_secret(hit))),
         }
     }
-    let edge = spans.first().map_or(0, |first| first.0 + first.1.saturating_sub(first.0).min(CONTEXT_CHARS_MAX)) + MASKED_SIDE_CHARS_MAX;
+    let edge = spans.first().map_or(0, |first| first.0 + first.1.saturating_sub(first.0).min(CONTEXT_CHARS_MAX))
+        + MASKED_SIDE_CHARS_MAX;
     for (start, end, is_secret) in spans.into_iter().filter(|span| span.0 < edge) {
         let Some(from) = (at..text.len()).find(is_shown) else { break };
         let length = end.saturating_sub(start);
@@ -109,7 +110,9 @@ fn length(hit: &ItemHit) -> usize {
 }
 
 fn is_sign(c: char) -> bool {
-    c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{301B}' | '\u{FF01}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF65}')
+    c.is_whitespace()
+        || c.is_ascii_punctuation()
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{301B}' | '\u{FF01}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF65}')
 }
 
 /// Nested and overlapping ones as one.
@@ -178,7 +181,11 @@ mod tests {
     #[test]
     fn what_is_masked_is_not_marked() {
         let cases: [(&str, &[(&str, &str, &str)], &[&str]); 4] = [
-            ("张伟您好，这款产品保本🎉，加vx: abc", &[("保本", "保本", "exact"), ("vx", "vx", "exact")], &["保本", "vx"]),
+            (
+                "张伟您好，这款产品保本🎉，加vx: abc",
+                &[("保本", "保本", "exact"), ("vx", "vx", "exact")],
+                &["保本", "vx"],
+            ),
             ("【通知】（保 本）收益", &[("保本", "保 本", "skipped")], &["保 本"]),
             ("电话13800001234。", &[("mobile", "13800001234", "exact")], &["138＊34"]),
             ("一\u{200b}二保本", &[("保本", "保本", "exact")], &["保本"]),

@@ -237,9 +237,15 @@ pub enum Group {
     Rule,
     /// The person concerned.
     Person,
+    /// Their department.
+    Department,
+    /// Their site.
+    Site,
+    /// Who is to deal with it.
+    Assignee,
 }
 
-/// The largest groups of what a filter finds, at most `limit`: pack and rule, or nothing and the person, with how many there are.
+/// The largest groups of what a filter finds, at most `limit`: pack and rule, or nothing and one name, with how many there are.
 ///
 /// # Errors
 /// The database.
@@ -253,11 +259,15 @@ pub fn groups(
     let columns = match by {
         Group::Rule => "pack, rule",
         Group::Person => "'', person",
+        Group::Department => "'', department",
+        Group::Site => "'', site",
+        Group::Assignee => "'', assignee",
     };
     let text = format!(
         "SELECT {columns}, count(*) AS many FROM alert {SEEN} {conditions} GROUP BY 1, 2 ORDER BY many DESC, 1, 2 LIMIT {limit}"
     );
     let mut select = db.prepare_cached(&text)?;
-    let rows = select.query_map(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows =
+        select.query_map(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

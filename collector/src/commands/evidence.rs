@@ -62,7 +62,8 @@ pub fn run(args: EvidenceArgs) -> anyhow::Result<()> {
     });
     let derived = derive::open_read_only(&config.derived_db())?;
     let log = LogReader::open(&config.log_db())?;
-    let made = evidence::export(&log, &derived, &id, &evidence::candidates(&config, &log)?, kept.transpose()?.as_ref())?;
+    let made =
+        evidence::export(&log, &derived, &id, &evidence::candidates(&config, &log)?, kept.transpose()?.as_ref())?;
     let bytes = serde_json::to_vec_pretty(&made)?;
     durable_file::write(&out, &bytes, Access::Secret)?;
     let records: usize = made.segments.iter().map(|segment| segment.records.len()).sum();

@@ -18,8 +18,8 @@ use super::{Office, events, robot, webhook};
 use crate::derive::{self, DeriveError};
 use crate::log_store::{LogReader, NotificationFacts, StoreError, notifications};
 use crate::outgoing::Answer;
-use crate::sequencer::StorageFailed;
 use crate::rulebook::Rulebook;
+use crate::sequencer::StorageFailed;
 use crate::settings;
 
 /// How long it takes at least until what is being derived anew is there.

@@ -2,12 +2,17 @@
 //! them live. Each room of pages brings its routes; [`frame`] holds what is around them, [`parts`] what they are built of.
 
 mod account;
+mod alerts;
 mod assets;
+mod cases;
 mod chart;
+mod delegate;
 mod frame;
 mod overview;
 mod parts;
+mod search;
 mod sign;
+mod suppressions;
 mod tongue;
 mod view;
 
@@ -21,8 +26,10 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
+    let work = [alerts::routes(), search::routes(), cases::routes(), suppressions::routes(), delegate::routes()];
     [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
         .into_iter()
+        .chain(work)
         .flatten()
         .collect()
 }

@@ -112,7 +112,8 @@ pub(in crate::web) fn related_of(ask: &Ask<'_>, alert: &Alert) -> Result<Vec<Ale
     if alert.person.is_empty() {
         return Ok(Vec::new());
     }
-    let which = Which { person: Some(alert.person.clone()), newest: true, limit: Some(RELATED + 1), ..Which::default() };
+    let which =
+        Which { person: Some(alert.person.clone()), newest: true, limit: Some(RELATED + 1), ..Which::default() };
     let mut others = list(ask, which)?.items;
     others.retain(|other| other.alert != alert.alert);
     others.truncate(RELATED as usize);

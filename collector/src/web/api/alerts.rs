@@ -72,7 +72,7 @@ pub(in crate::web) struct Which {
 }
 
 /// Why somebody looks.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Why {
     /// Why; goes into the audit trail. Not needed for an alert that is assigned to you.
@@ -143,7 +143,8 @@ fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
 impl Which {
     /// The alerts meant, within what the caller may see.
     pub(in crate::web) fn filter(&self, ask: &Ask<'_>) -> Result<Filter, Problem> {
-        let wrong = |level: &String| Problem::malformed(format!("{level:?} is no level: info, low, medium, high, critical"));
+        let wrong =
+            |level: &String| Problem::malformed(format!("{level:?} is no level: info, low, medium, high, critical"));
         let level = |level: &String| alerts::level_number(level).ok_or_else(|| wrong(level));
         let unclosed = [State::Open, State::Taken].into_iter().filter(|_| self.unclosed && self.state.is_none());
         let own = if self.mine { delegate::stands_in_for(ask.derived()?, ask.by()?, ask.now_ms)? } else { Vec::new() };
@@ -274,7 +275,8 @@ pub(in crate::web) fn workers(ask: &Ask<'_>, _: Nothing) -> Result<Vec<String>, 
 }
 
 pub(in crate::web) fn workers_of(ask: &Ask<'_>, alert: &Alert) -> Result<Vec<String>, Problem> {
-    let all = operators::list(ask.log().connection())?.into_iter().filter(|operator| works(ask, operator.clone(), alert));
+    let all =
+        operators::list(ask.log().connection())?.into_iter().filter(|operator| works(ask, operator.clone(), alert));
     Ok(all.map(|operator| operator.operator).collect())
 }
 

@@ -26,7 +26,18 @@ const SUBJECT_CHARS_MAX: usize = 256;
 pub(in crate::web) const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 pub(in crate::web) const JSONL: &str = "application/x-ndjson";
 const COLUMNS: [&str; 13] = [
-    "alert", "level", "pack", "rule", "category", "person", "department", "site", "day", "state", "assignee", "ending",
+    "alert",
+    "level",
+    "pack",
+    "rule",
+    "category",
+    "person",
+    "department",
+    "site",
+    "day",
+    "state",
+    "assignee",
+    "ending",
     "findings",
 ];
 

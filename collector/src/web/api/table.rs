@@ -2,7 +2,9 @@
 
 use axum::http::Method;
 
-use super::{alert, alerts, audit, cases, delegate, devices, exports, openapi, operators, search, session, settings, tokens};
+use super::{
+    alert, alerts, audit, cases, delegate, devices, exports, openapi, operators, search, session, settings, tokens,
+};
 use crate::operators::Act;
 use crate::web::route::{CSV, JSON, Route, file, listen, route};
 
@@ -77,9 +79,21 @@ fn of_alerts() -> Vec<Route> {
             alerts::findings,
         ),
         route(Method::POST, "/alerts/step", Act::WorkAlerts, ("A step with alerts", "处置告警"), alerts::step),
-        route(Method::GET, "/alerts/{alert}/rule", Act::SeeAlerts, ("The rule of an alert", "告警所依规则"), alert::rule),
+        route(
+            Method::GET,
+            "/alerts/{alert}/rule",
+            Act::SeeAlerts,
+            ("The rule of an alert", "告警所依规则"),
+            alert::rule,
+        ),
         route(Method::GET, "/alerts/{alert}/playbook", Act::SeeAlerts, ("What to do", "处置步骤"), alert::playbook),
-        route(Method::GET, "/alerts/{alert}/proof", Act::SeeAlerts, ("Where it stands in the log", "日志证明"), alert::proof),
+        route(
+            Method::GET,
+            "/alerts/{alert}/proof",
+            Act::SeeAlerts,
+            ("Where it stands in the log", "日志证明"),
+            alert::proof,
+        ),
         route(
             Method::GET,
             "/alerts/{alert}/related",
