@@ -54,6 +54,7 @@ pub mod policies;
 pub mod publish;
 pub mod recipients;
 pub mod registry;
+pub mod rulebook;
 pub mod search;
 pub mod secrets;
 pub mod sequencer;

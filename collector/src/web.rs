@@ -48,6 +48,7 @@ use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
 use crate::policies;
+use crate::rulebook::Rulebook;
 use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
@@ -83,6 +84,8 @@ pub struct Site {
     refusals: Mutex<Refusals>,
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
+    /// What rules say.
+    rulebook: Mutex<Rulebook>,
     turns: Turns,
     /// Employees who look at what is about them, and whoever reads for one of them.
     visits: Mutex<Visits>,
@@ -125,6 +128,7 @@ pub async fn start(
         throttle: Mutex::default(),
         refusals: Mutex::default(),
         codes: Mutex::default(),
+        rulebook: Mutex::default(),
         turns: Turns::default(),
         visits: Mutex::default(),
         reading: Mutex::default(),

@@ -163,6 +163,12 @@ pub fn categories_of(packs: &[Pack], ceiling: Disclose) -> Vec<Category> {
     found.into_values().collect()
 }
 
+/// What a category is called in Chinese; by its own name where it is none of those that ship.
+#[must_use]
+pub fn category_zh(name: &str) -> &str {
+    words::category_word(Lang::Zh, name)
+}
+
 /// The title of a rule in force and its category; the title is empty where its word list is confidential. Nothing for one that is not in force.
 #[must_use]
 pub fn titled(engine: &Engine, pack: &str, rule: &str) -> Option<((String, String), String)> {

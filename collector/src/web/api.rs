@@ -1,10 +1,13 @@
 //! JSON for scripts, and the handlers that the pages are made from too.
 
+pub(in crate::web) mod alert;
 pub(in crate::web) mod alerts;
 pub(in crate::web) mod audit;
 pub(in crate::web) mod cases;
+pub(in crate::web) mod delegate;
 pub(in crate::web) mod devices;
 pub(in crate::web) mod employees;
+pub(in crate::web) mod exports;
 mod openapi;
 pub(in crate::web) mod operators;
 pub(in crate::web) mod overview;

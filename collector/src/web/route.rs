@@ -86,10 +86,7 @@ impl fmt::Debug for Route {
     }
 }
 
-/// A list to take along.
-pub(in crate::web) struct Csv(pub(in crate::web) Vec<u8>);
-
-const JSON: &str = "application/json";
+pub(in crate::web) const JSON: &str = "application/json";
 pub(in crate::web) const HTML: &str = "text/html; charset=utf-8";
 pub(in crate::web) const CSV: &str = "text/csv; charset=utf-8";
 
@@ -126,23 +123,19 @@ where
     }
 }
 
-/// The same, of a list as a file.
-pub(in crate::web) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
+/// The same, of something to take along as a file of this kind.
+pub(in crate::web) fn file<I: DeserializeOwned + JsonSchema + 'static>(
     path: &'static str,
     act: Act,
     (title, title_zh): (&'static str, &'static str),
-    file: &'static str,
-    handler: fn(&Ask<'_>, I) -> Result<Csv, Problem>,
+    content: &'static str,
+    handler: fn(&Ask<'_>, I) -> Result<Body, Problem>,
 ) -> Route {
-    let does = move |ask: &Ask<'_>| {
-        let Csv(bytes) = handler(ask, take(ask)?)?;
-        Ok(Body::file(CSV, file, bytes))
-    };
     Route {
-        does: Does::Answer(Box::new(does)),
+        does: Does::Answer(Box::new(move |ask: &Ask<'_>| handler(ask, take(ask)?))),
         takes: |shapes| shapes.subschema_for::<I>(),
         gives: |shapes| shapes.subschema_for::<String>(),
-        content: CSV,
+        content,
         ..listen(path, act, (title, title_zh))
     }
 }

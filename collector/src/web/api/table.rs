@@ -3,11 +3,10 @@
 use axum::http::Method;
 
 use super::{
-    alerts, audit, cases, devices, employees, openapi, operators, overview, policies, rules, search, session, settings,
-    tester, tokens, words,
+    alert, alerts, audit, cases, delegate, devices, employees, exports, openapi, operators, overview, policies, rules, search, session, settings, tester, tokens, words,
 };
 use crate::operators::Act;
-use crate::web::route::{Route, csv, listen, route};
+use crate::web::route::{CSV, JSON, Route, file, listen, route};
 
 /// A text of 20,000 characters, and twenty thousand words.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
@@ -20,6 +19,7 @@ pub fn routes() -> Vec<Route> {
         .into_iter()
         .flatten()
         .collect()
+    [own(), of_alerts(), of_exports(), of_cases(), of_operators(), of_the_collector()].into_iter().flatten().collect()
 }
 
 fn own() -> Vec<Route> {
@@ -61,6 +61,9 @@ fn own() -> Vec<Route> {
             ("Withdraw an API token", "撤销 API 令牌"),
             tokens::withdraw,
         ),
+        route(Method::GET, "/delegate", Act::OwnAccount, ("Who stands in for you", "本人的代理人"), delegate::show),
+        route(Method::PUT, "/delegate", Act::OwnAccount, ("Have somebody stand in", "设置代理人"), delegate::set),
+        route(Method::DELETE, "/delegate", Act::OwnAccount, ("Nobody stands in any more", "取消代理"), delegate::end),
         listen("/events", Act::OwnAccount, ("What happens, as it happens", "实时事件")),
     ]
 }
@@ -84,17 +87,53 @@ fn of_alerts() -> Vec<Route> {
             alerts::findings,
         ),
         route(Method::POST, "/alerts/step", Act::WorkAlerts, ("A step with alerts", "处置告警"), alerts::step),
-        csv(
-            "/exports/alerts.csv",
-            Act::Export,
-            ("A list of alerts to take along", "导出告警列表"),
-            "alerts.csv",
-            alerts::export,
+        route(
+            Method::GET,
+            "/alerts/{alert}/rule",
+            Act::SeeAlerts,
+            ("The rule of an alert", "告警所依规则"),
+            alert::rule,
         ),
+        route(Method::GET, "/alerts/{alert}/playbook", Act::SeeAlerts, ("What to do", "处置步骤"), alert::playbook),
+        route(
+            Method::GET,
+            "/alerts/{alert}/proof",
+            Act::SeeAlerts,
+            ("Where it stands in the log", "日志证明"),
+            alert::proof,
+        ),
+        route(
+            Method::GET,
+            "/alerts/{alert}/related",
+            Act::SeeAlerts,
+            ("Other alerts of the same person", "同一人员的其他告警"),
+            alert::related,
+        ),
+        route(
+            Method::GET,
+            "/alerts/{alert}/workers",
+            Act::WorkAlerts,
+            ("Who may be given an alert", "可分派的人员"),
+            alerts::workers,
+        ),
+        file("/alerts/{alert}/evidence", Act::Export, ("What proves an alert", "证据包"), JSON, alert::evidence),
         route(Method::GET, "/search", Act::SeeExcerpts, ("Search", "检索"), search::find),
         route(Method::GET, "/searches", Act::SeeAlerts, ("Searches one keeps", "已存检索"), search::list),
         route(Method::PUT, "/searches/{name}", Act::KeepSearches, ("Keep a search", "保存检索"), search::keep),
         route(Method::DELETE, "/searches/{name}", Act::KeepSearches, ("Forget a search", "删除检索"), search::forget),
+    ]
+}
+
+fn of_exports() -> Vec<Route> {
+    let (of_alerts, of_findings) =
+        (("A list of alerts to take along", "导出告警列表"), ("Findings to take along", "导出命中"));
+    vec![
+        file("/exports/alerts.csv", Act::Export, of_alerts, CSV, exports::alerts_csv),
+        file("/exports/alerts.xlsx", Act::Export, of_alerts, exports::XLSX, exports::alerts_xlsx),
+        file("/exports/alerts.jsonl", Act::Export, of_alerts, exports::JSONL, exports::alerts_jsonl),
+        file("/exports/findings.csv", Act::Export, of_findings, CSV, exports::findings_csv),
+        file("/exports/findings.xlsx", Act::Export, of_findings, exports::XLSX, exports::findings_xlsx),
+        file("/exports/findings.jsonl", Act::Export, of_findings, exports::JSONL, exports::findings_jsonl),
     ]
 }
 
