@@ -18,6 +18,7 @@ use crate::link;
 use crate::log_store::Appender;
 use crate::notify::route;
 use crate::search::saved;
+use crate::sites;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -68,6 +69,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         (link::SETTING, "") => link::check(value),
         (saved::SETTING, of) => saved::check(of, value),
+        (sites::SETTING, site) if !site.is_empty() => sites::check(value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
         _ => Err(format!("there is no setting {name:?}")),
     }

@@ -4,12 +4,17 @@ pub(in crate::web) mod alerts;
 pub(in crate::web) mod audit;
 pub(in crate::web) mod cases;
 pub(in crate::web) mod devices;
+pub(in crate::web) mod enrolment;
+pub(in crate::web) mod first;
+pub(in crate::web) mod notifications;
 mod openapi;
 pub(in crate::web) mod operators;
 pub(in crate::web) mod page;
+pub(in crate::web) mod people;
 pub(in crate::web) mod search;
 pub(in crate::web) mod session;
 pub(in crate::web) mod settings;
+pub(in crate::web) mod sites;
 mod table;
 pub(in crate::web) mod tokens;
 
