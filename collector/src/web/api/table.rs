@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 use super::{
-    alert, alerts, audit, cases, delegate, devices, employees, exports, openapi, operators, overview, policies, rules, search, session, settings, tester, tokens, words,
+    alert, alerts, audit, cases, delegate, devices, employees, enrolment, exports, first, notifications, openapi, operators, overview, people, policies, rules, search, session, settings, sites, tester, tokens, words,
 };
 use crate::operators::Act;
 use crate::web::route::{CSV, JSON, Route, file, listen, route};
@@ -20,6 +20,7 @@ pub fn routes() -> Vec<Route> {
         .flatten()
         .collect()
     [own(), of_alerts(), of_exports(), of_cases(), of_operators(), of_the_collector()].into_iter().flatten().collect()
+    [own(), of_alerts(), of_cases(), of_operators(), of_people(), of_the_collector(), of_enrolment(), of_devices()]
 }
 
 fn own() -> Vec<Route> {
@@ -260,8 +261,94 @@ fn of_the_collector() -> Vec<Route> {
         route(Method::GET, "/devices", Act::SeeDevices, ("Devices", "设备列表"), devices::list),
         route(Method::GET, "/devices/{device}", Act::SeeDevices, ("A device", "设备详情"), devices::show),
         route(Method::GET, "/health", Act::SeeDevices, ("How devices are", "设备健康"), devices::health),
+        route(Method::GET, "/sites", Act::SeeDevices, ("Sites", "站点列表"), sites::list),
+        route(Method::PUT, "/sites/{site}", Act::ChangeSettings, ("Plan days offline", "设置计划离线日"), sites::plan),
+        route(
+            Method::GET,
+            "/first-run",
+            Act::SeeSettings,
+            ("What a new collector still needs", "启用进度"),
+            first::show,
+        ),
+        route(
+            Method::GET,
+            "/notifications",
+            Act::SeeSettings,
+            ("What was told to whom", "通知记录"),
+            notifications::list,
+        ),
+        route(
+            Method::POST,
+            "/notifications/test",
+            Act::ChangeSettings,
+            ("Test a target of notifications", "测试通知目标"),
+            notifications::test,
+        ),
         route(Method::GET, "/log", Act::SeeLog, ("The head of the log", "日志头"), devices::log_head),
         route(Method::GET, "/settings", Act::SeeSettings, ("Settings", "设置"), settings::list),
         route(Method::PUT, "/settings", Act::ChangeSettings, ("Change a setting", "变更设置"), settings::set),
+    ]
+}
+
+fn of_people() -> Vec<Route> {
+    let see = Act::SeePeople;
+    vec![
+        route(Method::GET, "/people", see, ("People of the roster", "人员列表"), people::list),
+        route(Method::GET, "/people/{person}", see, ("A person", "人员详情"), people::show),
+        route(Method::GET, "/unknown-accounts", see, ("Accounts in no roster", "未登记账号"), people::unknown),
+    ]
+}
+
+fn of_enrolment() -> Vec<Route> {
+    let (see, change) = (Act::SeeDevices, Act::ChangeDevices);
+    vec![
+        route(Method::GET, "/enrolment/queue", see, ("Devices that wait", "待接入设备"), enrolment::queue),
+        route(Method::POST, "/enrolment/admit", change, ("Let devices of the queue in", "批准接入"), enrolment::admit),
+        route(
+            Method::POST,
+            "/enrolment/reject",
+            change,
+            ("Keep devices of the queue out", "拒绝接入"),
+            enrolment::reject,
+        ),
+        route(Method::GET, "/enrolment/tokens", see, ("Enrolment tokens", "注册码列表"), enrolment::list),
+        route(Method::POST, "/enrolment/tokens", change, ("Make an enrolment token", "创建注册码"), enrolment::make),
+        route(
+            Method::DELETE,
+            "/enrolment/tokens/{token}",
+            change,
+            ("Withdraw an enrolment token", "撤销注册码"),
+            enrolment::withdraw,
+        ),
+        route(Method::GET, "/enrolment/expected", see, ("Assets that are to enrol", "预期资产"), enrolment::expected),
+        route(
+            Method::PUT,
+            "/enrolment/expected",
+            change,
+            ("Replace the list of assets that are to enrol", "替换预期资产清单"),
+            enrolment::expect,
+        )
+        .with_files(enrolment::LIST_BYTES_MAX),
+    ]
+}
+
+fn of_devices() -> Vec<Route> {
+    let change = Act::ChangeDevices;
+    vec![
+        route(Method::POST, "/devices/{device}/revoke", change, ("Shut a device out", "停用设备"), devices::revoke),
+        route(
+            Method::POST,
+            "/devices/{device}/quarantine",
+            change,
+            ("Hold out what a device sends", "隔离设备"),
+            devices::quarantine,
+        ),
+        route(
+            Method::POST,
+            "/devices/{device}/release",
+            change,
+            ("Let a device in again", "恢复设备"),
+            devices::release,
+        ),
     ]
 }
