@@ -84,6 +84,18 @@ function ready() {
     }
     history.replaceState(null, "", location.pathname);
   }
+  for (const form of document.querySelectorAll("form[data-tester]")) {
+    let timer = 0, turn = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        const mine = ++turn, body = new URLSearchParams(new FormData(form));
+        const answer = await fetch(form.action, { method: "POST", body });
+        const fresh = answer.ok && mine === turn && (await parsed(answer)).getElementById("tested");
+        if (fresh) document.getElementById("tested").replaceWith(document.adoptNode(fresh));
+      }, 400);
+    });
+  }
   for (const select of document.querySelectorAll("select[data-submits]")) {
     select.addEventListener("change", () => select.form.requestSubmit());
   }

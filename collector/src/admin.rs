@@ -42,7 +42,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{alerts, audit, names, notify, search, settings, succession};
+use crate::{alerts, audit, names, notify, search, settings, succession, words};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -207,6 +207,13 @@ pub enum What {
         added: Vec<names::Named>,
         /// Pseudonyms whose names go.
         removed: Vec<String>,
+    },
+    /// A step with a list of words, or with words of it.
+    Words {
+        /// The list.
+        list: String,
+        /// What is done.
+        step: words::desk::Step,
     },
     /// Send a text to a target of notifications that says it is a test.
     TestNotification {
@@ -400,6 +407,7 @@ impl Request {
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
             What::EmployeeLink { account, deed } => Ok(vec![links::act(appender, account, deed, &act)?]),
             What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
+            What::Words { list, step } => words::desk::act(appender, effects, (list, step), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             What::TestNotification { target, id } => {
                 Ok(notify::queue::plan_test(appender, id, target, &act)?.into_iter().collect())

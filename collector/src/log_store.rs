@@ -24,6 +24,7 @@ pub(crate) mod requests;
 mod rosters;
 mod schema;
 mod shortfalls;
+pub(crate) mod words;
 
 use std::path::Path;
 
@@ -53,6 +54,7 @@ pub(crate) use rekeys::{rekey_facts, rekeyed};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
 pub(crate) use rosters::{RosterRowAt, blank_person, names_person, roster_change};
 pub(crate) use shortfalls::shortfall;
+pub use words::WordState;
 
 use crate::durable_file::{self, Access};
 

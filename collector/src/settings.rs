@@ -19,6 +19,7 @@ use crate::log_store::Appender;
 use crate::my_data::links;
 use crate::notify::route;
 use crate::search::saved;
+use crate::sites;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -77,6 +78,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         (link::SETTING, "") => link::check(value),
         (saved::SETTING, of) => saved::check(of, value),
+        (sites::SETTING, site) if !site.is_empty() => sites::check(value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
         (links::SETTING, _) => Err("a link for an employee is made with my-data link".into()),
         _ => Err(format!("there is no setting {name:?}")),

@@ -21,6 +21,7 @@ mod listen;
 mod problem;
 mod route;
 mod turns;
+mod uploads;
 mod visits;
 
 use std::collections::HashMap;
@@ -46,12 +47,15 @@ use crate::config::ConsoleConfig;
 use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
+use crate::policies;
+use crate::rulebook::Rulebook;
 use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
 use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
+use uploads::Uploads;
 use visits::Visits;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
@@ -80,6 +84,8 @@ pub struct Site {
     refusals: Mutex<Refusals>,
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
+    /// What rules say.
+    rulebook: Mutex<Rulebook>,
     turns: Turns,
     /// Employees who look at what is about them, and whoever reads for one of them.
     visits: Mutex<Visits>,
@@ -87,6 +93,9 @@ pub struct Site {
     /// The rules employees are told of.
     rules: Mutex<Shelf>,
     listeners: AtomicUsize,
+    /// Policies in force, compiled.
+    in_force: policies::in_force::Kept,
+    uploads: Uploads,
     stopping: watch::Receiver<bool>,
 }
 
@@ -119,11 +128,14 @@ pub async fn start(
         throttle: Mutex::default(),
         refusals: Mutex::default(),
         codes: Mutex::default(),
+        rulebook: Mutex::default(),
         turns: Turns::default(),
         visits: Mutex::default(),
         reading: Mutex::default(),
         rules: Mutex::default(),
         listeners: AtomicUsize::new(0),
+        in_force: policies::in_force::Kept::default(),
+        uploads: Uploads::default(),
         stopping: stopping.clone(),
         desk,
     });

@@ -14,6 +14,7 @@ use crate::rules::{Disclose, Kind, Level, Pack, Rule, Status, Title};
 
 pub use html::html;
 pub use text::text;
+pub use words::category_word;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +161,12 @@ pub fn categories_of(packs: &[Pack], ceiling: Disclose) -> Vec<Category> {
         }
     }
     found.into_values().collect()
+}
+
+/// What a category is called in Chinese; by its own name where it is none of those that ship.
+#[must_use]
+pub fn category_zh(name: &str) -> &str {
+    words::category_word(Lang::Zh, name)
 }
 
 /// The title of a rule in force and its category; the title is empty where its word list is confidential. Nothing for one that is not in force.

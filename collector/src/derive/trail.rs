@@ -5,7 +5,7 @@ use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
     DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry,
     NotificationEntry, NotificationVerb, OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry,
-    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, erasure, hold,
+    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, WordsEntry, WordsVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
@@ -79,6 +79,7 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Suppression => read(header, suppression),
         EntryKind::Case => read(header, case),
         EntryKind::Names => read(header, names),
+        EntryKind::Words => read(header, words),
         EntryKind::Notification => read(header, notification),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
@@ -275,6 +276,20 @@ fn names(it: NamesEntry) -> Option<Row> {
     let verb = if it.added.is_empty() { "names-erase" } else { "names-import" };
     let count = (it.added.len() + it.removed.len()) as u64;
     Some(Row { verb, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn words(it: WordsEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        WordsVerb::Make => "words-make",
+        WordsVerb::Propose => "words-propose",
+        WordsVerb::Withdraw => "words-withdraw",
+        WordsVerb::Approve => "words-approve",
+        WordsVerb::Reject => "words-reject",
+        WordsVerb::Erase => "words-erase",
+        WordsVerb::Unspecified => return None,
+    };
+    let count = (it.words.len() as u64).max(1);
+    Some(Row { verb, subject: it.list, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
 }
 
 /// Tests that somebody asked for, and what people were to be told and will not be.

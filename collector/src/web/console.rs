@@ -2,16 +2,23 @@
 //! them live. Each room of pages brings its routes; [`frame`] holds what is around them, [`parts`] what they are built of.
 
 mod account;
+mod alerts;
 mod assets;
+mod cases;
 mod chart;
 mod coverage;
+mod delegate;
 mod frame;
 mod me;
 mod overview;
 mod parts;
+mod rules;
+mod search;
 mod sign;
+mod suppressions;
 mod tongue;
 mod view;
+mod words;
 
 use super::ask::Ask;
 use super::problem::{Kind, Problem};
@@ -27,10 +34,17 @@ pub fn routes() -> Vec<Route> {
         assets::routes(),
         sign::routes(),
         account::routes(),
-        me::routes(),
         view::routes(),
         overview::routes(),
         coverage::routes(),
+        alerts::routes(),
+        search::routes(),
+        cases::routes(),
+        suppressions::routes(),
+        delegate::routes(),
+        rules::routes(),
+        words::routes(),
+        me::routes(),
     ]
     .into_iter()
     .flatten()

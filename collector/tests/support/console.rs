@@ -315,7 +315,7 @@ impl Client {
         self.request_over(stream, method, &format!("/api/v1{path}"), body).await
     }
 
-    async fn request_over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    pub async fn request_over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         stream: S,
         method: &str,
