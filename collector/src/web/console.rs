@@ -3,11 +3,18 @@
 
 mod account;
 mod assets;
+mod audit;
 mod chart;
+mod devices;
+mod first;
 mod frame;
+mod lists;
 mod overview;
 mod parts;
+mod people;
+mod settings;
 mod sign;
+mod sites;
 mod tongue;
 mod view;
 
@@ -21,7 +28,7 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
+    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes(), devices::routes(), sites::routes(), people::routes(), audit::routes(), settings::routes(), first::routes()]
         .into_iter()
         .flatten()
         .collect()
