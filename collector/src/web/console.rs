@@ -28,10 +28,22 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes(), devices::routes(), sites::routes(), people::routes(), audit::routes(), settings::routes(), first::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        assets::routes(),
+        sign::routes(),
+        account::routes(),
+        view::routes(),
+        overview::routes(),
+        devices::routes(),
+        sites::routes(),
+        people::routes(),
+        audit::routes(),
+        settings::routes(),
+        first::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What somebody who is signed in is told when a page cannot be shown.

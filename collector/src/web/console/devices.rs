@@ -131,9 +131,7 @@ fn rows(ask: &Ask<'_>) -> Result<Vec<Row>, Problem> {
         Row { excused: excuse.is_some(), health, device }
     };
     let mut rows: Vec<Row> = devices::list(derived, None)?.into_iter().map(row).collect();
-    rows.sort_by(|one, other| {
-        (one.rank(), name_of(&one.device)).cmp(&(other.rank(), name_of(&other.device)))
-    });
+    rows.sort_by(|one, other| (one.rank(), name_of(&one.device)).cmp(&(other.rank(), name_of(&other.device))));
     Ok(rows)
 }
 

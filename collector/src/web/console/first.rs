@@ -32,13 +32,19 @@ fn told(step: Step) -> Told {
     let (title, what, to, command) = match step {
         Step::Codes => (
             ("管理员启用动态码", "An administrator comes in with one-time codes"),
-            ("用 init 打印的链接设置密码并启用动态码。", "With the link that init printed, set a password and one-time codes."),
+            (
+                "用 init 打印的链接设置密码并启用动态码。",
+                "With the link that init printed, set a password and one-time codes.",
+            ),
             Some(("/account", ("我的账户", "My account"))),
             "watchpost-collector operator accept administrator --config collector.toml",
         ),
         Step::Policy => (
             ("签名并发布策略", "Sign and publish a policy"),
-            ("没有策略，设备不检查任何消息。内置规则可以直接使用。", "Without a policy devices look at nothing. The built-in packs will do."),
+            (
+                "没有策略，设备不检查任何消息。内置规则可以直接使用。",
+                "Without a policy devices look at nothing. The built-in packs will do.",
+            ),
             Some(("/rules", ("规则", "Rules"))),
             "watchpost-collector policy sign --help",
         ),
@@ -62,7 +68,10 @@ fn told(step: Step) -> Told {
         ),
         Step::Export => (
             ("读完第一个导出文件", "A first export is read"),
-            ("把一个会话存档导出文件放进设备上配置的文件夹，然后在设备上查看：", "Put an export of the session archive into a folder the device watches, then look on the device:"),
+            (
+                "把一个会话存档导出文件放进设备上配置的文件夹，然后在设备上查看：",
+                "Put an export of the session archive into a folder the device watches, then look on the device:",
+            ),
             Some(("/devices", ("设备", "Devices"))),
             "watchpost-agent status",
         ),
@@ -74,25 +83,37 @@ fn told(step: Step) -> Told {
         ),
         Step::Closed => (
             ("处置并关闭第一条告警", "A first alert is closed"),
-            ("由主管或审查员领取、判断、关闭；先邀请他们。", "A supervisor or reviewer takes it, judges it and closes it; invite them first."),
+            (
+                "由主管或审查员领取、判断、关闭；先邀请他们。",
+                "A supervisor or reviewer takes it, judges it and closes it; invite them first.",
+            ),
             Some(("/settings?tab=operators", ("邀请操作员", "Invite operators"))),
             "watchpost-collector operator invite li.na --role reviewer --config collector.toml",
         ),
         Step::Notice => (
             ("员工确认告知书", "Employees acknowledge the notice"),
-            ("设备端会请员工阅读并确认；已有的纸质或 OA 确认可以导入。", "Agents ask them to; what was signed on paper or elsewhere can be imported."),
+            (
+                "设备端会请员工阅读并确认；已有的纸质或 OA 确认可以导入。",
+                "Agents ask them to; what was signed on paper or elsewhere can be imported.",
+            ),
             Some(("/people?stand=present&notice=missing", ("谁还没有确认", "Who has not"))),
             "watchpost-collector notice import signed.csv --config collector.toml",
         ),
         Step::Notified => (
             ("通知送达值班人员", "A notification arrives"),
-            ("在 collector.toml 写入目标，新建路由，并发送测试。", "Write a target into collector.toml, make a route and send a test."),
+            (
+                "在 collector.toml 写入目标，新建路由，并发送测试。",
+                "Write a target into collector.toml, make a route and send a test.",
+            ),
             Some(("/settings?tab=notify", ("通知设置", "Notifications"))),
             "watchpost-collector notify test duty --config collector.toml",
         ),
         Step::Backup => (
             ("完成一次备份", "A backup is made"),
-            ("备份含签发密钥，请加密并与采集端分开保存。", "It holds the keys that issue: encrypt it and keep it apart."),
+            (
+                "备份含签发密钥，请加密并与采集端分开保存。",
+                "It holds the keys that issue: encrypt it and keep it apart.",
+            ),
             None,
             "watchpost-collector backup --out /mnt/backup/2026-11-23 --config collector.toml",
         ),
@@ -109,11 +130,14 @@ pub(super) fn card(view: &View<'_>) -> Option<Markup> {
     let next = steps.iter().find(|it| !it.is_done).filter(|_| !is_over)?;
     let done = steps.iter().filter(|it| it.is_done).count();
     let Told { title, what, .. } = told(next.step);
-    Some(parts::card(view.say("启用进度", "Getting started"), html! {
-        p { (badge(Tone::Note, &format!("{done} / {}", steps.len()))) " " b { (view.say("下一步：", "Next: ")) (view.say(title.0, title.1)) } }
-        p.soft { (view.say(what.0, what.1)) }
-        div.actions { a.button.first href="/first" { (view.say("继续", "Go on")) } }
-    }))
+    Some(parts::card(
+        view.say("启用进度", "Getting started"),
+        html! {
+            p { (badge(Tone::Note, &format!("{done} / {}", steps.len()))) " " b { (view.say("下一步：", "Next: ")) (view.say(title.0, title.1)) } }
+            p.soft { (view.say(what.0, what.1)) }
+            div.actions { a.button.first href="/first" { (view.say("继续", "Go on")) } }
+        },
+    ))
 }
 
 fn show(ask: &Ask<'_>, _: Any) -> Result<Body, Problem> {

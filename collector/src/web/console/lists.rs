@@ -77,7 +77,8 @@ pub(super) fn said(view: &View<'_>, said: Option<&String>) -> Markup {
 /// A line for why something is done; several on one page need ids of their own.
 pub(super) fn reason(view: &View<'_>, id: &str) -> Markup {
     let label = view.say("理由", "Reason");
-    let control = html! { input type="text" id=(id) name="reason" required minlength="4" maxlength="300" autocomplete="off"; };
+    let control =
+        html! { input type="text" id=(id) name="reason" required minlength="4" maxlength="300" autocomplete="off"; };
     field(id, label, control, None)
 }
 

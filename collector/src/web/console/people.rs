@@ -51,7 +51,9 @@ impl Which {
             text: self.text.clone(),
             department: self.department.clone(),
             site: self.site.clone(),
-            stand: [Stand::Present, Stand::Coming, Stand::Left].into_iter().find(|stand| stand_name(*stand) == self.stand),
+            stand: [Stand::Present, Stand::Coming, Stand::Left]
+                .into_iter()
+                .find(|stand| stand_name(*stand) == self.stand),
             noticed: match self.notice.as_str() {
                 "done" => Some(true),
                 "missing" => Some(false),
@@ -64,7 +66,17 @@ impl Which {
     fn to(&self, number: usize) -> String {
         let number = number.to_string();
         let Self { text, department, site, stand, notice, .. } = self;
-        link("/people", &[("text", text), ("department", department), ("site", site), ("stand", stand), ("notice", notice), ("page", &number)])
+        link(
+            "/people",
+            &[
+                ("text", text),
+                ("department", department),
+                ("site", site),
+                ("stand", stand),
+                ("notice", notice),
+                ("page", &number),
+            ],
+        )
     }
 }
 
@@ -99,11 +111,14 @@ fn called(person: &OnePerson) -> &str {
 
 fn ways(view: &View<'_>, here: &str) -> Markup {
     let tab = |path: &str, words| (path.to_owned(), words, path == here);
-    tabs(view.say("人员", "People"), &[
-        tab("/people", view.say("花名册", "Roster")),
-        tab("/people/unknown", view.say("未登记账号", "Unknown accounts")),
-        tab("/people/import", view.say("导入预览", "Preview an import")),
-    ])
+    tabs(
+        view.say("人员", "People"),
+        &[
+            tab("/people", view.say("花名册", "Roster")),
+            tab("/people/unknown", view.say("未登记账号", "Unknown accounts")),
+            tab("/people/import", view.say("导入预览", "Preview an import")),
+        ],
+    )
 }
 
 fn list(ask: &Ask<'_>, which: Which) -> Result<Body, Problem> {

@@ -108,17 +108,20 @@ fn of_link(view: &View<'_>) -> Result<Markup, Problem> {
         "告警中的每条消息可以链接到公司自己的存档系统。",
         "Each message of an alert can lead to the company's own archive.",
     );
-    Ok(card(view.say("消息链接模板", "Template of message links"), html! {
-        p.soft { (sentence) }
-        @if view.may(Act::ChangeSettings) {
-            (parts::form(view, "/settings/link", false, html! {
-                (text_field("template", view.say("模板", "Template"), &present, false,
-                    Some(view.say("如 https://archive.example/msg/{corp}/{msgid}；留空则不链接", "Like https://archive.example/msg/{corp}/{msgid}; empty for no links"))))
-                (reason(view, "why-link"))
-                button type="submit" { (view.say("保存", "Save")) }
-            }))
-        } @else { p { code { @if present.is_empty() { "—" } @else { (present) } } } }
-    }))
+    Ok(card(
+        view.say("消息链接模板", "Template of message links"),
+        html! {
+            p.soft { (sentence) }
+            @if view.may(Act::ChangeSettings) {
+                (parts::form(view, "/settings/link", false, html! {
+                    (text_field("template", view.say("模板", "Template"), &present, false,
+                        Some(view.say("如 https://archive.example/msg/{corp}/{msgid}；留空则不链接", "Like https://archive.example/msg/{corp}/{msgid}; empty for no links"))))
+                    (reason(view, "why-link"))
+                    button type="submit" { (view.say("保存", "Save")) }
+                }))
+            } @else { p { code { @if present.is_empty() { "—" } @else { (present) } } } }
+        },
+    ))
 }
 
 fn set_link(ask: &Ask<'_>, given: Template) -> Result<Body, Problem> {
@@ -134,13 +137,18 @@ fn others(view: &View<'_>, all: &[Setting]) -> Markup {
     let title = view.say("全部设置", "All settings");
     let rows: Vec<_> = all
         .iter()
-        .map(|setting| vec![html! { code { (setting.name) } }, html! { code { (setting.value) } }, set_by(view, setting)])
+        .map(|setting| {
+            vec![html! { code { (setting.name) } }, html! { code { (setting.value) } }, set_by(view, setting)]
+        })
         .collect();
     let heads = view.say(vec!["名称", "值", "由谁设置"], vec!["Name", "Value", "Set by"]);
-    card(title, html! {
-        @if rows.is_empty() {
-            (parts::empty(view.say("没有设置", "Nothing is set"), view.say("一切按默认值运行。", "Everything is as by default."), None))
-        } @else { (Table { caption: title, heads, rows }.show()) }
-        p.hint { (view.say("用命令修改：", "Change them by command: ")) code { "watchpost-collector setting --help" } }
-    })
+    card(
+        title,
+        html! {
+            @if rows.is_empty() {
+                (parts::empty(view.say("没有设置", "Nothing is set"), view.say("一切按默认值运行。", "Everything is as by default."), None))
+            } @else { (Table { caption: title, heads, rows }.show()) }
+            p.hint { (view.say("用命令修改：", "Change them by command: ")) code { "watchpost-collector setting --help" } }
+        },
+    )
 }

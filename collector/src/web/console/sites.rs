@@ -102,7 +102,10 @@ fn list(ask: &Ask<'_>, _: Any) -> Result<Body, Problem> {
         vec!["Site", "#Devices", "State", "Planned offline", "#Outages in 30 days"],
     );
     let rows: Vec<_> = rows.collect();
-    let sentence = view.say("计划离线的日子里，离线与缺文件不算异常。", "On planned days neither being offline nor a missing export counts.");
+    let sentence = view.say(
+        "计划离线的日子里，离线与缺文件不算异常。",
+        "On planned days neither being offline nor a missing export counts.",
+    );
     let body = html! {
         (parts::heading(title, Some(sentence), None))
         (card(title, html! {
@@ -127,7 +130,8 @@ fn show(ask: &Ask<'_>, which: Which) -> Result<Body, Problem> {
     let found = sites::list(ask, Nothing {})?.items.into_iter().find(|site| site.site == which.site);
     let site = found.ok_or(Problem::new(Kind::NotFound))?;
     let title = name(&view, &site.site);
-    let devices = html! { a.button href=(link("/devices", &[("site", &site.site)])) { (view.say("查看设备", "Devices")) } };
+    let devices =
+        html! { a.button href=(link("/devices", &[("site", &site.site)])) { (view.say("查看设备", "Devices")) } };
     let body = html! {
         (parts::heading(title, None, Some(devices)))
         (said(&view, which.said.as_ref()))
@@ -164,60 +168,74 @@ fn outages(view: &View<'_>, all: &[Outage]) -> Markup {
     });
     let heads = tongue.of(vec!["开始", "恢复", "时长", "设备"], vec!["From", "Until", "For", "Devices"]);
     let rows: Vec<_> = rows.collect();
-    card(title, html! {
-        @if rows.is_empty() { (parts::empty(view.say("没有断线", "No outages"), view.say("急件都在 15 分钟内送达。", "Whatever was urgent came within 15 minutes."), None)) }
-        @else { (Table { caption: title, heads, rows }.show()) }
-        p.hint { (view.say(
-            "依据：急件在设备上封存后超过 15 分钟才送达的时段。开始时间按设备时钟；期间没有急件、或至今未恢复的设备不在此列，请看设备状态。",
-            "From when something urgent was sealed on a device until it came, where that took over 15 minutes. The beginning is by the device's clock; a device with nothing urgent meanwhile, or one still away, is not told here: see how it is.")) }
-    })
+    card(
+        title,
+        html! {
+            @if rows.is_empty() { (parts::empty(view.say("没有断线", "No outages"), view.say("急件都在 15 分钟内送达。", "Whatever was urgent came within 15 minutes."), None)) }
+            @else { (Table { caption: title, heads, rows }.show()) }
+            p.hint { (view.say(
+                "依据：急件在设备上封存后超过 15 分钟才送达的时段。开始时间按设备时钟；期间没有急件、或至今未恢复的设备不在此列，请看设备状态。",
+                "From when something urgent was sealed on a device until it came, where that took over 15 minutes. The beginning is by the device's clock; a device with nothing urgent meanwhile, or one still away, is not told here: see how it is.")) }
+        },
+    )
 }
 
 fn planned(view: &View<'_>, site: &Site) -> Markup {
     let may = view.may(Act::ChangeSettings);
-    card(view.say("计划离线日", "Days planned offline"), html! {
-        @if site.offline.is_empty() { p.soft { (view.say("没有计划。", "None.")) } }
-        ul.plain {
-            @for it in &site.offline {
-                li {
-                    b { (it.from) @if it.until != it.from { " – " (it.until) } } " " (it.reason)
-                    @if may {
-                        (deed(view, "/sites/unplan", None, html! {
-                            input type="hidden" name="site" value=(site.site);
-                            input type="hidden" name="from" value=(it.from);
-                            input type="hidden" name="until" value=(it.until);
-                            button.quiet type="submit" { (view.say("取消", "Remove")) }
-                        }))
+    card(
+        view.say("计划离线日", "Days planned offline"),
+        html! {
+            @if site.offline.is_empty() { p.soft { (view.say("没有计划。", "None.")) } }
+            ul.plain {
+                @for it in &site.offline {
+                    li {
+                        b { (it.from) @if it.until != it.from { " – " (it.until) } } " " (it.reason)
+                        @if may {
+                            (deed(view, "/sites/unplan", None, html! {
+                                input type="hidden" name="site" value=(site.site);
+                                input type="hidden" name="from" value=(it.from);
+                                input type="hidden" name="until" value=(it.until);
+                                button.quiet type="submit" { (view.say("取消", "Remove")) }
+                            }))
+                        }
                     }
                 }
             }
-        }
-        @if may && !site.site.is_empty() {
-            (parts::form(view, "/sites/plan", false, html! {
-                input type="hidden" name="site" value=(site.site);
-                (field("from", view.say("第一天", "First day"), html! { input type="date" id="from" name="from" required; }, None))
-                (field("until", view.say("最后一天", "Last day"), html! { input type="date" id="until" name="until" required; }, None))
-                (field("reason", view.say("原因", "Why"), html! { input type="text" id="reason" name="reason" required maxlength="200"; }, None))
-                button type="submit" { (view.say("添加", "Add")) }
-            }))
-        }
-    })
+            @if may && !site.site.is_empty() {
+                (parts::form(view, "/sites/plan", false, html! {
+                    input type="hidden" name="site" value=(site.site);
+                    (field("from", view.say("第一天", "First day"), html! { input type="date" id="from" name="from" required; }, None))
+                    (field("until", view.say("最后一天", "Last day"), html! { input type="date" id="until" name="until" required; }, None))
+                    (field("reason", view.say("原因", "Why"), html! { input type="text" id="reason" name="reason" required maxlength="200"; }, None))
+                    button type="submit" { (view.say("添加", "Add")) }
+                }))
+            }
+        },
+    )
 }
 
 fn calendar(view: &View<'_>, site: &str) -> Result<Markup, Problem> {
     let derived = view.ask.derived()?;
     let clocks = Clocks::read(derived)?;
-    let own = settings::list(derived, &format!("{CALENDAR}/{site}"))?.iter().any(|it| it.name == format!("{CALENDAR}/{site}"));
-    Ok(card(view.say("工作日历", "Calendar"), html! {
-        p.soft { (if own { view.say("本站点自己的日历。", "The site's own.") } else { view.say("使用默认日历。", "As by default.") }) }
-        (of_calendar(view, clocks.calendar(site)))
-        @if view.may(Act::SeeSettings) { p { a href="/settings?tab=calendars" { (view.say("日历设置", "Calendars")) } } }
-    }))
+    let own = settings::list(derived, &format!("{CALENDAR}/{site}"))?
+        .iter()
+        .any(|it| it.name == format!("{CALENDAR}/{site}"));
+    Ok(card(
+        view.say("工作日历", "Calendar"),
+        html! {
+            p.soft { (if own { view.say("本站点自己的日历。", "The site's own.") } else { view.say("使用默认日历。", "As by default.") }) }
+            (of_calendar(view, clocks.calendar(site)))
+            @if view.may(Act::SeeSettings) { p { a href="/settings?tab=calendars" { (view.say("日历设置", "Calendars")) } } }
+        },
+    ))
 }
 
 /// When work is done, and the next days off.
 pub(super) fn of_calendar(view: &View<'_>, calendar: &Calendar) -> Markup {
-    let names = view.say(["周一", "周二", "周三", "周四", "周五", "周六", "周日"], ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]);
+    let names = view.say(
+        ["周一", "周二", "周三", "周四", "周五", "周六", "周日"],
+        ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+    );
     let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
     let hours = |at: usize| {
         let hours = calendar.week.get(at).map_or(&[][..], Vec::as_slice).iter();
@@ -234,7 +252,8 @@ pub(super) fn of_calendar(view: &View<'_>, calendar: &Calendar) -> Markup {
     }
     let days = |all: Vec<&Day>| -> String {
         let today = day(view.ask.now_ms);
-        let next: Vec<String> = all.into_iter().map(Day::to_string).filter(|it| *it >= today).take(DAYS_SHOWN).collect();
+        let next: Vec<String> =
+            all.into_iter().map(Day::to_string).filter(|it| *it >= today).take(DAYS_SHOWN).collect();
         if next.is_empty() { "—".to_owned() } else { next.join(", ") }
     };
     html! {

@@ -93,7 +93,10 @@ fn shown(ask: &Ask<'_>, which: &Which, told: &Markup) -> Result<Body, Problem> {
         "expected" => expected(&view, members::expected(derived)?, which),
         _ => applicants(&view, &members::queue(derived, false)?),
     };
-    let sentence = view.say("设备凭注册码接入；不放心时逐台审批。", "Devices enrol with a token; where that is not enough, each is approved.");
+    let sentence = view.say(
+        "设备凭注册码接入；不放心时逐台审批。",
+        "Devices enrol with a token; where that is not enough, each is approved.",
+    );
     let body = html! {
         (parts::heading(title, Some(sentence), Some(html! { a.button href="/devices" { (Room::Devices.title(view.tongue())) } })))
         (tabs(title, &ways))
@@ -107,9 +110,17 @@ fn shown(ask: &Ask<'_>, which: &Which, told: &Markup) -> Result<Body, Problem> {
 fn applicants(view: &View<'_>, all: &[Applicant]) -> Markup {
     let title = view.say("等待审批的设备", "Devices that wait");
     if all.is_empty() {
-        return card(title, parts::empty(
-            view.say("没有设备在等待", "No device waits"),
-            view.say("凭“逐台审批”的注册码接入的设备会出现在这里。", "Devices with a token that needs approval show up here."), None));
+        return card(
+            title,
+            parts::empty(
+                view.say("没有设备在等待", "No device waits"),
+                view.say(
+                    "凭“逐台审批”的注册码接入的设备会出现在这里。",
+                    "Devices with a token that needs approval show up here.",
+                ),
+                None,
+            ),
+        );
     }
     let tongue = view.tongue();
     let may = view.may(Act::ChangeDevices);
@@ -136,19 +147,22 @@ fn applicants(view: &View<'_>, all: &[Applicant]) -> Markup {
         vec!["Code", "Hostname", "Asset", "Site", "Group", "From", "Asked"],
     );
     let table = Table { caption: title, heads, rows: rows.collect() }.show();
-    card(title, html! {
-        p.soft { (view.say("核对码与设备上显示的一致，才是那台设备。", "It is this device if its screen shows the same code.")) }
-        @if may {
-            (deed(view, "/devices/enrol/decide", None, html! {
-                (table)
-                div.filters {
-                    (field("reason", view.say("理由（可不填）", "Reason (may be left out)"), html! { input type="text" id="reason" name="reason" maxlength="300"; }, None))
-                    button.first type="submit" name="verdict" value="admit" { (view.say("批准所选", "Admit those")) }
-                    button.danger type="submit" name="verdict" value="reject" { (view.say("拒绝所选", "Reject those")) }
-                }
-            }))
-        } @else { (table) }
-    })
+    card(
+        title,
+        html! {
+            p.soft { (view.say("核对码与设备上显示的一致，才是那台设备。", "It is this device if its screen shows the same code.")) }
+            @if may {
+                (deed(view, "/devices/enrol/decide", None, html! {
+                    (table)
+                    div.filters {
+                        (field("reason", view.say("理由（可不填）", "Reason (may be left out)"), html! { input type="text" id="reason" name="reason" maxlength="300"; }, None))
+                        button.first type="submit" name="verdict" value="admit" { (view.say("批准所选", "Admit those")) }
+                        button.danger type="submit" name="verdict" value="reject" { (view.say("拒绝所选", "Reject those")) }
+                    }
+                }))
+            } @else { (table) }
+        },
+    )
 }
 
 fn tokens(view: &View<'_>, all: Vec<TokenView>, which: &Which) -> Markup {
@@ -217,18 +231,26 @@ fn create(view: &View<'_>) -> Markup {
     ];
     let terms = ["open", "listed", "approval"].map(|terms| (terms, terms_word(view, terms)));
     let addresses = &view.ask.site.desk.config.enrolment.addresses;
-    card(view.say("创建注册码", "Make a token"), parts::form(view, "/devices/enrol/token", false, html! {
-        div.columns {
-            (text_field("group", view.say("分组", "Group"), "default", true, Some(view.say("决定用哪一套策略", "Decides which policy it gets"))))
-            (text_field("site", view.say("站点", "Site"), "", false, Some(view.say("所在分支机构，可不填", "The branch; may be left out"))))
-            (field("uses", view.say("可用次数", "Devices"), html! { input type="number" id="uses" name="uses" value="1" min="1" max="1000000" required; }, None))
-            (choice("hours", view.say("有效期", "Lasts"), "24", &hours))
-            (choice("terms", view.say("放行", "Who is let in at once"), "open", &terms))
-            (text_field("address", view.say("采集端地址", "Address of the collector"), &addresses.join(" "), false,
-                Some(view.say("设备从哪里连过来，如 collector.example:7443；留空用配置", "Where devices reach it, like collector.example:7443; the configuration's where empty"))))
-        }
-        button.first type="submit" { (view.say("创建", "Make it")) }
-    }))
+    card(
+        view.say("创建注册码", "Make a token"),
+        parts::form(
+            view,
+            "/devices/enrol/token",
+            false,
+            html! {
+                div.columns {
+                    (text_field("group", view.say("分组", "Group"), "default", true, Some(view.say("决定用哪一套策略", "Decides which policy it gets"))))
+                    (text_field("site", view.say("站点", "Site"), "", false, Some(view.say("所在分支机构，可不填", "The branch; may be left out"))))
+                    (field("uses", view.say("可用次数", "Devices"), html! { input type="number" id="uses" name="uses" value="1" min="1" max="1000000" required; }, None))
+                    (choice("hours", view.say("有效期", "Lasts"), "24", &hours))
+                    (choice("terms", view.say("放行", "Who is let in at once"), "open", &terms))
+                    (text_field("address", view.say("采集端地址", "Address of the collector"), &addresses.join(" "), false,
+                        Some(view.say("设备从哪里连过来，如 collector.example:7443；留空用配置", "Where devices reach it, like collector.example:7443; the configuration's where empty"))))
+                }
+                button.first type="submit" { (view.say("创建", "Make it")) }
+            },
+        ),
+    )
 }
 
 fn expected(view: &View<'_>, all: Vec<ExpectedView>, which: &Which) -> Markup {
@@ -244,7 +266,8 @@ fn expected(view: &View<'_>, all: Vec<ExpectedView>, which: &Which) -> Markup {
     let word = |state: &str| words.iter().find(|it| it.0 == state).map_or((Tone::Plain, "—"), |it| (it.2, it.1));
     let total = all.len();
     let numbers = words.map(|(state, name, tone)| (state, name, count(state), tone));
-    let part = Part::of(all.into_iter().filter(|it| which.state.is_empty() || it.state == which.state).collect(), which.page);
+    let part =
+        Part::of(all.into_iter().filter(|it| which.state.is_empty() || it.state == which.state).collect(), which.page);
     let rows = part.items.iter().map(|it| {
         let (tone, state) = word(it.state);
         vec![
@@ -255,7 +278,8 @@ fn expected(view: &View<'_>, all: Vec<ExpectedView>, which: &Which) -> Markup {
             html! { @match &it.device { Some(device) => { a.id href={ "/devices/" (device) } { (device) } } None => { span.faint { "—" } } } },
         ]
     });
-    let heads = tongue.of(vec!["资产号", "状态", "站点", "分组", "设备"], vec!["Asset", "State", "Site", "Group", "Device"]);
+    let heads =
+        tongue.of(vec!["资产号", "状态", "站点", "分组", "设备"], vec!["Asset", "State", "Site", "Group", "Device"]);
     let rows: Vec<_> = rows.collect();
     html! {
         @if total > 0 {
@@ -300,13 +324,16 @@ fn make(ask: &Ask<'_>, wanted: Wanted) -> Result<Body, Problem> {
     let new = New { group, site, hours, uses, terms, addresses: addresses.collect(), reason: String::new() };
     let made = enrolment::make(ask, new)?;
     let view = View::of(ask);
-    let told = card(view.say("注册码已创建", "The token"), html! {
-        (parts::notice(Tone::Warn, html! { p { (view.say("只显示这一次。通过文件或设备管理分发，不要写在命令行上。", "It is shown this once. Hand it over as a file or through device management, never on a command line.")) } }))
-        (parts::copied(view.tongue(), &made.token))
-        p { (view.say("在设备上，把它存成 token.txt 后执行：", "On the device, with it in token.txt:")) }
-        (parts::copied(view.tongue(), "watchpost-agent enroll --token-file token.txt"))
-        p.soft { (view.say("有效至 ", "Until ")) (view.tongue().at(made.expires_ms)) }
-    });
+    let told = card(
+        view.say("注册码已创建", "The token"),
+        html! {
+            (parts::notice(Tone::Warn, html! { p { (view.say("只显示这一次。通过文件或设备管理分发，不要写在命令行上。", "It is shown this once. Hand it over as a file or through device management, never on a command line.")) } }))
+            (parts::copied(view.tongue(), &made.token))
+            p { (view.say("在设备上，把它存成 token.txt 后执行：", "On the device, with it in token.txt:")) }
+            (parts::copied(view.tongue(), "watchpost-agent enroll --token-file token.txt"))
+            p.soft { (view.say("有效至 ", "Until ")) (view.tongue().at(made.expires_ms)) }
+        },
+    );
     shown(ask, &Which { tab: "tokens".into(), ..Which::default() }, &told)
 }
 
@@ -317,8 +344,10 @@ fn withdraw(ask: &Ask<'_>, said: Said) -> Result<Body, Problem> {
 
 fn import(ask: &Ask<'_>, said: Said) -> Result<Body, Problem> {
     let file = ask.file("list").ok_or_else(|| Problem::malformed("choose a file"))?;
-    let text = std::str::from_utf8(&file.bytes).map_err(|_| Problem::malformed("the list is not UTF-8; save it as CSV in UTF-8"))?;
-    let devices = parse(text).map_err(|mistakes| Problem::malformed(mistakes.into_iter().take(20).collect::<Vec<_>>().join("; ")))?;
+    let text = std::str::from_utf8(&file.bytes)
+        .map_err(|_| Problem::malformed("the list is not UTF-8; save it as CSV in UTF-8"))?;
+    let devices = parse(text)
+        .map_err(|mistakes| Problem::malformed(mistakes.into_iter().take(20).collect::<Vec<_>>().join("; ")))?;
     enrolment::expect_these(ask, devices, &said.reason)?;
     Ok(Body::see("/devices/enrol?tab=expected&said=done"))
 }

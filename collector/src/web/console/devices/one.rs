@@ -79,10 +79,13 @@ fn next(view: &View<'_>, shown: &Shown) -> Markup {
     let device = &shown.device;
     let why = |text: &str| html! { @if !device.reason.is_empty() { (text) (device.reason) } };
     if device.state == "revoked" {
-        return parts::notice(Tone::Plain, html! {
-            p { b { (view.say("该设备已停用，不再接收它的任何上报。", "This device is shut out; nothing it sends is taken.")) } }
-            p { (why(view.say("理由：", "Reason: "))) }
-        });
+        return parts::notice(
+            Tone::Plain,
+            html! {
+                p { b { (view.say("该设备已停用，不再接收它的任何上报。", "This device is shut out; nothing it sends is taken.")) } }
+                p { (why(view.say("理由：", "Reason: "))) }
+            },
+        );
     }
     html! {
         @if device.state == "quarantined" {
@@ -107,33 +110,45 @@ fn next(view: &View<'_>, shown: &Shown) -> Markup {
 fn identity(view: &View<'_>, shown: &Shown) -> Markup {
     let Shown { device, detail, .. } = shown;
     let tongue = view.tongue();
-    card(view.say("身份", "Identity"), facts([
-        (view.say("编号", "Id"), html! { span.id { (device.device) } }),
-        (view.say("主机名", "Hostname"), or_dash(&device.hostname)),
-        (view.say("资产号", "Asset"), or_dash(&device.asset)),
-        (view.say("分组", "Group"), or_dash(&device.group)),
-        (view.say("站点", "Site"), or_dash(&device.site)),
-        (view.say("接入时间", "Enrolled"), html! {
-            @match detail.enrolled_ms { Some(ms) => { (tongue.at(ms)) } None => { span.faint { "—" } } }
-            @if !detail.enrolled_from.is_empty() { br; small.id { (detail.enrolled_from) } }
-        }),
-        (view.say("证书", "Certificate"), html! {
-            @match device.certificate_ends_ms {
-                Some(ms) => {
-                    (view.say("有效至 ", "Until ")) (tongue.at(ms)) " "
-                    @if ms <= view.ask.now_ms { (badge(Tone::Bad, view.say("已过期", "Ended"))) }
-                    @else if device.certificate_proved { (badge(Tone::Good, view.say("已启用", "In use"))) }
-                    @else { (badge(Tone::Note, view.say("尚未使用", "Not used yet"))) }
-                    br; small { (view.say("已签发 ", "Issued ")) (device.certificates) (view.say(" 张", "")) }
-                }
-                None => { span.faint { (view.say("不是在此签发", "Not issued here")) } }
-            }
-        }),
-        (view.say("现以此身份接入", "Enrols as now"), html! {
-            @if device.enrols_as.is_empty() { span.faint { "—" } }
-            @else { a.id href={ "/devices/" (device.enrols_as) } { (device.enrols_as) } }
-        }),
-    ]))
+    card(
+        view.say("身份", "Identity"),
+        facts([
+            (view.say("编号", "Id"), html! { span.id { (device.device) } }),
+            (view.say("主机名", "Hostname"), or_dash(&device.hostname)),
+            (view.say("资产号", "Asset"), or_dash(&device.asset)),
+            (view.say("分组", "Group"), or_dash(&device.group)),
+            (view.say("站点", "Site"), or_dash(&device.site)),
+            (
+                view.say("接入时间", "Enrolled"),
+                html! {
+                    @match detail.enrolled_ms { Some(ms) => { (tongue.at(ms)) } None => { span.faint { "—" } } }
+                    @if !detail.enrolled_from.is_empty() { br; small.id { (detail.enrolled_from) } }
+                },
+            ),
+            (
+                view.say("证书", "Certificate"),
+                html! {
+                    @match device.certificate_ends_ms {
+                        Some(ms) => {
+                            (view.say("有效至 ", "Until ")) (tongue.at(ms)) " "
+                            @if ms <= view.ask.now_ms { (badge(Tone::Bad, view.say("已过期", "Ended"))) }
+                            @else if device.certificate_proved { (badge(Tone::Good, view.say("已启用", "In use"))) }
+                            @else { (badge(Tone::Note, view.say("尚未使用", "Not used yet"))) }
+                            br; small { (view.say("已签发 ", "Issued ")) (device.certificates) (view.say(" 张", "")) }
+                        }
+                        None => { span.faint { (view.say("不是在此签发", "Not issued here")) } }
+                    }
+                },
+            ),
+            (
+                view.say("现以此身份接入", "Enrols as now"),
+                html! {
+                    @if device.enrols_as.is_empty() { span.faint { "—" } }
+                    @else { a.id href={ "/devices/" (device.enrols_as) } { (device.enrols_as) } }
+                },
+            ),
+        ]),
+    )
 }
 
 fn in_force(view: &View<'_>, shown: &Shown) -> Markup {
@@ -178,19 +193,25 @@ fn in_force(view: &View<'_>, shown: &Shown) -> Markup {
             None => { span.faint { (view.say("尚未自检；接入后一天内会有第一次", "None yet; the first comes within a day")) } }
         }
     };
-    card(view.say("策略与自检", "Policy and self-check"), facts([
-        (view.say("策略", "Policy"), policy),
-        (view.say("花名册", "Roster"), roster),
-        (view.say("自检", "Self-check"), check),
-    ]))
+    card(
+        view.say("策略与自检", "Policy and self-check"),
+        facts([
+            (view.say("策略", "Policy"), policy),
+            (view.say("花名册", "Roster"), roster),
+            (view.say("自检", "Self-check"), check),
+        ]),
+    )
 }
 
 fn line(view: &View<'_>, shown: &Shown) -> Markup {
     let Shown { device, live, .. } = shown;
     let (tongue, now_ms) = (view.tongue(), view.ask.now_ms);
-    let mut rows = vec![(view.say("最近上报", "Last record"), html! {
-        @match device.last_entry_ms { Some(ms) => { (tongue.ago(ms, now_ms)) } None => { span.faint { "—" } } }
-    })];
+    let mut rows = vec![(
+        view.say("最近上报", "Last record"),
+        html! {
+            @match device.last_entry_ms { Some(ms) => { (tongue.ago(ms, now_ms)) } None => { span.faint { "—" } } }
+        },
+    )];
     if let Some(live) = live {
         rows.push((view.say("连接", "Connection"), html! {
             @if live.connected { (badge(Tone::Good, view.say("在线", "Connected"))) } @else { (badge(Tone::Plain, view.say("未连接", "Not connected"))) }
@@ -209,11 +230,18 @@ fn line(view: &View<'_>, shown: &Shown) -> Markup {
         }
     }
     for lane in &device.lanes {
-        let name = if lane.lane == "urgent" { view.say("急件序列", "Urgent lane") } else { view.say("普通序列", "Bulk lane") };
-        rows.push((name, html! {
-            (view.say("下一号 ", "Next ")) (lane.next_seq)
-            br; small.id { (lane.epoch) }
-        }));
+        let name = if lane.lane == "urgent" {
+            view.say("急件序列", "Urgent lane")
+        } else {
+            view.say("普通序列", "Bulk lane")
+        };
+        rows.push((
+            name,
+            html! {
+                (view.say("下一号 ", "Next ")) (lane.next_seq)
+                br; small.id { (lane.epoch) }
+            },
+        ));
     }
     card(view.say("连接与积压", "Line and backlog"), facts(rows))
 }
@@ -271,9 +299,17 @@ fn exports(view: &View<'_>, detail: &Detail) -> Markup {
     let tongue = view.tongue();
     let title = view.say("导出文件", "Exports");
     if detail.latest.is_empty() {
-        return card(title, parts::empty(
-            view.say("还没有读过导出文件", "No export has been read yet"),
-            view.say("把一个会话存档导出文件放进设备上配置的文件夹。", "Put an export of the session archive into a folder the device watches."), None));
+        return card(
+            title,
+            parts::empty(
+                view.say("还没有读过导出文件", "No export has been read yet"),
+                view.say(
+                    "把一个会话存档导出文件放进设备上配置的文件夹。",
+                    "Put an export of the session archive into a folder the device watches.",
+                ),
+                None,
+            ),
+        );
     }
     let word = |state: &str| match state {
         "done" => (Tone::Good, view.say("已读完", "Done")),
@@ -309,62 +345,89 @@ fn losses(view: &View<'_>, shown: &Shown) -> Markup {
     let title = view.say("损失与异常", "Losses and oddities");
     let is_clean = device.losses == 0 && device.forks == 0 && device.log_changes == 0;
     if is_clean {
-        return card(title, html! { p.soft { (view.say("没有损失，链条完整，没有分叉。", "Nothing lost, chains whole, no forks.")) } });
+        return card(
+            title,
+            html! { p.soft { (view.say("没有损失，链条完整，没有分叉。", "Nothing lost, chains whole, no forks.")) } },
+        );
     }
-    card(title, html! {
-        (facts([
-            (view.say("损失记录", "Loss records"), html! { (device.losses) }),
-            (view.say("分叉", "Forks"), html! { (device.forks) @if device.forks > 0 { " " (badge(Tone::Bad, view.say("可能被克隆，见 docs/restores.md", "It may be a clone; see docs/restores.md"))) } }),
-            (view.say("日志变化", "Log changes"), html! { (device.log_changes) @if device.log_losses > 0 { " " (badge(Tone::Warn, view.say("有内容未保留", "Not all was kept"))) } }),
-        ]))
-        @if !detail.lost.is_empty() {
-            ul.plain {
-                @for loss in &detail.lost {
-                    li { (tongue.at(loss.told_ms)) " " code { (loss.reason) } " " @if loss.count > 0 { (tongue.number(loss.count)) " " (loss.unit) } }
-                }
-            }
-        }
-        @if !detail.log_seen.is_empty() {
-            ul.plain {
-                @for seen in &detail.log_seen {
-                    li {
-                        (tongue.at(seen.received_ms)) " " (view.say("看到的日志换了一份", "It was shown another log")) " "
-                        @if seen.introduced { (badge(Tone::Note, view.say("有交接", "Introduced"))) } @else { (badge(Tone::Warn, view.say("无交接", "Not introduced"))) }
-                        " " @if seen.kept { (badge(Tone::Good, view.say("内容完整", "All kept"))) } @else { (badge(Tone::Warn, view.say("内容不全", "Not all kept"))) }
+    card(
+        title,
+        html! {
+            (facts([
+                (view.say("损失记录", "Loss records"), html! { (device.losses) }),
+                (view.say("分叉", "Forks"), html! { (device.forks) @if device.forks > 0 { " " (badge(Tone::Bad, view.say("可能被克隆，见 docs/restores.md", "It may be a clone; see docs/restores.md"))) } }),
+                (view.say("日志变化", "Log changes"), html! { (device.log_changes) @if device.log_losses > 0 { " " (badge(Tone::Warn, view.say("有内容未保留", "Not all was kept"))) } }),
+            ]))
+            @if !detail.lost.is_empty() {
+                ul.plain {
+                    @for loss in &detail.lost {
+                        li { (tongue.at(loss.told_ms)) " " code { (loss.reason) } " " @if loss.count > 0 { (tongue.number(loss.count)) " " (loss.unit) } }
                     }
                 }
             }
-        }
-    })
+            @if !detail.log_seen.is_empty() {
+                ul.plain {
+                    @for seen in &detail.log_seen {
+                        li {
+                            (tongue.at(seen.received_ms)) " " (view.say("看到的日志换了一份", "It was shown another log")) " "
+                            @if seen.introduced { (badge(Tone::Note, view.say("有交接", "Introduced"))) } @else { (badge(Tone::Warn, view.say("无交接", "Not introduced"))) }
+                            " " @if seen.kept { (badge(Tone::Good, view.say("内容完整", "All kept"))) } @else { (badge(Tone::Warn, view.say("内容不全", "Not all kept"))) }
+                        }
+                    }
+                }
+            }
+        },
+    )
 }
 
 fn deeds(view: &View<'_>, device: &Device) -> Markup {
     let to = |deed: &str| format!("/devices/{}/{deed}", device.device);
-    let revoke = deed(view, &to("revoke"), Some(view.say("停用后立即断开，不再接收它的上报。确定吗？", "It is shut out at once, and nothing it sends is taken. Go on?")), html! {
-        (reason(view, "why-revoke"))
-        button.danger type="submit" { (view.say("停用", "Revoke")) }
-    });
-    let quarantine = deed(view, &to("quarantine"), Some(view.say("隔离后它的命中不再显示。确定吗？", "What it found is no longer shown. Go on?")), html! {
-        (reason(view, "why-quarantine"))
-        button type="submit" { (view.say("隔离", "Quarantine")) }
-    });
+    let revoke = deed(
+        view,
+        &to("revoke"),
+        Some(view.say(
+            "停用后立即断开，不再接收它的上报。确定吗？",
+            "It is shut out at once, and nothing it sends is taken. Go on?",
+        )),
+        html! {
+            (reason(view, "why-revoke"))
+            button.danger type="submit" { (view.say("停用", "Revoke")) }
+        },
+    );
+    let quarantine = deed(
+        view,
+        &to("quarantine"),
+        Some(view.say("隔离后它的命中不再显示。确定吗？", "What it found is no longer shown. Go on?")),
+        html! {
+            (reason(view, "why-quarantine"))
+            button type="submit" { (view.say("隔离", "Quarantine")) }
+        },
+    );
     let how = [
         ("", view.say("照旧", "As it was")),
         ("rekey", view.say("换用新密钥，旧镜像永久失效", "To a new key; older images are shut out for good")),
         ("resets", view.say("每次开机还原磁盘的机器", "Its disk is put back at each start")),
     ];
-    let release = deed(view, &to("release"), Some(view.say("恢复后立即生效。确定吗？", "It is let in at once. Go on?")), html! {
-        (parts::choice("how", view.say("方式", "How"), "", &how))
-        (reason(view, "why-release"))
-        button.first type="submit" { (view.say("恢复", "Release")) }
-    });
-    card(view.say("操作", "Actions"), html! {
-        @if device.state != "active" { (release) }
-        @if device.state == "active" { (quarantine) }
-        @if device.state != "revoked" { (revoke) }
-        @if device.state == "active" { details { summary { (view.say("重新信任或换密钥", "Trust anew, or another key")) } (release) } }
-        p.hint { (view.say("命令行：", "By command: ")) code { "watchpost-collector device revoke|quarantine|release " (device.device) } }
-    })
+    let release = deed(
+        view,
+        &to("release"),
+        Some(view.say("恢复后立即生效。确定吗？", "It is let in at once. Go on?")),
+        html! {
+            (parts::choice("how", view.say("方式", "How"), "", &how))
+            (reason(view, "why-release"))
+            button.first type="submit" { (view.say("恢复", "Release")) }
+        },
+    );
+    card(
+        view.say("操作", "Actions"),
+        html! {
+            @if device.state != "active" { (release) }
+            @if device.state == "active" { (quarantine) }
+            @if device.state != "revoked" { (revoke) }
+            @if device.state == "active" { details { summary { (view.say("重新信任或换密钥", "Trust anew, or another key")) } (release) } }
+            p.hint { (view.say("命令行：", "By command: ")) code { "watchpost-collector device revoke|quarantine|release " (device.device) } }
+        },
+    )
 }
 
 fn back(ask: &Ask<'_>) -> Result<Body, Problem> {

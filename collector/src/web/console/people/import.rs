@@ -42,7 +42,10 @@ fn show(ask: &Ask<'_>, _: Given) -> Result<Body, Problem> {
 
 fn shown(view: &View<'_>, told: &Markup) -> Body {
     let title = view.say("导入预览", "Preview an import");
-    let sentence = view.say("上传人事名单，看它会改变什么；这里不会发布任何内容，文件也不会保存。", "Upload a list of HR's and see what it would change; nothing is published here and the file is not kept.");
+    let sentence = view.say(
+        "上传人事名单，看它会改变什么；这里不会发布任何内容，文件也不会保存。",
+        "Upload a list of HR's and see what it would change; nothing is published here and the file is not kept.",
+    );
     let body = html! {
         (parts::heading(title, Some(sentence), None))
         (ways(view, "/people/import"))
@@ -65,7 +68,9 @@ fn preview(ask: &Ask<'_>, given: Given) -> Result<Body, Problem> {
     // Nothing is kept of it, so nothing is salted.
     let after = match read.and_then(|lines| persons::of_lines(&lines, Vec::new)) {
         Ok(after) => after,
-        Err(mistakes) => return Err(Problem::malformed(mistakes.into_iter().take(MISTAKES_SHOWN).collect::<Vec<_>>().join("; "))),
+        Err(mistakes) => {
+            return Err(Problem::malformed(mistakes.into_iter().take(MISTAKES_SHOWN).collect::<Vec<_>>().join("; ")));
+        }
     };
     let before = in_force(ask)?;
     let difference = Difference::between(&before, &after);
@@ -85,7 +90,9 @@ fn command(difference: &Difference) -> String {
         0 => String::new(),
         number => format!(" --remove-never {number}"),
     };
-    format!("watchpost-collector people import staff.xlsx --key hr.key{removed} --reason \"...\" --config collector.toml")
+    format!(
+        "watchpost-collector people import staff.xlsx --key hr.key{removed} --reason \"...\" --config collector.toml"
+    )
 }
 
 /// The roster that was published last.

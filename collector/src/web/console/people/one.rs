@@ -40,14 +40,17 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
 }
 
 fn who(view: &View<'_>, person: &OnePerson) -> Markup {
-    card(view.say("基本信息", "Who"), facts([
-        (view.say("姓名", "Name"), or_dash(&person.name)),
-        (view.say("工号", "Number"), or_dash(&person.employee)),
-        (view.say("部门", "Department"), or_dash(&person.department)),
-        (view.say("站点", "Site"), or_dash(&person.site)),
-        (view.say("岗位与标签", "Post and labels"), or_dash(&person.labels.join("、"))),
-        (view.say("状态", "Status"), or_dash(&person.status)),
-    ]))
+    card(
+        view.say("基本信息", "Who"),
+        facts([
+            (view.say("姓名", "Name"), or_dash(&person.name)),
+            (view.say("工号", "Number"), or_dash(&person.employee)),
+            (view.say("部门", "Department"), or_dash(&person.department)),
+            (view.say("站点", "Site"), or_dash(&person.site)),
+            (view.say("岗位与标签", "Post and labels"), or_dash(&person.labels.join("、"))),
+            (view.say("状态", "Status"), or_dash(&person.status)),
+        ]),
+    )
 }
 
 fn of_account(view: &View<'_>, account: &AccountOf) -> Markup {
@@ -71,26 +74,30 @@ fn of_account(view: &View<'_>, account: &AccountOf) -> Markup {
         vec!["从", "至", "部门", "站点", "岗位与标签", "状态"],
         vec!["From", "Last day", "Department", "Site", "Post and labels", "Status"],
     );
-    card_with(&account.account, beside, html! {
-        (Table { caption: &account.account, heads, rows: rows.collect() }.show())
-        (facts([
-            (view.say("告知书", "Notice"), html! {
-                @match account.notice {
-                    Some(version) => {
-                        (view.say("已确认版本 ", "Acknowledged version ")) (version)
-                        @if let Some(ms) = account.notice_ms { " · " (tongue.at(ms)) }
+    card_with(
+        &account.account,
+        beside,
+        html! {
+            (Table { caption: &account.account, heads, rows: rows.collect() }.show())
+            (facts([
+                (view.say("告知书", "Notice"), html! {
+                    @match account.notice {
+                        Some(version) => {
+                            (view.say("已确认版本 ", "Acknowledged version ")) (version)
+                            @if let Some(ms) = account.notice_ms { " · " (tongue.at(ms)) }
+                        }
+                        None => { (badge(Tone::Warn, view.say("未确认", "Not yet"))) }
                     }
-                    None => { (badge(Tone::Warn, view.say("未确认", "Not yet"))) }
-                }
-            }),
-            (view.say("最近被读取的消息", "Latest message read"), html! {
-                @match account.active_ms {
-                    Some(ms) => { (tongue.at(ms)) @if account.active_after { " " (badge(Tone::Warn, view.say("离职之后", "After leaving"))) } }
-                    None => { span.faint { (view.say("还没有", "None")) } }
-                }
-            }),
-        ]))
-    })
+                }),
+                (view.say("最近被读取的消息", "Latest message read"), html! {
+                    @match account.active_ms {
+                        Some(ms) => { (tongue.at(ms)) @if account.active_after { " " (badge(Tone::Warn, view.say("离职之后", "After leaving"))) } }
+                        None => { span.faint { (view.say("还没有", "None")) } }
+                    }
+                }),
+            ]))
+        },
+    )
 }
 
 fn ends(view: &View<'_>, period: &Period) -> (String, String) {

@@ -57,7 +57,10 @@ pub(super) fn calendars(view: &View<'_>, of: &str) -> Result<Markup, Problem> {
         .iter()
         .map(|setting| {
             let site = name(setting);
-            vec![html! { a href=(link("/settings", &[("tab", "calendars"), ("of", &site)])) { b { (site) } } }, set_by(view, setting)]
+            vec![
+                html! { a href=(link("/settings", &[("tab", "calendars"), ("of", &site)])) { b { (site) } } },
+                set_by(view, setting),
+            ]
         })
         .collect();
     let title = view.say("日历", "Calendars");
@@ -115,19 +118,25 @@ pub(super) fn responses(view: &View<'_>) -> Result<Markup, Problem> {
         ]
     };
     let rows: Vec<_> = LEVELS.iter().filter_map(|level| Some((*level, all.get(*level)?))).map(row).collect();
-    let heads = tongue.of(vec!["级别", "多久内领取", "多久内处置", "处置步骤"], vec!["Level", "Taken within", "Dealt with within", "Steps"]);
+    let heads = tongue.of(
+        vec!["级别", "多久内领取", "多久内处置", "处置步骤"],
+        vec!["Level", "Taken within", "Dealt with within", "Steps"],
+    );
     let title = view.say("响应时限", "Response times");
     let table = Table { caption: title, heads, rows }.show();
-    Ok(card(title, html! {
-        p.soft { (view.say("按工作时间计算；写法如 5m、24h。规则自带的时限优先。", "In work time, written like 5m or 24h. A rule's own time goes before it.")) " " (if is_own { view.say("现为自定义值。", "Changed by you.") } else { view.say("现为默认值。", "As by default.") }) }
-        @if may {
-            (parts::form(view, "/settings/response", false, html! {
-                (table)
-                (reason(view, "why-response"))
-                button type="submit" { (view.say("保存", "Save")) }
-            }))
-        } @else { (table) }
-    }))
+    Ok(card(
+        title,
+        html! {
+            p.soft { (view.say("按工作时间计算；写法如 5m、24h。规则自带的时限优先。", "In work time, written like 5m or 24h. A rule's own time goes before it.")) " " (if is_own { view.say("现为自定义值。", "Changed by you.") } else { view.say("现为默认值。", "As by default.") }) }
+            @if may {
+                (parts::form(view, "/settings/response", false, html! {
+                    (table)
+                    (reason(view, "why-response"))
+                    button type="submit" { (view.say("保存", "Save")) }
+                }))
+            } @else { (table) }
+        },
+    ))
 }
 
 fn set_responses(ask: &Ask<'_>, times: Times) -> Result<Body, Problem> {

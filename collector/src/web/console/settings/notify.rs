@@ -86,7 +86,8 @@ fn event_word(view: &View<'_>, event: &str) -> &'static str {
 pub(super) fn show(view: &View<'_>, of: &str) -> Result<Markup, Problem> {
     let told = notifications::list(view.ask, Which { limit: Some(30) })?;
     let all = settings::list(view.ask.derived()?, PREFIX)?;
-    let chosen = all.iter().find(|it| it.name.strip_prefix(PREFIX) == Some(of)).and_then(|it| Way::parse(&it.value).ok());
+    let chosen =
+        all.iter().find(|it| it.name.strip_prefix(PREFIX) == Some(of)).and_then(|it| Way::parse(&it.value).ok());
     let may = view.may(Act::ChangeSettings);
     let tongue = view.tongue();
     let rows: Vec<_> = all
@@ -111,7 +112,10 @@ pub(super) fn show(view: &View<'_>, of: &str) -> Result<Markup, Problem> {
             ]
         })
         .collect();
-    let heads = tongue.of(vec!["路由", "目标", "级别", "事件", "设置者", ""], vec!["Route", "Target", "Level", "Events", "Set by", ""]);
+    let heads = tongue.of(
+        vec!["路由", "目标", "级别", "事件", "设置者", ""],
+        vec!["Route", "Target", "Level", "Events", "Set by", ""],
+    );
     let title = view.say("路由", "Routes");
     Ok(html! {
         (targets(view, &told))
@@ -127,65 +131,87 @@ pub(super) fn show(view: &View<'_>, of: &str) -> Result<Markup, Problem> {
 
 fn targets(view: &View<'_>, told: &Told) -> Markup {
     let may = view.may(Act::ChangeSettings);
-    card(view.say("目标", "Targets"), html! {
-        @if told.targets.is_empty() {
-            (parts::empty(view.say("配置里没有通知目标", "The configuration has no targets"),
-                view.say("在 collector.toml 写入 [[notify.target]]（企业微信群机器人或 webhook）并重启，见 docs/notifications.md。",
-                    "Write [[notify.target]] into collector.toml, a WeCom robot or a webhook, and start again; docs/notifications.md."), None))
-        }
-        ul.plain {
-            @for target in &told.targets {
-                li.row {
-                    b { (target.name) } (badge(Tone::Plain, if target.kind == "webhook" { "webhook" } else { view.say("企业微信机器人", "WeCom robot") }))
-                    @if may {
-                        (deed(view, "/settings/notify/test", None, html! {
-                            input type="hidden" name="name" value=(target.name);
-                            button type="submit" { (view.say("发送测试", "Send a test")) }
-                        }))
+    card(
+        view.say("目标", "Targets"),
+        html! {
+            @if told.targets.is_empty() {
+                (parts::empty(view.say("配置里没有通知目标", "The configuration has no targets"),
+                    view.say("在 collector.toml 写入 [[notify.target]]（企业微信群机器人或 webhook）并重启，见 docs/notifications.md。",
+                        "Write [[notify.target]] into collector.toml, a WeCom robot or a webhook, and start again; docs/notifications.md."), None))
+            }
+            ul.plain {
+                @for target in &told.targets {
+                    li.row {
+                        b { (target.name) } (badge(Tone::Plain, if target.kind == "webhook" { "webhook" } else { view.say("企业微信机器人", "WeCom robot") }))
+                        @if may {
+                            (deed(view, "/settings/notify/test", None, html! {
+                                input type="hidden" name="name" value=(target.name);
+                                button type="submit" { (view.say("发送测试", "Send a test")) }
+                            }))
+                        }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 fn editor(view: &View<'_>, told: &Told, name: &str, way: &Way) -> Markup {
     let tongue = view.tongue();
     let targets: Vec<(&str, &str)> = told.targets.iter().map(|it| (it.name.as_str(), it.name.as_str())).collect();
     let levels = ["info", "low", "medium", "high", "critical"].map(|level| (level, tongue.level(level)));
-    let whens = [("always", view.say("任何时间", "At any time")), ("work", view.say("仅工作时间", "In work time")), ("off", view.say("仅非工作时间", "Outside it"))];
-    let groups = [("rule", view.say("同一规则合并", "One rule")), ("person", view.say("同一人合并", "One person")), ("route", view.say("全部合并", "The whole route"))];
-    let discloses = [("none", view.say("只给账号", "The account alone")), ("masked", view.say("姓名与打码摘录", "Name, and masked excerpts"))];
+    let whens = [
+        ("always", view.say("任何时间", "At any time")),
+        ("work", view.say("仅工作时间", "In work time")),
+        ("off", view.say("仅非工作时间", "Outside it")),
+    ];
+    let groups = [
+        ("rule", view.say("同一规则合并", "One rule")),
+        ("person", view.say("同一人合并", "One person")),
+        ("route", view.say("全部合并", "The whole route")),
+    ];
+    let discloses = [
+        ("none", view.say("只给账号", "The account alone")),
+        ("masked", view.say("姓名与打码摘录", "Name, and masked excerpts")),
+    ];
     let languages = [("both", "中文 + English"), ("zh", "中文"), ("en", "English")];
     let events: Vec<String> = way.events.iter().map(said).collect();
     let number = |id: &str, label: &str, value: u64, max: u64| {
         field(id, label, html! { input type="number" id=(id) name=(id) value=(value) min="0" max=(max); }, None)
     };
-    card(view.say("新建或修改路由", "Make or change a route"), parts::form(view, "/settings/routes", false, html! {
-        div.columns {
-            (text_field("name", view.say("名称", "Name"), name, true, None))
-            (choice("target", view.say("目标", "Target"), &way.target, &targets))
-            (choice("level", view.say("级别不低于", "Level at least"), &said(&way.level), &levels))
-            (choice("when", view.say("时间", "When"), &said(&way.when), &whens))
-            (choice("group_by", view.say("合并", "In one message"), &said(&way.group_by), &groups))
-            (choice("disclosure", view.say("内容", "How much"), &said(&way.disclosure), &discloses))
-            (choice("language", view.say("语言", "Language"), &said(&way.language), &languages))
-            (text_field("departments", view.say("部门", "Departments"), &way.departments.join(" "), false, Some(view.say("空格分隔；留空为全部", "With spaces between; empty for all"))))
-            (text_field("sites", view.say("站点", "Sites"), &way.sites.join(" "), false, None))
-            (text_field("categories", view.say("规则类别", "Categories of rules"), &way.categories.join(" "), false, None))
-            (number("wait_s", view.say("首条等待（秒）", "The first waits, seconds"), way.group_wait_s, 86_400))
-            (number("interval_s", view.say("同组间隔（秒）", "Silence of a group, seconds"), way.group_interval_s, 86_400))
-            (number("repeat_m", view.say("无人领取时重复（分钟，0 为不重复）", "Again while nobody takes it, minutes; 0 for never"), way.repeat_s / 60, 1_440))
-        }
-        fieldset.row {
-            legend { (view.say("通知哪些事件", "What is told")) }
-            @for event in EVENTS {
-                label.check { input type="checkbox" name="event" value=(event) checked[events.iter().any(|it| it == event)]; (event_word(view, event)) }
-            }
-        }
-        (field("reason", view.say("理由（写入审计）", "Reason, for the audit trail"), html! { input type="text" id="reason" name="reason" maxlength="300"; }, None))
-        button.first type="submit" { (view.say("保存", "Save")) }
-    }))
+    card(
+        view.say("新建或修改路由", "Make or change a route"),
+        parts::form(
+            view,
+            "/settings/routes",
+            false,
+            html! {
+                div.columns {
+                    (text_field("name", view.say("名称", "Name"), name, true, None))
+                    (choice("target", view.say("目标", "Target"), &way.target, &targets))
+                    (choice("level", view.say("级别不低于", "Level at least"), &said(&way.level), &levels))
+                    (choice("when", view.say("时间", "When"), &said(&way.when), &whens))
+                    (choice("group_by", view.say("合并", "In one message"), &said(&way.group_by), &groups))
+                    (choice("disclosure", view.say("内容", "How much"), &said(&way.disclosure), &discloses))
+                    (choice("language", view.say("语言", "Language"), &said(&way.language), &languages))
+                    (text_field("departments", view.say("部门", "Departments"), &way.departments.join(" "), false, Some(view.say("空格分隔；留空为全部", "With spaces between; empty for all"))))
+                    (text_field("sites", view.say("站点", "Sites"), &way.sites.join(" "), false, None))
+                    (text_field("categories", view.say("规则类别", "Categories of rules"), &way.categories.join(" "), false, None))
+                    (number("wait_s", view.say("首条等待（秒）", "The first waits, seconds"), way.group_wait_s, 86_400))
+                    (number("interval_s", view.say("同组间隔（秒）", "Silence of a group, seconds"), way.group_interval_s, 86_400))
+                    (number("repeat_m", view.say("无人领取时重复（分钟，0 为不重复）", "Again while nobody takes it, minutes; 0 for never"), way.repeat_s / 60, 1_440))
+                }
+                fieldset.row {
+                    legend { (view.say("通知哪些事件", "What is told")) }
+                    @for event in EVENTS {
+                        label.check { input type="checkbox" name="event" value=(event) checked[events.iter().any(|it| it == event)]; (event_word(view, event)) }
+                    }
+                }
+                (field("reason", view.say("理由（写入审计）", "Reason, for the audit trail"), html! { input type="text" id="reason" name="reason" maxlength="300"; }, None))
+                button.first type="submit" { (view.say("保存", "Save")) }
+            },
+        ),
+    )
 }
 
 fn sent(view: &View<'_>, all: &[Message]) -> Markup {
@@ -210,11 +236,15 @@ fn sent(view: &View<'_>, all: &[Message]) -> Markup {
             ]
         })
         .collect();
-    let heads = tongue.of(vec!["时间", "目标", "路由", "状态", "原因"], vec!["When", "Target", "Route", "State", "Why"]);
-    card(title, html! {
-        @if rows.is_empty() { p.soft { (view.say("还没有发送过通知。", "Nothing was sent yet.")) } }
-        @else { (Table { caption: title, heads, rows }.show()) }
-    })
+    let heads =
+        tongue.of(vec!["时间", "目标", "路由", "状态", "原因"], vec!["When", "Target", "Route", "State", "Why"]);
+    card(
+        title,
+        html! {
+            @if rows.is_empty() { p.soft { (view.say("还没有发送过通知。", "Nothing was sent yet.")) } }
+            @else { (Table { caption: title, heads, rows }.show()) }
+        },
+    )
 }
 
 fn make(ask: &Ask<'_>, given: Given) -> Result<Body, Problem> {

@@ -212,19 +212,24 @@ fn one(ask: &Ask<'_>, told: &Markup) -> Result<Body, Problem> {
 }
 
 fn deeds(view: &View<'_>, operator: &Operator, to: &dyn Fn(&str) -> String) -> Markup {
-    let why = |id: &str| field(id, view.say("理由", "Reason"), html! { input type="text" id=(id) name="reason" maxlength="300"; }, None);
-    card(view.say("操作", "Actions"), html! {
-        @if operator.state == "disabled" {
-            (deed(view, &to("enable"), None, html! { (why("why-enable")) button type="submit" { (view.say("启用", "Let in again")) } }))
-        } @else {
-            (deed(view, &to("disable"), Some(view.say("停用后立即退出，无法登录。确定吗？", "They are out at once and cannot come in. Go on?")), html! {
-                (why("why-disable")) button.danger type="submit" { (view.say("停用", "Keep out")) }
+    let why = |id: &str| {
+        field(id, view.say("理由", "Reason"), html! { input type="text" id=(id) name="reason" maxlength="300"; }, None)
+    };
+    card(
+        view.say("操作", "Actions"),
+        html! {
+            @if operator.state == "disabled" {
+                (deed(view, &to("enable"), None, html! { (why("why-enable")) button type="submit" { (view.say("启用", "Let in again")) } }))
+            } @else {
+                (deed(view, &to("disable"), Some(view.say("停用后立即退出，无法登录。确定吗？", "They are out at once and cannot come in. Go on?")), html! {
+                    (why("why-disable")) button.danger type="submit" { (view.say("停用", "Keep out")) }
+                }))
+            }
+            (deed(view, &to("reset"), Some(view.say("密码、动态码与令牌都会失效，并给出新的一次性链接。确定吗？", "Password, codes and tokens end, and there is a new one-time link. Go on?")), html! {
+                (why("why-reset")) button type="submit" { (view.say("重置凭据", "Reset")) }
             }))
-        }
-        (deed(view, &to("reset"), Some(view.say("密码、动态码与令牌都会失效，并给出新的一次性链接。确定吗？", "Password, codes and tokens end, and there is a new one-time link. Go on?")), html! {
-            (why("why-reset")) button type="submit" { (view.say("重置凭据", "Reset")) }
-        }))
-    })
+        },
+    )
 }
 
 fn of_tokens(view: &View<'_>, operator: &str, tokens: &[Token]) -> Markup {
@@ -235,16 +240,24 @@ fn of_tokens(view: &View<'_>, operator: &str, tokens: &[Token]) -> Markup {
             let mut row = token_row(view, token);
             if token.state == "active" && view.may(Act::ChangeOperators) {
                 let to = format!("/settings/operators/{operator}/tokens/{}/withdraw", token.id);
-                row.push(deed(view, &to, None, html! { button.quiet type="submit" { (view.say("撤销", "Withdraw")) } }));
+                row.push(deed(
+                    view,
+                    &to,
+                    None,
+                    html! { button.quiet type="submit" { (view.say("撤销", "Withdraw")) } },
+                ));
             } else {
                 row.push(html! {});
             }
             row
         })
         .collect();
-    card(title, html! {
-        @if rows.is_empty() { p.soft { (view.say("没有令牌。", "None.")) } } @else { (Table { caption: title, heads: token_heads(view), rows }.show()) }
-    })
+    card(
+        title,
+        html! {
+            @if rows.is_empty() { p.soft { (view.say("没有令牌。", "None.")) } } @else { (Table { caption: title, heads: token_heads(view), rows }.show()) }
+        },
+    )
 }
 
 /// Heads of [`token_row`] and of what is done with a token.
@@ -271,11 +284,14 @@ pub(in crate::web::console) fn token_row(view: &View<'_>, token: &Token) -> Vec<
 fn link_of(view: &View<'_>, invitation: &Invitation) -> Markup {
     let behind = serde_html_form::to_string([("name", &invitation.operator), ("secret", &invitation.secret)]);
     let to = format!("{}/welcome#{}", origin(view.ask), behind.unwrap_or_default());
-    card(view.say("一次性链接", "The one-time link"), html! {
-        (parts::notice(Tone::Warn, html! { p { (view.say("只显示这一次，请当面或经可信渠道交给本人。", "It is shown this once; hand it over in person or on a way you trust.")) } }))
-        (copied(view.tongue(), &to))
-        p.soft { (invitation.operator) " · " (view.say("有效至 ", "until ")) (view.tongue().at(invitation.expires_ms)) }
-    })
+    card(
+        view.say("一次性链接", "The one-time link"),
+        html! {
+            (parts::notice(Tone::Warn, html! { p { (view.say("只显示这一次，请当面或经可信渠道交给本人。", "It is shown this once; hand it over in person or on a way you trust.")) } }))
+            (copied(view.tongue(), &to))
+            p.soft { (invitation.operator) " · " (view.say("有效至 ", "until ")) (view.tongue().at(invitation.expires_ms)) }
+        },
+    )
 }
 
 /// Where this console is, as whoever asks has reached it, where nothing else is configured.
