@@ -19,6 +19,8 @@ use crate::web::ask::Ask;
 use crate::web::problem::Problem;
 use crate::web::route::{Body, Route, form, page};
 
+pub(super) use operators::{token_heads, token_row};
+
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         page("/settings", Act::SeeSettings, ("Settings", "设置"), show),

@@ -6,7 +6,7 @@ use watchpost_policy::calendar::{Calendar, Day};
 
 use super::devices::{state_tone, state_word};
 use super::frame::Room;
-use super::lists::{deed, link, said};
+use super::lists::{deed, link, said, segment};
 use super::parts::{self, Table, Tone, badge, card, facts, field};
 use super::tongue::{Tongue, day};
 use super::view::View;
@@ -30,22 +30,19 @@ pub(super) fn routes() -> Vec<Route> {
     let change = Act::ChangeSettings;
     vec![
         page("/sites", Act::SeeDevices, ("Sites", "站点"), list),
-        page("/sites/of", Act::SeeDevices, ("A site", "站点详情"), show),
-        form("/sites/plan", change, ("Plan days offline", "设置计划离线日"), plan),
-        form("/sites/unplan", change, ("Plan days offline no longer", "取消计划离线日"), unplan),
+        page("/sites/{site}", Act::SeeDevices, ("A site", "站点详情"), show),
+        form("/sites/{site}/plan", change, ("Plan days offline", "设置计划离线日"), plan),
+        form("/sites/{site}/unplan", change, ("Plan days offline no longer", "取消计划离线日"), unplan),
     ]
 }
 
 #[derive(Deserialize)]
-struct Which {
-    #[serde(default)]
-    site: String,
+struct Told {
     said: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Days {
-    site: String,
     from: String,
     until: String,
     #[serde(default)]
@@ -56,7 +53,7 @@ struct Days {
 struct Any {}
 
 fn to(site: &str) -> String {
-    format!("/sites/of?{}", serde_html_form::to_string([("site", site)]).unwrap_or_default())
+    format!("/sites/{}", segment(site))
 }
 
 fn name<'a>(view: &View<'_>, site: &'a str) -> &'a str
@@ -85,7 +82,7 @@ fn list(ask: &Ask<'_>, _: Any) -> Result<Body, Problem> {
     let rows = all.iter().map(|site| {
         let lately = site.outages.iter().filter(|outage| outage.until_ms > ask.now_ms - LATELY_MS).count();
         vec![
-            html! { a href=(to(&site.site)) data-row { b { (name(&view, &site.site)) } } },
+            html! { @if site.site.is_empty() { (name(&view, "")) } @else { a href=(to(&site.site)) data-row { b { (site.site) } } } },
             html! { (site.total()) },
             health(tongue, site),
             html! {
@@ -124,17 +121,17 @@ fn upcoming(view: &View<'_>, site: &Site) -> Markup {
     html! { @match next { Some(next) => { (next.from) } None => { span.faint { "—" } } } }
 }
 
-fn show(ask: &Ask<'_>, which: Which) -> Result<Body, Problem> {
+fn show(ask: &Ask<'_>, told: Told) -> Result<Body, Problem> {
     let view = View::of(ask);
-    let tongue = view.tongue();
-    let found = sites::list(ask, Nothing {})?.items.into_iter().find(|site| site.site == which.site);
+    let (tongue, here) = (view.tongue(), ask.param("site")?);
+    let found = sites::list(ask, Nothing {})?.items.into_iter().find(|site| site.site == here);
     let site = found.ok_or(Problem::new(Kind::NotFound))?;
     let title = name(&view, &site.site);
     let devices =
         html! { a.button href=(link("/devices", &[("site", &site.site)])) { (view.say("查看设备", "Devices")) } };
     let body = html! {
         (parts::heading(title, None, Some(devices)))
-        (said(&view, which.said.as_ref()))
+        (said(&view, told.said.as_ref()))
         @if let Some(planned) = &site.planned {
             (parts::notice(Tone::Note, html! { p { b { (view.say("今天计划离线：", "Planned offline today: ")) } (planned.reason) " (" (planned.from) " – " (planned.until) ")" } }))
         }
@@ -191,8 +188,7 @@ fn planned(view: &View<'_>, site: &Site) -> Markup {
                     li {
                         b { (it.from) @if it.until != it.from { " – " (it.until) } } " " (it.reason)
                         @if may {
-                            (deed(view, "/sites/unplan", None, html! {
-                                input type="hidden" name="site" value=(site.site);
+                            (deed(view, &format!("{}/unplan", to(&site.site)), None, html! {
                                 input type="hidden" name="from" value=(it.from);
                                 input type="hidden" name="until" value=(it.until);
                                 button.quiet type="submit" { (view.say("取消", "Remove")) }
@@ -202,8 +198,7 @@ fn planned(view: &View<'_>, site: &Site) -> Markup {
                 }
             }
             @if may && !site.site.is_empty() {
-                (parts::form(view, "/sites/plan", false, html! {
-                    input type="hidden" name="site" value=(site.site);
+                (parts::form(view, &format!("{}/plan", to(&site.site)), false, html! {
                     (field("from", view.say("第一天", "First day"), html! { input type="date" id="from" name="from" required; }, None))
                     (field("until", view.say("最后一天", "Last day"), html! { input type="date" id="until" name="until" required; }, None))
                     (field("reason", view.say("原因", "Why"), html! { input type="text" id="reason" name="reason" required maxlength="200"; }, None))
@@ -269,20 +264,18 @@ pub(super) fn of_calendar(view: &View<'_>, calendar: &Calendar) -> Markup {
 }
 
 fn plan(ask: &Ask<'_>, days: Days) -> Result<Body, Problem> {
-    let Days { site, from, until, reason } = days;
-    if site.is_empty() {
-        return Err(Problem::malformed("which site?"));
-    }
+    let (Days { from, until, reason }, site) = (days, ask.param("site")?.to_owned());
     let mut offline = Plans::read(ask.derived()?)?.of(&site).to_vec();
     offline.push(Planned { from, until, reason: reason.trim().to_owned() });
     offline.sort();
     sites::set(ask, &site, Offline { offline, reason: reason.trim().to_owned() })?;
-    Ok(Body::see(format!("{}&said=done", to(&site))))
+    Ok(Body::see(format!("{}?said=done", to(&site))))
 }
 
 fn unplan(ask: &Ask<'_>, days: Days) -> Result<Body, Problem> {
-    let mut offline = Plans::read(ask.derived()?)?.of(&days.site).to_vec();
+    let site = ask.param("site")?.to_owned();
+    let mut offline = Plans::read(ask.derived()?)?.of(&site).to_vec();
     offline.retain(|it| (&it.from, &it.until) != (&days.from, &days.until));
-    sites::set(ask, &days.site, Offline { offline, reason: days.reason })?;
-    Ok(Body::see(format!("{}&said=done", to(&days.site))))
+    sites::set(ask, &site, Offline { offline, reason: days.reason })?;
+    Ok(Body::see(format!("{}?said=done", to(&site))))
 }
