@@ -24,7 +24,6 @@ pub mod route;
 pub mod send;
 pub mod target;
 pub mod text;
-mod titles;
 pub mod trouble;
 pub mod webhook;
 

@@ -16,6 +16,7 @@ use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::link;
 use crate::log_store::Appender;
+use crate::my_data::links;
 use crate::notify::route;
 use crate::search::saved;
 use crate::sites;
@@ -44,6 +45,14 @@ pub struct Setting {
 /// No such setting, a value that cannot be, or the log.
 pub fn set(appender: &mut Appender<'_>, name: &str, value: &str, act: &Act<'_>) -> Result<u64, DeskError> {
     check(name, value).map_err(DeskError::Told)?;
+    put(appender, name, value, act)
+}
+
+/// Sets a value that the room it belongs to has checked, or removes it where it is empty.
+///
+/// # Errors
+/// The log.
+pub(crate) fn put(appender: &mut Appender<'_>, name: &str, value: &str, act: &Act<'_>) -> Result<u64, DeskError> {
     let entry = SettingEntry {
         name: name.into(),
         value: value.into(),
@@ -71,6 +80,7 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         (saved::SETTING, of) => saved::check(of, value),
         (sites::SETTING, site) if !site.is_empty() => sites::check(value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
+        (links::SETTING, _) => Err("a link for an employee is made with my-data link".into()),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

@@ -14,7 +14,9 @@ use watchpost_collector::alerts::desk::{self, CaseStep, Suppress};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Grant, Role, Sample};
+use watchpost_collector::registry::Effects;
 use watchpost_collector::web::{Route, api::routes};
+use watchpost_collector::words::desk as words;
 use watchpost_proto::v1::{DeviceVerb, Lane};
 
 const DEPARTMENTS: [&str; 2] = ["sales", "service"];
@@ -26,6 +28,8 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
     Some(match (method, path) {
         ("GET", "/openapi.json") | ("POST", "/session") | ("POST", "/invitation") => ("*", false),
         ("GET" | "DELETE", "/session") | ("POST", "/session/password" | "/session/totp") => ("apsru", false),
+        ("GET", "/overview") => ("apsru", false),
+        ("GET", "/coverage") => ("aru", false),
         ("GET" | "POST", "/tokens") | ("DELETE", "/tokens/{token}") | ("GET", "/events") => ("apsru", false),
         ("GET", "/alerts") => ("sru", false),
         ("GET", "/alerts/{alert}" | "/alerts/{alert}/history") => ("sru", true),
@@ -33,7 +37,10 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
         ("POST", "/alerts/step") => ("sr", true),
         ("GET", "/exports/alerts.csv") => ("sru", false),
         ("GET", "/search" | "/searches") | ("PUT" | "DELETE", "/searches/{name}") => ("sru", false),
-        ("GET", "/rules") => ("pr", false),
+        ("GET", "/rules" | "/packs" | "/packs/{pack}" | "/policies" | "/policies/{group}") => ("pr", false),
+        ("GET", "/words" | "/words/{list}" | "/words/{list}/export") => ("pr", false),
+        ("POST", "/rules/test" | "/words" | "/words/preview" | "/words/{list}/step") => ("pr", false),
+        ("POST", "/policies" | "/policies/check" | "/policies/{group}/step") => ("p", false),
         ("GET", "/cases") => ("sru", false),
         ("GET", "/cases/{case}") => ("sru", true),
         ("POST", "/cases" | "/cases/{case}/step") => ("sr", true),
@@ -44,6 +51,7 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
             ("a", false)
         }
         ("DELETE", "/operators/{operator}/tokens/{token}") => ("a", false),
+        ("GET" | "POST", "/employee-links") | ("POST", "/employee-links/end") => ("a", false),
         ("GET", "/audit" | "/settings") => ("au", false),
         ("GET", "/devices" | "/devices/{device}" | "/health" | "/log") => ("aru", false),
         ("PUT", "/settings" | "/sites/{site}") => ("a", false),
@@ -159,6 +167,8 @@ async fn scene() -> Scene {
     let what =
         Suppress { rule: "other".into(), from_ms: now_ms(), until_ms: now_ms() + 3_600_000, ..Suppress::default() };
     log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
+    let list = words::Step::Make { pack: "sales".into(), file: "words/products.txt".into() };
+    log.operate(|appender| words::act(appender, &mut Effects::default(), ("products", &list), &act)).unwrap();
     employ(&mut log, "victim", grant(Role::Reviewer));
     token(&mut log, "victim", &[Act::SeeAlerts]);
     let cast = cast();
@@ -203,6 +213,7 @@ impl Scene {
         let path = route.path.replace("{alert}", &target.alert).replace("{case}", &target.case);
         let path = path.replace("{device}", &self.device).replace("{suppression}", &self.suppression);
         let path = path.replace("{operator}", "victim").replace("{name}", "mine");
+        let path = path.replace("{list}", "products").replace("{pack}", "advertising").replace("{group}", "default");
         let path = path.replace("{site}", "shanghai").replace("{person}", "u0");
         let needs_reason = path.ends_with("/findings") || path.ends_with(".csv");
         if needs_reason { format!("{path}?reason=because") } else { path }

@@ -173,8 +173,7 @@ async fn the_first_run_is_over_when_an_alert_was_closed() {
     );
     let page = admin.page("/first").await.text;
     assert!(page.contains("watchpost-collector backup") && !page.contains("token create"), "{page}");
-    let close =
-        serde_json::json!({ "alerts": [id_of(1)], "step": { "close": "confirmed" }, "note": "it is so" });
+    let close = serde_json::json!({ "alerts": [id_of(1)], "step": { "close": "confirmed" }, "note": "it is so" });
     let closed = reviewer.post("/alerts/step", &close).await;
     assert_eq!(closed.status, 200, "{}", closed.text);
     assert_eq!(admin.get("/first-run").await.body["is_over"], true);

@@ -18,6 +18,7 @@ use super::work::{Arrivals, Rules, Whence};
 use super::{DeriveError, desk, line, lookups, members, people, rosters, schema, suppression, told, trail, work};
 use crate::chain::after;
 use crate::clocks::{self, Clocks};
+use crate::coverage;
 use crate::log_store::{DeviceFacts, Entry, LogReader};
 
 /// Alerts remembered by their key; afterwards they are looked up again.
@@ -111,7 +112,7 @@ impl Batch<'_> {
                 self.known.rules = None;
             }
             EntryKind::Case => suppression::case(&self.transaction, entry)?,
-            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
+            EntryKind::Operator | EntryKind::Notification | EntryKind::Names | EntryKind::Words => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
@@ -413,6 +414,9 @@ impl Batch<'_> {
                 count(tally.received),
                 count(tally.flagged),
             ))?;
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO seen (day, account, device) VALUES (?1, ?2, ?3)")?
+            .execute((coverage::day_of_hour(i64::from(tally.hour)), &tally.account, device))?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 8;
+const VERSION: i64 = 10;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -142,6 +142,13 @@ const TABLES: &str = "
         received INTEGER NOT NULL,
         flagged INTEGER NOT NULL,
         PRIMARY KEY (device, account, hour)
+    ) STRICT, WITHOUT ROWID;
+    -- Days at +08:00, since 1970, of which a device told of an account: what coverage is counted by.
+    CREATE TABLE seen (
+        day INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        device INTEGER NOT NULL,
+        PRIMARY KEY (day, account, device)
     ) STRICT, WITHOUT ROWID;
     -- What devices have seen of the log when it was another than before.
     CREATE TABLE log_change (

@@ -2,21 +2,30 @@
 //! them live. Each room of pages brings its routes; [`frame`] holds what is around them, [`parts`] what they are built of.
 
 mod account;
+mod alerts;
 mod assets;
 mod audit;
+mod cases;
 mod chart;
+mod coverage;
+mod delegate;
 mod devices;
 mod first;
 mod frame;
 mod lists;
+mod me;
 mod overview;
 mod parts;
 mod people;
+mod rules;
+mod search;
 mod settings;
 mod sign;
 mod sites;
+mod suppressions;
 mod tongue;
 mod view;
+mod words;
 
 use super::ask::Ask;
 use super::problem::{Kind, Problem};
@@ -40,6 +49,15 @@ pub fn routes() -> Vec<Route> {
         audit::routes(),
         settings::routes(),
         first::routes(),
+        coverage::routes(),
+        alerts::routes(),
+        search::routes(),
+        cases::routes(),
+        suppressions::routes(),
+        delegate::routes(),
+        rules::routes(),
+        words::routes(),
+        me::routes(),
     ]
     .into_iter()
     .flatten()

@@ -3,19 +3,35 @@
 use axum::http::Method;
 
 use super::{
-    alerts, audit, cases, devices, enrolment, first, notifications, openapi, operators, people, search, session,
-    settings, sites, tokens,
+    alert, alerts, audit, cases, delegate, devices, employees, enrolment, exports, first, notifications, openapi,
+    operators, overview, people, policies, rules, search, session, settings, sites, tester, tokens, words,
 };
 use crate::operators::Act;
-use crate::web::route::{Route, csv, listen, route};
+use crate::web::route::{CSV, JSON, Route, file, listen, route};
+
+/// A text of 20,000 characters, and twenty thousand words.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
+const STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// All of them.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [own(), of_alerts(), of_cases(), of_operators(), of_people(), of_the_collector(), of_enrolment(), of_devices()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        own(),
+        of_alerts(),
+        of_exports(),
+        of_cases(),
+        of_rules(),
+        of_people(),
+        of_operators(),
+        of_employees(),
+        of_enrolment(),
+        of_devices(),
+        of_the_collector(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn own() -> Vec<Route> {
@@ -57,6 +73,9 @@ fn own() -> Vec<Route> {
             ("Withdraw an API token", "撤销 API 令牌"),
             tokens::withdraw,
         ),
+        route(Method::GET, "/delegate", Act::OwnAccount, ("Who stands in for you", "本人的代理人"), delegate::show),
+        route(Method::PUT, "/delegate", Act::OwnAccount, ("Have somebody stand in", "设置代理人"), delegate::set),
+        route(Method::DELETE, "/delegate", Act::OwnAccount, ("Nobody stands in any more", "取消代理"), delegate::end),
         listen("/events", Act::OwnAccount, ("What happens, as it happens", "实时事件")),
     ]
 }
@@ -80,18 +99,53 @@ fn of_alerts() -> Vec<Route> {
             alerts::findings,
         ),
         route(Method::POST, "/alerts/step", Act::WorkAlerts, ("A step with alerts", "处置告警"), alerts::step),
-        csv(
-            "/exports/alerts.csv",
-            Act::Export,
-            ("A list of alerts to take along", "导出告警列表"),
-            "alerts.csv",
-            alerts::export,
+        route(
+            Method::GET,
+            "/alerts/{alert}/rule",
+            Act::SeeAlerts,
+            ("The rule of an alert", "告警所依规则"),
+            alert::rule,
         ),
+        route(Method::GET, "/alerts/{alert}/playbook", Act::SeeAlerts, ("What to do", "处置步骤"), alert::playbook),
+        route(
+            Method::GET,
+            "/alerts/{alert}/proof",
+            Act::SeeAlerts,
+            ("Where it stands in the log", "日志证明"),
+            alert::proof,
+        ),
+        route(
+            Method::GET,
+            "/alerts/{alert}/related",
+            Act::SeeAlerts,
+            ("Other alerts of the same person", "同一人员的其他告警"),
+            alert::related,
+        ),
+        route(
+            Method::GET,
+            "/alerts/{alert}/workers",
+            Act::WorkAlerts,
+            ("Who may be given an alert", "可分派的人员"),
+            alerts::workers,
+        ),
+        file("/alerts/{alert}/evidence", Act::Export, ("What proves an alert", "证据包"), JSON, alert::evidence),
         route(Method::GET, "/search", Act::SeeExcerpts, ("Search", "检索"), search::find),
         route(Method::GET, "/searches", Act::SeeAlerts, ("Searches one keeps", "已存检索"), search::list),
         route(Method::PUT, "/searches/{name}", Act::KeepSearches, ("Keep a search", "保存检索"), search::keep),
         route(Method::DELETE, "/searches/{name}", Act::KeepSearches, ("Forget a search", "删除检索"), search::forget),
-        route(Method::GET, "/rules", Act::SeeRules, ("How rules do", "规则准确率"), alerts::rules),
+    ]
+}
+
+fn of_exports() -> Vec<Route> {
+    let (of_alerts, of_findings) =
+        (("A list of alerts to take along", "导出告警列表"), ("Findings to take along", "导出命中"));
+    vec![
+        file("/exports/alerts.csv", Act::Export, of_alerts, CSV, exports::alerts_csv),
+        file("/exports/alerts.xlsx", Act::Export, of_alerts, exports::XLSX, exports::alerts_xlsx),
+        file("/exports/alerts.jsonl", Act::Export, of_alerts, exports::JSONL, exports::alerts_jsonl),
+        file("/exports/findings.csv", Act::Export, of_findings, CSV, exports::findings_csv),
+        file("/exports/findings.xlsx", Act::Export, of_findings, exports::XLSX, exports::findings_xlsx),
+        file("/exports/findings.jsonl", Act::Export, of_findings, exports::JSONL, exports::findings_jsonl),
     ]
 }
 
@@ -110,6 +164,43 @@ fn of_cases() -> Vec<Route> {
             ("End a suppression", "结束抑制"),
             cases::end_suppression,
         ),
+    ]
+}
+
+fn of_rules() -> Vec<Route> {
+    let (see, keep, publish) = (Act::SeeRules, Act::KeepWords, Act::PublishPolicies);
+    vec![
+        route(Method::GET, "/rules", see, ("How rules do", "规则准确率"), alerts::rules),
+        route(Method::POST, "/rules/test", see, ("Try a text on the rules", "规则试验"), tester::test)
+            .with_files(TEXT_BYTES_MAX),
+        route(Method::GET, "/packs", see, ("Packs in force", "生效规则包"), rules::packs),
+        route(Method::GET, "/packs/{pack}", see, ("A pack", "规则包"), rules::pack),
+        route(Method::GET, "/policies", see, ("What is in force in each group", "各分组现行策略"), policies::groups),
+        route(Method::GET, "/policies/{group}", see, ("The policies of a group", "分组策略历史"), policies::history),
+        route(Method::POST, "/policies", publish, ("Publish a signed policy", "发布已签名策略"), policies::publish)
+            .with_files(policies::BODY_BYTES_MAX),
+        route(
+            Method::POST,
+            "/policies/check",
+            publish,
+            ("What a signed policy would change", "发布前差异"),
+            policies::check,
+        )
+        .with_files(policies::BODY_BYTES_MAX),
+        route(
+            Method::POST,
+            "/policies/{group}/step",
+            publish,
+            ("Halt, resume or advance", "暂停、恢复或推进"),
+            policies::step,
+        ),
+        route(Method::GET, "/words", see, ("Lists of words", "词表"), words::lists),
+        route(Method::POST, "/words", keep, ("Begin a list of words", "新建词表"), words::make),
+        route(Method::POST, "/words/preview", keep, ("Try a word on past findings", "词语回看"), words::preview),
+        route(Method::GET, "/words/{list}", see, ("The words of a list", "词表内容"), words::show),
+        route(Method::POST, "/words/{list}/step", keep, ("A step with words", "词语处置"), words::step)
+            .with_files(STEP_BYTES_MAX),
+        file("/words/{list}/export", keep, ("A list to take along", "导出词表"), CSV, words::export),
     ]
 }
 
@@ -164,8 +255,19 @@ fn of_operators() -> Vec<Route> {
     ]
 }
 
+fn of_employees() -> Vec<Route> {
+    let (path, change) = ("/employee-links", Act::ChangeOperators);
+    vec![
+        route(Method::GET, path, change, ("How the link of an employee stands", "员工查看链接状态"), employees::show),
+        route(Method::POST, path, change, ("Hand out a link", "发放员工查看链接"), employees::hand_out),
+        route(Method::POST, "/employee-links/end", change, ("Withdraw a link", "撤销员工查看链接"), employees::end),
+    ]
+}
+
 fn of_the_collector() -> Vec<Route> {
     vec![
+        route(Method::GET, "/overview", Act::OwnAccount, ("How things stand", "总览"), overview::show),
+        route(Method::GET, "/coverage", Act::SeePeople, ("What was seen", "覆盖日历"), overview::coverage),
         route(Method::GET, "/audit", Act::SeeAudit, ("What operators did", "审计记录"), audit::list),
         route(Method::GET, "/devices", Act::SeeDevices, ("Devices", "设备列表"), devices::list),
         route(Method::GET, "/devices/{device}", Act::SeeDevices, ("A device", "设备详情"), devices::show),
