@@ -496,11 +496,20 @@ async fn an_administrator_hands_a_link_out_on_a_page() {
     assert!(shown.starts_with("http://127.0.0.1:"), "{shown}");
     let mut li = Browser::of(&console);
     assert_eq!(li.open(&link_of(&shown)).await.status, 303);
+    // The way there is on the page of the person, for administrators alone.
+    let people = browser.page("/people").await;
+    let person = people.text.split("href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let person = person.filter(|path| !["import", "unknown"].contains(path)).find(|path| path.contains("li")).unwrap();
+    let person = format!("/people/{person}");
+    assert!(browser.page(&person).await.text.contains("/people/link?whom=ww1%2Fli.a"), "{person}");
+    let trail = browser.page("/audit?verb=employee-link").await;
+    assert!(trail.text.contains("handed out a link"), "{}", trail.text);
     let nobody = browser.send("POST", "/people/link", &[("mark", &*mark), ("whom", "ww1/nobody"), ("days", "7")]).await;
     assert_eq!(nobody.status, 409);
     let reviewer = console.signed_in("reviewer").await;
     let mut other = Browser { cookies: reviewer.cookies.clone(), ..Browser::of(&console) };
     assert_eq!(other.page("/people/link").await.status, 403);
+    assert!(!other.page(&person).await.text.contains("/people/link"));
     console.running.stop().await;
 }
 

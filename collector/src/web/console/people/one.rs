@@ -24,7 +24,7 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     let person = people::show(ask, Nothing {})?;
     let title = called(&person).to_owned();
     let body = html! {
-        (parts::heading(&title, None, Some(html! { (stand_badge(&view, person.stand)) (noticed_badge(&view, person.noticed)) })))
+        (parts::heading(&title, None, Some(html! { (stand_badge(&view, person.stand)) (noticed_badge(&view, person.noticed)) (own_link(&view, &person)) })))
         @for account in person.accounts.iter().filter(|account| account.active_after) {
             (parts::notice(Tone::Warn, html! {
                 p { b { (view.say("离职后仍有活动：", "Active after leaving: ")) } span.id { (account.account) } }
@@ -37,6 +37,16 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
         }
     };
     Ok(view.page(Some(Room::People), &title, body))
+}
+
+/// Where a link is handed out, by which this person sees what is about them.
+fn own_link(view: &View<'_>, person: &OnePerson) -> Markup {
+    let account = person.accounts.first().filter(|_| view.may(Act::ChangeOperators));
+    html! {
+        @if let Some(account) = account {
+            a.button href=(link("/people/link", &[("whom", &account.account)])) { (view.say("本人查看链接", "Link for this person")) }
+        }
+    }
 }
 
 fn who(view: &View<'_>, person: &OnePerson) -> Markup {
