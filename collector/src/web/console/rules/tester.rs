@@ -177,7 +177,7 @@ pub(super) fn marked(text: &str, rules: &[Verdict]) -> Markup {
         }
     }
     let (mut pieces, mut here, mut counted, mut other): (Vec<(u8, String)>, String, i64, i64) = Default::default();
-    let kind = |counted: i64, other: i64| u8::from(counted > 0) * 2 + u8::from(other > 0);
+    let kind = |counted: i64, other: i64| if counted > 0 { 2_u8 } else { u8::from(other > 0) };
     for (at, c) in (0_u32..).zip(text.chars()) {
         if let Some((of_counted, of_other)) = edges.get(&at) {
             let next = (counted + of_counted, other + of_other);
