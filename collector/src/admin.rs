@@ -33,6 +33,7 @@ use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError, requests};
+use crate::my_data::links;
 use crate::notices;
 use crate::operators;
 use crate::people::publish::{Brought, handed_over, publish};
@@ -187,6 +188,13 @@ pub enum What {
         name: String,
         /// JSON; empty to remove it.
         value: String,
+    },
+    /// A step with the link by which an employee sees what is about them.
+    EmployeeLink {
+        /// Their account.
+        account: String,
+        /// What is done.
+        deed: links::Deed,
     },
     /// Note that somebody came in or looked at what is not everybody's.
     Access {
@@ -397,6 +405,7 @@ impl Request {
             }
             What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::EmployeeLink { account, deed } => Ok(vec![links::act(appender, account, deed, &act)?]),
             What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
             What::Words { list, step } => words::desk::act(appender, effects, (list, step), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use schemars::JsonSchema;
 use serde::Serialize;
-use watchpost_proto::v1::{Channel, Finding, Hit, Level, RuleStatus, Summary, summary};
+use watchpost_proto::v1::{Channel, Disclose, Finding, Hit, Level, RuleStatus, Summary, summary};
 use watchpost_proto::{DeviceId, Message as _};
 
 use crate::derive::DeriveError;
@@ -18,6 +18,7 @@ mod counts;
 pub mod delegate;
 pub mod desk;
 mod history;
+mod marks;
 mod precision;
 mod queue;
 mod window;
@@ -26,8 +27,9 @@ pub mod work;
 pub use cases::{Case, CaseHappened, Suppression, cases, suppressions};
 pub use counts::{Arrived, Named, Unclosed, arrived, unclosed};
 pub use history::{Happened, history};
+pub use marks::{marks, pieces};
 pub use precision::{Precision, precision};
-pub use queue::{Cursor, Filter, Order, page, pick};
+pub use queue::{Cursor, Filter, Group, Order, Standing, groups, page, pick, standing};
 pub use window::WindowView;
 
 /// An alert as people see it.
@@ -135,6 +137,8 @@ pub struct Item {
     pub msgtype: String,
     /// As far as the rule and the device disclose it.
     pub excerpt: String,
+    /// How far that was: `none`, `masked` or `context`.
+    pub disclose: &'static str,
     /// The device that tells it.
     pub device: String,
     /// What was found in it and how, as many as the record lists.
@@ -218,6 +222,16 @@ pub fn list<E: From<DeriveError>>(db: &Connection, mut take: impl FnMut(Alert) -
 /// The database.
 pub fn find(db: &Connection, id: &[u8]) -> Result<Option<Alert>, DeriveError> {
     Ok(db.prepare_cached(&format!("{ALERTS} AND alert.opened_by = ?1"))?.query_row([id], read_alert).optional()?)
+}
+
+/// The name of whoever an account belonged to at a moment, by the roster; empty where it knows none.
+///
+/// # Errors
+/// The database.
+pub fn name_of(db: &Connection, account: &str, at_ms: i64) -> Result<String, DeriveError> {
+    let text = "SELECT name FROM person WHERE account = ?1
+        ORDER BY from_ms > ?2, iif(from_ms > ?2, from_ms, -from_ms) LIMIT 1";
+    Ok(db.prepare_cached(text)?.query_row((account, at_ms), |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
 /// The findings of an alert that can be seen, in the order they were first told.
@@ -326,6 +340,7 @@ pub(crate) fn item_of(device: &[u8], finding: Finding) -> Item {
         to: finding.to,
         room: finding.room,
         msgtype: finding.msgtype,
+        disclose: disclosed(finding.disclose),
         excerpt: finding.excerpt,
         device: device_name(device),
         hits: finding.hits.into_iter().map(read_hit).collect(),
@@ -342,6 +357,14 @@ fn read_hit(hit: Hit) -> ItemHit {
         start: hit.start,
         end: hit.end,
         obfuscated: hit.obfuscated,
+    }
+}
+
+fn disclosed(degree: i32) -> &'static str {
+    match Disclose::try_from(degree) {
+        Ok(Disclose::Context) => "context",
+        Ok(Disclose::Masked) => "masked",
+        Ok(Disclose::None | Disclose::Unspecified) | Err(_) => "none",
     }
 }
 

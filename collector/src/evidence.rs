@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use watchpost_proto::Digest;
 
-pub use export::{Candidate, export};
+pub use export::{Candidate, candidates, export};
 pub use verify::{Asked, Device, Proved, ProvedRecord, Witness, Wrong, verify};
 
 /// The format of evidence files.

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rusqlite::OptionalExtension as _;
 use watchpost_proto::v1::Finding;
 
+use crate::alerts;
 use crate::clock::minute_in_china;
 use crate::link::Link;
 use crate::search::find::{Asked, Finder, Found, PAGE_MAX};
@@ -216,15 +216,8 @@ fn each(
 
 fn exported(finder: &Finder, found: Found, link: Option<&Link>, excerpts: bool) -> anyhow::Result<Exported> {
     let Finding { corp, to, excerpt, .. } = finder.told(&found)?.unwrap_or_default();
-    let name = finder
-        .derived()
-        .prepare_cached(
-            "SELECT name FROM person WHERE account = ?1
-             ORDER BY from_ms > ?2, iif(from_ms > ?2, from_ms, -from_ms) LIMIT 1",
-        )?
-        .query_row((&found.person, found.msgtime.unwrap_or(found.received)), |row| row.get(0))
-        .optional()?
-        .unwrap_or_default();
+    let at_ms = found.msgtime.unwrap_or(found.received);
+    let name = alerts::name_of(finder.derived(), &found.person, at_ms)?;
     let link = link.and_then(|link| link.to(&corp, &found.msgid));
     let excerpt = if excerpts { excerpt } else { String::new() };
     Ok(Exported { found, corp, name, to, link, excerpt })

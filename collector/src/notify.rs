@@ -24,7 +24,6 @@ pub mod route;
 pub mod send;
 pub mod target;
 pub mod text;
-mod titles;
 pub mod trouble;
 pub mod webhook;
 
@@ -39,6 +38,7 @@ use crate::sequencer::Sequencer;
 use courier::Courier;
 use planner::Planner;
 use target::{Opened, Target};
+pub(crate) use titles::role_of;
 
 /// What planning and sending have in common.
 #[derive(Clone, Debug)]

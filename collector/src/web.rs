@@ -22,6 +22,7 @@ mod problem;
 mod route;
 mod turns;
 mod uploads;
+mod visits;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,9 +44,11 @@ use tracing::info;
 
 use crate::admin::Desk;
 use crate::config::ConsoleConfig;
+use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
 use crate::policies;
+use crate::rulebook::Rulebook;
 use ask::{Ask, Heard};
 use auth::Refusals;
 use listen::PeerAddress;
@@ -53,9 +56,11 @@ use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
 use uploads::Uploads;
+use visits::Visits;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use route::Route;
+pub use visits::{VISIT_COOKIE, VISIT_COOKIE_PLAIN};
 
 /// Where what scripts ask for lies.
 pub const BASE: &str = "/api/v1";
@@ -79,7 +84,14 @@ pub struct Site {
     refusals: Mutex<Refusals>,
     /// The step of the last one-time code each operator came in with.
     codes: Mutex<HashMap<String, i64>>,
+    /// What rules say.
+    rulebook: Mutex<Rulebook>,
     turns: Turns,
+    /// Employees who look at what is about them, and whoever reads for one of them.
+    visits: Mutex<Visits>,
+    reading: Mutex<()>,
+    /// The rules employees are told of.
+    rules: Mutex<Shelf>,
     listeners: AtomicUsize,
     /// Policies in force, compiled.
     in_force: policies::in_force::Kept,
@@ -116,7 +128,11 @@ pub async fn start(
         throttle: Mutex::default(),
         refusals: Mutex::default(),
         codes: Mutex::default(),
+        rulebook: Mutex::default(),
         turns: Turns::default(),
+        visits: Mutex::default(),
+        reading: Mutex::default(),
+        rules: Mutex::default(),
         listeners: AtomicUsize::new(0),
         in_force: policies::in_force::Kept::default(),
         uploads: Uploads::default(),

@@ -51,9 +51,19 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
             ("a", false)
         }
         ("DELETE", "/operators/{operator}/tokens/{token}") => ("a", false),
+        ("GET" | "POST", "/employee-links") | ("POST", "/employee-links/end") => ("a", false),
         ("GET", "/audit" | "/settings") => ("au", false),
         ("GET", "/devices" | "/devices/{device}" | "/health" | "/log") => ("aru", false),
-        ("PUT", "/settings") => ("a", false),
+        ("PUT", "/settings" | "/sites/{site}") => ("a", false),
+        ("GET", "/first-run" | "/notifications") => ("au", false),
+        ("POST", "/notifications/test") => ("a", false),
+        ("GET", "/people" | "/people/{person}" | "/unknown-accounts") => ("aru", false),
+        ("GET", "/sites" | "/enrolment/queue" | "/enrolment/tokens" | "/enrolment/expected") => ("aru", false),
+        ("POST", "/enrolment/admit" | "/enrolment/reject" | "/enrolment/tokens") => ("a", false),
+        ("PUT", "/enrolment/expected") | ("DELETE", "/enrolment/tokens/{token}") => ("a", false),
+        ("POST", "/devices/{device}/revoke" | "/devices/{device}/quarantine" | "/devices/{device}/release") => {
+            ("a", false)
+        }
         _ => return None,
     })
 }
@@ -204,6 +214,7 @@ impl Scene {
         let path = path.replace("{device}", &self.device).replace("{suppression}", &self.suppression);
         let path = path.replace("{operator}", "victim").replace("{name}", "mine");
         let path = path.replace("{list}", "products").replace("{pack}", "advertising").replace("{group}", "default");
+        let path = path.replace("{site}", "shanghai").replace("{person}", "u0");
         let needs_reason = path.ends_with("/findings") || path.ends_with(".csv");
         if needs_reason { format!("{path}?reason=because") } else { path }
     }

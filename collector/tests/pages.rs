@@ -26,14 +26,11 @@ async fn console() -> Console {
 async fn whoever_is_not_signed_in_is_asked_to_and_comes_back() {
     let console = console().await;
     let client = console.client();
-    let page = client.page("/alerts?state=open").await;
-    assert_eq!(
-        (page.status, page.headers["location"].to_str().unwrap()),
-        (303, "/login?next=%2Falerts%3Fstate%3Dopen")
-    );
-    let fields = [("name", "reviewer"), ("password", PASSWORD), ("next", "/alerts?state=open")];
+    let page = client.page("/coverage?days=7").await;
+    assert_eq!((page.status, page.headers["location"].to_str().unwrap()), (303, "/login?next=%2Fcoverage%3Fdays%3D7"));
+    let fields = [("name", "reviewer"), ("password", PASSWORD), ("next", "/coverage?days=7")];
     let came = client.send_fields("/login", &fields).await;
-    assert_eq!((came.status, came.headers["location"].to_str().unwrap()), (303, "/alerts?state=open"), "{}", came.text);
+    assert_eq!((came.status, came.headers["location"].to_str().unwrap()), (303, "/coverage?days=7"), "{}", came.text);
     let foreign = [("name", "reviewer"), ("password", PASSWORD), ("next", "//evil.example/")];
     assert_eq!(client.send_fields("/login", &foreign).await.headers["location"], "/");
     let wrong =
@@ -105,7 +102,7 @@ async fn the_overview_counts_what_one_may_see() {
     assert_eq!(unclosed("administrator").await, None);
     let fleet =
         async |name: &str| console.signed_in(name).await.get("/overview").await.body["fleet"]["enrolled"].as_u64();
-    assert_eq!((fleet("administrator").await, fleet("supervisor").await), (Some(1), None));
+    assert_eq!((fleet("auditor").await, fleet("supervisor").await), (Some(1), None));
     let page = console.signed_in("supervisor").await.page("/").await;
     assert!(page.text.contains("1 条告警等待处理"), "{}", page.text);
 }

@@ -72,6 +72,9 @@ pub(super) const DUE: &str =
     "coalesce(iif(taken_ms IS NULL, min(coalesce(take_by_ms, close_by_ms), coalesce(close_by_ms, take_by_ms)),
     close_by_ms), 9223372036854775807)";
 
+/// Alerts that can be seen.
+const SEEN: &str = "WHERE (findings > 0 OR (touched AND hidden = 0))";
+
 impl Filter {
     /// Conditions with their values.
     pub(super) fn conditions(&self) -> (String, Vec<Value>) {
@@ -79,7 +82,7 @@ impl Filter {
         made.one_of("state", self.states.iter().map(|state| Value::Integer(number(*state))), false);
         let of = |texts: &[String]| texts.iter().cloned().map(Value::Text).collect::<Vec<_>>();
         made.one_of("alert.person", of(&self.persons), false);
-        made.one_of("alert.person", of(&self.not_persons), true);
+        made.one_of("alert.person COLLATE NOCASE", of(&self.not_persons), true);
         made.one_of("department", of(&self.departments), false);
         made.one_of("site", of(&self.sites), false);
         made.one_of("assignee", of(&self.assignees), false);
@@ -174,7 +177,7 @@ pub fn page(
         Order::Due => (DUE, "ASC", ">"),
         Order::Newest => ("opened_ms", "DESC", "<"),
     };
-    let mut text = format!("SELECT id, {key} FROM alert WHERE (findings > 0 OR (touched AND hidden = 0)) {conditions}");
+    let mut text = format!("SELECT id, {key} FROM alert {SEEN} {conditions}");
     if let Some(after) = after {
         text.push_str(&format!(" AND ({key}, id) {beyond} (?, ?)"));
         values.extend([Value::Integer(after.key), Value::Integer(after.row)]);
@@ -196,11 +199,75 @@ pub fn page(
 /// The database.
 pub fn pick(db: &Connection, filter: &Filter, limit: usize) -> Result<Vec<Vec<u8>>, DeriveError> {
     let (conditions, mut values) = filter.conditions();
-    let text = format!(
-        "SELECT opened_by FROM alert WHERE (findings > 0 OR (touched AND hidden = 0)) {conditions} ORDER BY id LIMIT ?"
-    );
+    let text = format!("SELECT opened_by FROM alert {SEEN} {conditions} ORDER BY id LIMIT ?");
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let mut select = db.prepare(&text)?;
     let rows = select.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How much a filter finds: another state of it is another value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Alerts.
+    pub alerts: u64,
+    /// Their findings.
+    pub findings: u64,
+    /// The row of the newest.
+    pub newest: i64,
+}
+
+/// What a filter finds by now.
+///
+/// # Errors
+/// The database.
+pub fn standing(db: &Connection, filter: &Filter) -> Result<Standing, DeriveError> {
+    let (conditions, values) = filter.conditions();
+    let text = format!("SELECT count(*), total(findings), coalesce(max(id), 0) FROM alert {SEEN} {conditions}");
+    Ok(db.prepare_cached(&text)?.query_row(rusqlite::params_from_iter(values), |row| {
+        let findings: f64 = row.get(1)?;
+        Ok(Standing { alerts: row.get(0)?, findings: findings as u64, newest: row.get(2)? })
+    })?)
+}
+
+/// By what alerts are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// The rule, by pack and id.
+    Rule,
+    /// The person concerned.
+    Person,
+    /// Their department.
+    Department,
+    /// Their site.
+    Site,
+    /// Who is to deal with it.
+    Assignee,
+}
+
+/// The largest groups of what a filter finds, at most `limit`: pack and rule, or nothing and one name, with how many there are.
+///
+/// # Errors
+/// The database.
+pub fn groups(
+    db: &Connection,
+    filter: &Filter,
+    by: Group,
+    limit: u32,
+) -> Result<Vec<(String, String, u64)>, DeriveError> {
+    let (conditions, values) = filter.conditions();
+    let columns = match by {
+        Group::Rule => "pack, rule",
+        Group::Person => "'', person",
+        Group::Department => "'', department",
+        Group::Site => "'', site",
+        Group::Assignee => "'', assignee",
+    };
+    let text = format!(
+        "SELECT {columns}, count(*) AS many FROM alert {SEEN} {conditions} GROUP BY 1, 2 ORDER BY many DESC, 1, 2 LIMIT {limit}"
+    );
+    let mut select = db.prepare_cached(&text)?;
+    let rows =
+        select.query_map(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

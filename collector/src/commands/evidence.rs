@@ -9,12 +9,10 @@ use serde_json::json;
 use watchpost_proto::note;
 
 use super::output::Output;
-use crate::board::Cosigned;
 use crate::config::Config;
 use crate::durable_file::{self, Access};
-use crate::evidence::Candidate;
 use crate::log_store::LogReader;
-use crate::{derive, evidence, log_key};
+use crate::{derive, evidence};
 
 /// Exports what proves an alert to anybody. 导出告警证据包。
 #[derive(Debug, Args)]
@@ -64,7 +62,8 @@ pub fn run(args: EvidenceArgs) -> anyhow::Result<()> {
     });
     let derived = derive::open_read_only(&config.derived_db())?;
     let log = LogReader::open(&config.log_db())?;
-    let made = evidence::export(&log, &derived, &id, &candidates(&config, &log)?, kept.transpose()?.as_ref())?;
+    let made =
+        evidence::export(&log, &derived, &id, &evidence::candidates(&config, &log)?, kept.transpose()?.as_ref())?;
     let bytes = serde_json::to_vec_pretty(&made)?;
     durable_file::write(&out, &bytes, Access::Secret)?;
     let records: usize = made.segments.iter().map(|segment| segment.records.len()).sum();
@@ -81,16 +80,4 @@ pub fn run(args: EvidenceArgs) -> anyhow::Result<()> {
         }
     }
     output.finish()
-}
-
-/// The newest checkpoint that witnesses have seen, and the newest of all.
-fn candidates(config: &Config, log: &LogReader) -> anyhow::Result<Vec<Candidate>> {
-    let head = log_key::signed_head(config, log)?;
-    let public = log_key::opened_with(log)?.ed25519;
-    let cosigned = public.as_slice().try_into().ok().and_then(|public| Cosigned::load(config, public));
-    let cosigned = cosigned.map(|cosigned| Candidate {
-        note: cosigned.note,
-        witnesses: cosigned.witnesses.iter().map(ToString::to_string).collect(),
-    });
-    Ok(cosigned.into_iter().chain([Candidate { note: head.note, witnesses: Vec::new() }]).collect())
 }

@@ -11,6 +11,7 @@ use watchpost_proto::{DeviceId, Message};
 
 use super::DeriveError;
 use crate::log_store::Entry;
+use crate::my_data::links::{self, Link};
 use crate::notify::queue::COLLECTOR;
 
 pub(super) const TABLE: &str = "
@@ -214,8 +215,17 @@ fn access(it: AccessEntry) -> Option<Row> {
 }
 
 fn setting(it: SettingEntry) -> Option<Row> {
-    let verb = if it.value.is_empty() { "setting-remove" } else { "setting" };
-    Some(Row { verb, subject: it.name, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+    let SettingEntry { name, value, by, reason, at_ms } = it;
+    let link = name.strip_prefix(links::SETTING).and_then(|rest| rest.strip_prefix('/'));
+    let verb = match (link, serde_json::from_str::<Link>(&value)) {
+        (Some(_), Ok(Link { opened_ms: Some(_), .. })) => "employee-link-open",
+        (Some(_), Ok(_)) => "employee-link",
+        (Some(_), Err(_)) => "employee-link-end",
+        (None, _) if value.is_empty() => "setting-remove",
+        (None, _) => "setting",
+    };
+    let subject = link.unwrap_or(&name).to_owned();
+    Some(Row { verb, subject, by, reason, count: 1, at_ms, ..Row::default() })
 }
 
 fn alert(it: AlertEntry) -> Option<Row> {

@@ -13,7 +13,10 @@ use watchpost_proto::v1::SegmentEntry;
 use watchpost_proto::{DeviceId, Digest, Message as _, merkle};
 
 use super::{Base64, Consistency, Earlier, Evidence, FORMAT, Proof, Record, Segment, hashes};
+use crate::board::Cosigned;
 use crate::clock::now_ms;
+use crate::config::Config;
+use crate::log_key;
 use crate::log_store::{Entry, LogName, LogReader};
 
 /// Places of an alert's records in their segment, and whether each is held.
@@ -72,6 +75,21 @@ pub fn export(
         segments,
         consistency: kept.map(|kept| consistency(last, kept, &head)).transpose()?,
     })
+}
+
+/// The newest checkpoint that witnesses have seen, and the newest of all.
+///
+/// # Errors
+/// No log key, or not the one of this log.
+pub fn candidates(config: &Config, log: &LogReader) -> anyhow::Result<Vec<Candidate>> {
+    let head = log_key::signed_head(config, log)?;
+    let public = log_key::opened_with(log)?.ed25519;
+    let cosigned = public.as_slice().try_into().ok().and_then(|public| Cosigned::load(config, public));
+    let cosigned = cosigned.map(|cosigned| Candidate {
+        note: cosigned.note,
+        witnesses: cosigned.witnesses.iter().map(ToString::to_string).collect(),
+    });
+    Ok(cosigned.into_iter().chain([Candidate { note: head.note, witnesses: Vec::new() }]).collect())
 }
 
 /// The logs that hold what is needed, one after another.

@@ -14,11 +14,11 @@ use super::route::{Language, PREFIX, Route};
 use super::send::{self, Outcome};
 use super::target::{Kind, Opened, Target};
 use super::text::{self, Line, Telling};
-use super::titles::Titles;
 use super::{Office, events, robot, webhook};
 use crate::derive::{self, DeriveError};
 use crate::log_store::{LogReader, NotificationFacts, StoreError, notifications};
 use crate::outgoing::Answer;
+use crate::rulebook::Rulebook;
 use crate::sequencer::StorageFailed;
 use crate::settings;
 
@@ -32,7 +32,7 @@ pub(super) struct Courier {
     office: Office,
     target: Target,
     opened: Opened,
-    titles: Titles,
+    titles: Rulebook,
     /// When messages were sent, of those that still count.
     sent: VecDeque<Instant>,
     /// Nothing goes before this.
@@ -71,7 +71,7 @@ impl Courier {
             office,
             target,
             opened,
-            titles: Titles::default(),
+            titles: Rulebook::default(),
             sent: VecDeque::new(),
             rests_until: None,
             troubles: 0,
@@ -354,11 +354,12 @@ impl Courier {
 }
 
 /// What a message tells, the gravest first. Of what happened to an alert, the last is told.
-fn tellings(db: &Connection, tells: &[Tell], titles: &Titles) -> Result<Vec<Telling>, DeriveError> {
+fn tellings(db: &Connection, tells: &[Tell], titles: &Rulebook) -> Result<Vec<Telling>, DeriveError> {
     let (mut tellings, mut seen) = (Vec::new(), BTreeSet::new());
     for tell in tells.iter().rev().filter(|tell| seen.insert(tell.alert)) {
         if let Some(mut telling) = events::telling(db, tell)? {
-            telling.title = titles.of(&telling.pack, &telling.rule);
+            let rule = titles.of(&telling.pack, &telling.rule);
+            telling.title = rule.map(|rule| (rule.title.zh.clone(), rule.title.en.clone()));
             tellings.push(telling);
         }
     }

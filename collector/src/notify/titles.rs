@@ -56,7 +56,8 @@ fn take(titles: &mut HashMap<(String, String), (String, String)>, pack: &Pack) {
     }
 }
 
-fn role_of(role: PolicyRole) -> Role {
+/// What a file of a policy is for.
+pub(crate) fn role_of(role: PolicyRole) -> Role {
     match role {
         PolicyRole::Pack => Role::Pack,
         PolicyRole::Filter => Role::Filter,

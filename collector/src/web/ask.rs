@@ -3,6 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
@@ -21,6 +22,7 @@ use crate::audit::{Access, Did};
 use crate::derive;
 use crate::log_store::LogReader;
 use crate::operators::{Act, Concerning, Deed, Operator, may, own};
+use crate::rulebook::RuleText;
 use crate::sequencer::StorageFailed;
 
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -152,6 +154,18 @@ impl<'a> Ask<'a> {
         let address = self.heard.address.to_string();
         let access = Access { did, subject: subject.to_owned(), address, rows };
         self.have_done_by(by, What::Access { access }, reason).map(drop)
+    }
+
+    /// What a rule says, where it is known.
+    pub(in crate::web) fn rule(&self, pack: &str, rule: &str) -> Result<Option<Arc<RuleText>>, Problem> {
+        let mut book = held(&self.site.rulebook);
+        book.refresh(&self.log)?;
+        Ok(book.of(pack, rule))
+    }
+
+    /// A page looks for news by itself: nobody reads what it is answered.
+    pub(in crate::web) fn is_quiet(&self) -> bool {
+        self.heard.parts.headers.contains_key(auth::QUIET_HEADER)
     }
 
     /// What forms of this session carry, so that no foreign page can send one.

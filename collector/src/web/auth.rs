@@ -27,7 +27,7 @@ pub const CSRF_HEADER: &str = "x-watchpost";
 /// The field of a form that holds the mark of the session.
 pub(in crate::web) const MARK_FIELD: &str = "mark";
 /// A header of requests that a page makes by itself.
-const QUIET_HEADER: &str = "x-watchpost-quiet";
+pub(in crate::web) const QUIET_HEADER: &str = "x-watchpost-quiet";
 
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Nothing but our own files, nothing inline. Without a referrer browsers would hide where a form comes from.

@@ -2,14 +2,20 @@
 //! them live. Each room of pages brings its routes; [`frame`] holds what is around them, [`parts`] what they are built of.
 
 mod account;
+mod alerts;
 mod assets;
+mod cases;
 mod chart;
 mod coverage;
+mod delegate;
 mod frame;
+mod me;
 mod overview;
 mod parts;
 mod rules;
+mod search;
 mod sign;
+mod suppressions;
 mod tongue;
 mod view;
 mod words;
@@ -33,10 +39,17 @@ pub fn routes() -> Vec<Route> {
         coverage::routes(),
         rules::routes(),
         words::routes(),
+        me::routes(),
     ]
     .into_iter()
     .flatten()
     .collect()
+    let work = [alerts::routes(), search::routes(), cases::routes(), suppressions::routes(), delegate::routes()];
+    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
+        .into_iter()
+        .chain(work)
+        .flatten()
+        .collect()
 }
 
 /// What somebody who is signed in is told when a page cannot be shown.

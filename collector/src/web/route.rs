@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::BODY_BYTES_MAX;
 use super::ask::Ask;
+use super::auth::MARK_FIELD;
 use super::problem::Problem;
 use crate::operators::Act;
 
@@ -85,10 +86,7 @@ impl fmt::Debug for Route {
     }
 }
 
-/// A list to take along.
-pub(in crate::web) struct Csv(pub(in crate::web) Vec<u8>);
-
-const JSON: &str = "application/json";
+pub(in crate::web) const JSON: &str = "application/json";
 pub(in crate::web) const HTML: &str = "text/html; charset=utf-8";
 pub(in crate::web) const CSV: &str = "text/csv; charset=utf-8";
 
@@ -125,23 +123,19 @@ where
     }
 }
 
-/// The same, of a list as a file.
-pub(in crate::web) fn csv<I: DeserializeOwned + JsonSchema + 'static>(
+/// The same, of something to take along as a file of this kind.
+pub(in crate::web) fn file<I: DeserializeOwned + JsonSchema + 'static>(
     path: &'static str,
     act: Act,
     (title, title_zh): (&'static str, &'static str),
-    file: &'static str,
-    handler: fn(&Ask<'_>, I) -> Result<Csv, Problem>,
+    content: &'static str,
+    handler: fn(&Ask<'_>, I) -> Result<Body, Problem>,
 ) -> Route {
-    let does = move |ask: &Ask<'_>| {
-        let Csv(bytes) = handler(ask, take(ask)?)?;
-        Ok(Body::file(CSV, file, bytes))
-    };
     Route {
-        does: Does::Answer(Box::new(does)),
+        does: Does::Answer(Box::new(move |ask: &Ask<'_>| handler(ask, take(ask)?))),
         takes: |shapes| shapes.subschema_for::<I>(),
         gives: |shapes| shapes.subschema_for::<String>(),
-        content: CSV,
+        content,
         ..listen(path, act, (title, title_zh))
     }
 }
@@ -211,7 +205,12 @@ fn screen(
 }
 
 fn take_fields<I: DeserializeOwned>(fields: &[u8]) -> Result<I, Problem> {
-    serde_html_form::from_bytes(fields).map_err(|error| Problem::malformed(format!("a field of the form: {error}")))
+    let told = |error| Problem::malformed(format!("a field of the form: {error}"));
+    let mut all: Vec<(String, String)> = serde_html_form::from_bytes(fields).map_err(told)?;
+    // The mark was looked at on the way in.
+    all.retain(|(name, _)| name != MARK_FIELD);
+    let fields = serde_html_form::to_string(&all).map_err(|error| Problem::broken(&error))?;
+    serde_html_form::from_str(&fields).map_err(told)
 }
 
 impl Route {

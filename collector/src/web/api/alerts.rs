@@ -9,99 +9,84 @@ use crate::alerts::desk::{self, Deed};
 use crate::alerts::work::State;
 use crate::alerts::{self, Alert, Cursor, Filter, Happened, Item, Order, Precision, delegate};
 use crate::audit::Did;
-use crate::operators::{self, Act, Concerning, Role, may};
+use crate::operators::{self, Act, Concerning, Operator, Role, may};
 use crate::web::ask::Ask;
 use crate::web::problem::{Kind, Problem};
-use crate::web::route::{Csv, Nothing};
+use crate::web::route::Nothing;
 
 /// Shortest reason, in characters, and longest, in bytes.
 const REASON_CHARS_MIN: usize = 4;
 const REASON_BYTES_MAX: usize = 1024;
-/// Characters of what the trail says was taken along.
-const SUBJECT_CHARS_MAX: usize = 256;
-/// Rows of one list that is taken along.
-const EXPORT_ROWS_MAX: usize = 50_000;
 /// Alerts of one step.
 const STEP_ALERTS_MAX: usize = 500;
 
 /// Which alerts.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Which {
     /// How they stand.
-    state: Option<State>,
+    pub(in crate::web) state: Option<State>,
+    /// Those that are open or taken.
+    #[serde(default)]
+    pub(in crate::web) unclosed: bool,
+    /// At least this level.
+    pub(in crate::web) level: Option<String>,
     /// The pack of the rule.
-    pack: Option<String>,
+    pub(in crate::web) pack: Option<String>,
     /// The rule.
-    rule: Option<String>,
+    pub(in crate::web) rule: Option<String>,
+    /// The category of the rule.
+    pub(in crate::web) category: Option<String>,
     /// The account concerned.
-    person: Option<String>,
+    pub(in crate::web) person: Option<String>,
     /// The department.
-    department: Option<String>,
+    pub(in crate::web) department: Option<String>,
     /// The site.
-    site: Option<String>,
+    pub(in crate::web) site: Option<String>,
     /// Who is to deal with it.
-    assignee: Option<String>,
+    pub(in crate::web) assignee: Option<String>,
+    /// What is yours: assigned to you, or to whomever you stand in for.
+    #[serde(default)]
+    pub(in crate::web) mine: bool,
     /// Day at +08:00, `YYYY-MM-DD`.
-    day: Option<String>,
+    pub(in crate::web) day: Option<String>,
     /// Those that are late.
     #[serde(default)]
-    overdue: bool,
+    pub(in crate::web) overdue: bool,
+    /// Those with an objection that is not decided.
+    #[serde(default)]
+    pub(in crate::web) appealed: bool,
     /// Suppressed ones, instead of those that are not.
     #[serde(default)]
-    suppressed: bool,
+    pub(in crate::web) suppressed: bool,
     /// The newest first, in place of what is due first.
     #[serde(default)]
-    newest: bool,
+    pub(in crate::web) newest: bool,
     /// `next` of the page before.
-    cursor: Option<String>,
+    pub(in crate::web) cursor: Option<String>,
     /// Rows of the page, at most 500.
-    limit: Option<u32>,
+    pub(in crate::web) limit: Option<u32>,
+    /// Of a list that is taken along: why. It goes into the audit trail.
+    #[serde(default)]
+    pub(in crate::web) reason: String,
 }
 
 /// Why somebody looks.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Why {
     /// Why; goes into the audit trail. Not needed for an alert that is assigned to you.
     #[serde(default)]
-    reason: String,
-}
-
-/// Which alerts are taken along, and why.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::web) struct Export {
-    /// Why; goes into the audit trail.
-    #[serde(default)]
-    reason: String,
-    /// How they stand.
-    state: Option<State>,
-    /// The rule.
-    rule: Option<String>,
-    /// Day at +08:00, `YYYY-MM-DD`.
-    day: Option<String>,
-}
-
-impl Export {
-    /// What is taken along, as the audit trail has it.
-    fn subject(&self) -> String {
-        let state = self.state.and_then(|state| serde_json::to_value(state).ok());
-        let state = state.and_then(|state| state.as_str().map(str::to_owned));
-        let parts = [("state", &state), ("rule", &self.rule), ("day", &self.day)];
-        let parts = parts.into_iter().filter_map(|(name, value)| Some(format!(" {name}:{}", value.as_ref()?)));
-        let subject = format!("alerts{}", parts.collect::<String>());
-        subject.chars().take(SUBJECT_CHARS_MAX).collect()
-    }
+    pub(in crate::web) reason: String,
 }
 
 /// What was found.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::web) struct Findings {
     /// The alert.
-    alert: String,
+    pub(in crate::web) alert: String,
     /// Its findings, in the order they were first told.
-    items: Vec<Item>,
+    pub(in crate::web) items: Vec<Item>,
 }
 
 /// A step with alerts.
@@ -109,12 +94,12 @@ pub(in crate::web) struct Findings {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Step {
     /// Ids, at most 500.
-    alerts: Vec<String>,
+    pub(in crate::web) alerts: Vec<String>,
     /// What is done.
-    step: desk::What,
+    pub(in crate::web) step: desk::What,
     /// What is written beside it.
     #[serde(default)]
-    note: String,
+    pub(in crate::web) note: String,
 }
 
 /// What became of a step.
@@ -123,7 +108,7 @@ pub(in crate::web) struct Stepped {
     /// The entries of the log.
     entries: Vec<u64>,
     /// Alerts that stay as they were: the step does not fit how they stood by then.
-    unchanged: Vec<String>,
+    pub(in crate::web) unchanged: Vec<String>,
 }
 
 pub(in crate::web) fn concerning(alert: &Alert) -> Concerning<'_> {
@@ -147,33 +132,56 @@ pub(in crate::web) fn visible(ask: &Ask<'_>, id: &str) -> Result<Alert, Problem>
 /// What the caller may see, as conditions. Every row is asked once more by [`may`].
 pub(in crate::web) fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
     let grant = &ask.caller()?.operator.grant;
+fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
+    let operator = &ask.caller()?.operator;
     let of_scope = |scope: &operators::Scope| (scope.department.clone(), scope.site.clone());
+    let grant = &operator.grant;
     let scopes = (grant.role == Role::Supervisor).then(|| grant.scopes.iter().map(of_scope).collect());
+    // Nobody can tell what is about whoever has accounts that were erased.
+    let scopes = if operator.is_unbound { Some(Vec::new()) } else { scopes };
     Ok(Filter { scopes, not_persons: grant.accounts.clone(), ..filter })
+}
+
+impl Which {
+    /// The alerts meant, within what the caller may see.
+    pub(in crate::web) fn filter(&self, ask: &Ask<'_>) -> Result<Filter, Problem> {
+        let wrong =
+            |level: &String| Problem::malformed(format!("{level:?} is no level: info, low, medium, high, critical"));
+        let level = |level: &String| alerts::level_number(level).ok_or_else(|| wrong(level));
+        let unclosed = [State::Open, State::Taken].into_iter().filter(|_| self.unclosed && self.state.is_none());
+        let own = if self.mine { delegate::stands_in_for(ask.derived()?, ask.by()?, ask.now_ms)? } else { Vec::new() };
+        bounds(
+            ask,
+            Filter {
+                states: self.state.into_iter().chain(unclosed).collect(),
+                level: self.level.as_ref().map_or(Ok(0), level)?,
+                pack: self.pack.clone(),
+                rule: self.rule.clone(),
+                category: self.category.clone(),
+                persons: self.person.iter().cloned().collect(),
+                departments: self.department.iter().cloned().collect(),
+                sites: self.site.iter().cloned().collect(),
+                assignees: self.assignee.iter().cloned().chain(own).collect(),
+                day: self.day.clone(),
+                overdue_at_ms: self.overdue.then_some(ask.now_ms),
+                appealed: self.appealed,
+                suppressed: self.suppressed,
+                ..Filter::default()
+            },
+        )
+    }
+
+    pub(in crate::web) fn order(&self) -> Order {
+        if self.newest { Order::Newest } else { Order::Due }
+    }
 }
 
 pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Alert>, Problem> {
     let limit = page::rows(which.limit);
-    let order = if which.newest { Order::Newest } else { Order::Due };
     let of_list = if which.newest { "alerts-newest" } else { "alerts-due" };
     let after: Option<Key> = page::read(of_list, which.cursor.as_deref())?;
-    let filter = bounds(
-        ask,
-        Filter {
-            states: which.state.into_iter().collect(),
-            pack: which.pack,
-            rule: which.rule,
-            persons: which.person.into_iter().collect(),
-            departments: which.department.into_iter().collect(),
-            sites: which.site.into_iter().collect(),
-            assignees: which.assignee.into_iter().collect(),
-            day: which.day,
-            overdue_at_ms: which.overdue.then_some(ask.now_ms),
-            suppressed: which.suppressed,
-            ..Filter::default()
-        },
-    )?;
-    let rows = alerts::page(ask.derived()?, &filter, order, after.map(|key| key.0), limit as usize + 1)?;
+    let (filter, after) = (which.filter(ask)?, after.map(|key| key.0));
+    let rows = alerts::page(ask.derived()?, &filter, which.order(), after, limit as usize + 1)?;
     let page = page::page(of_list, rows, limit, |(_, cursor)| format!("{}/{}", cursor.key, cursor.row));
     let items = page.items.into_iter().map(|(alert, _)| alert);
     let items = items.filter(|alert| ask.may(Act::SeeAlerts, Some(&concerning(alert)))).collect();
@@ -215,11 +223,15 @@ pub(in crate::web) fn findings(ask: &Ask<'_>, why: Why) -> Result<Findings, Prob
             Problem::new(Kind::NotAllowed).because("of this alert you see that it is there, not what was found")
         );
     }
-    let is_own = delegate::stands_in_for(ask.derived()?, ask.by()?, ask.now_ms)?.contains(&alert.assignee);
-    let reason = if is_own && why.reason.is_empty() { "triage" } else { reason(&why.reason)? };
+    let reason = if is_ones_own(ask, &alert)? && why.reason.is_empty() { "triage" } else { reason(&why.reason)? };
     let items = alerts::items(ask.derived()?, &hex::decode(&alert.alert).unwrap_or_default())?;
     ask.note(ask.by()?, Did::Viewed, &alert.alert, reason, items.len() as u64)?;
     Ok(Findings { alert: alert.alert, items })
+}
+
+/// Whether it is assigned to whoever asks, or to somebody they stand in for.
+pub(in crate::web) fn is_ones_own(ask: &Ask<'_>, alert: &Alert) -> Result<bool, Problem> {
+    Ok(delegate::stands_in_for(ask.derived()?, ask.by()?, ask.now_ms)?.contains(&alert.assignee))
 }
 
 /// A reason somebody can follow later.
@@ -259,78 +271,29 @@ pub(in crate::web) fn step(ask: &Ask<'_>, asked: Step) -> Result<Stepped, Proble
     Ok(Stepped { entries, unchanged })
 }
 
+/// Who may be given an alert.
+pub(in crate::web) fn workers(ask: &Ask<'_>, _: Nothing) -> Result<Vec<String>, Problem> {
+    workers_of(ask, &visible(ask, ask.param("alert")?)?)
+}
+
+pub(in crate::web) fn workers_of(ask: &Ask<'_>, alert: &Alert) -> Result<Vec<String>, Problem> {
+    let all =
+        operators::list(ask.log().connection())?.into_iter().filter(|operator| works(ask, operator.clone(), alert));
+    Ok(all.map(|operator| operator.operator).collect())
+}
+
+fn works(ask: &Ask<'_>, operator: Operator, alert: &Alert) -> bool {
+    may(&ask.widened(operator), Act::WorkAlerts, Some(&concerning(alert)), ask.now_ms)
+}
+
 /// Nobody is given an alert they may not see.
 fn can_work(ask: &Ask<'_>, to: &str, alert: &Alert) -> Result<(), Problem> {
-    let operator = operators::find(ask.log().connection(), to)?.map(|operator| ask.widened(operator));
-    let can = operator.is_some_and(|operator| may(&operator, Act::WorkAlerts, Some(&concerning(alert)), ask.now_ms));
+    let operator = operators::find(ask.log().connection(), to)?;
+    let can = operator.is_some_and(|operator| works(ask, operator, alert));
     let told = || Problem::new(Kind::NotPossible).because(format!("{to} does not work alerts of this person"));
     can.then_some(()).ok_or_else(told)
 }
 
 pub(in crate::web) fn rules(ask: &Ask<'_>, _: Nothing) -> Result<Vec<Precision>, Problem> {
     Ok(alerts::precision(ask.derived()?, None)?)
-}
-
-/// A list of alerts to take along, without what was found; noted before it goes out.
-pub(in crate::web) fn export(ask: &Ask<'_>, asked: Export) -> Result<Csv, Problem> {
-    let reason = reason(&asked.reason)?.to_owned();
-    let subject = asked.subject();
-    let filter = bounds(
-        ask,
-        Filter { states: asked.state.into_iter().collect(), rule: asked.rule, day: asked.day, ..Filter::default() },
-    )?;
-    let rows = alerts::page(ask.derived()?, &filter, Order::Newest, None, EXPORT_ROWS_MAX + 1)?;
-    if rows.len() > EXPORT_ROWS_MAX {
-        return Err(Problem::malformed("that is more than 50,000 alerts; choose a rule or a day"));
-    }
-    let rows: Vec<Alert> = rows.into_iter().map(|(alert, _)| alert).collect();
-    let rows: Vec<&Alert> = rows.iter().filter(|alert| ask.may(Act::SeeAlerts, Some(&concerning(alert)))).collect();
-    let bytes = table(&rows)?;
-    ask.note(ask.by()?, Did::Exported, &subject, &reason, rows.len() as u64)?;
-    Ok(Csv(bytes))
-}
-
-fn table(rows: &[&Alert]) -> Result<Vec<u8>, Problem> {
-    let broken = |error: csv::Error| Problem::broken(&error);
-    // Excel takes what begins otherwise for another encoding.
-    let mut out = "\u{feff}".as_bytes().to_vec();
-    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(&mut out);
-    let columns = [
-        "alert",
-        "level",
-        "pack",
-        "rule",
-        "category",
-        "person",
-        "department",
-        "site",
-        "day",
-        "state",
-        "assignee",
-        "ending",
-        "findings",
-    ];
-    writer.write_record(columns).map_err(broken)?;
-    for alert in rows {
-        let findings = alert.findings.to_string();
-        let cells = [
-            &alert.alert,
-            alert.level,
-            &alert.pack,
-            &alert.rule,
-            &alert.category,
-            &alert.person,
-            &alert.department,
-            &alert.site,
-            &alert.day,
-            alert.state,
-            &alert.assignee,
-            alert.ending.unwrap_or_default(),
-            &findings,
-        ];
-        writer.write_record(cells.map(page::plain)).map_err(broken)?;
-    }
-    writer.flush().map_err(|error| Problem::broken(&error))?;
-    drop(writer);
-    Ok(out)
 }

@@ -19,9 +19,9 @@ use crate::web::route::Nothing;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct New {
     /// What it is called.
-    title: String,
+    pub(in crate::web) title: String,
     /// Ids of its first alerts, all about one person.
-    alerts: Vec<String>,
+    pub(in crate::web) alerts: Vec<String>,
 }
 
 /// A step with a case.
@@ -29,10 +29,10 @@ pub(in crate::web) struct New {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Step {
     /// What is done.
-    step: Next,
+    pub(in crate::web) step: Next,
     /// What is written beside it.
     #[serde(default)]
-    note: String,
+    pub(in crate::web) note: String,
 }
 
 /// What is done with a case.
@@ -56,9 +56,9 @@ pub(in crate::web) enum Next {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Begin {
     /// What, and until when.
-    what: Suppress,
+    pub(in crate::web) what: Suppress,
     /// Why; goes into the audit trail.
-    reason: String,
+    pub(in crate::web) reason: String,
 }
 
 pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Problem> {
@@ -78,18 +78,18 @@ pub(in crate::web) fn list(ask: &Ask<'_>, turn: Turn) -> Result<Page<Case>, Prob
 }
 
 pub(in crate::web) fn show(ask: &Ask<'_>, _: Nothing) -> Result<Case, Problem> {
-    named(ask)
+    named(ask, ask.param("case")?)
 }
 
-fn named(ask: &Ask<'_>) -> Result<Case, Problem> {
+fn named(ask: &Ask<'_>, id: &str) -> Result<Case, Problem> {
     let missing = || Problem::new(Kind::NotFound);
-    let id = hex::decode(ask.param("case")?).ok().filter(|id| id.len() == 16).ok_or_else(missing)?;
+    let id = hex::decode(id).ok().filter(|id| id.len() == 16).ok_or_else(missing)?;
     let case = alerts::cases(ask.derived()?, ask.log().connection(), Some(&id))?.pop().ok_or_else(missing)?;
     seen(ask, case)?.ok_or_else(missing)
 }
 
 /// A case as whoever asks may see it: with all of its alerts, or not at all. What was written is for those who work it.
-fn seen(ask: &Ask<'_>, mut case: Case) -> Result<Option<Case>, Problem> {
+pub(in crate::web) fn seen(ask: &Ask<'_>, mut case: Case) -> Result<Option<Case>, Problem> {
     let operator = &ask.caller()?.operator;
     let is_own = operator.is_unbound || is_own(operator, &case.person);
     let mut sees_all = !case.alerts.is_empty() || operator.grant.role != Role::Supervisor;
@@ -120,7 +120,11 @@ pub(in crate::web) fn open(ask: &Ask<'_>, asked: New) -> Result<Done, Problem> {
 }
 
 pub(in crate::web) fn step(ask: &Ask<'_>, asked: Step) -> Result<Done, Problem> {
-    let case = named(ask)?;
+    step_with(ask, ask.param("case")?, asked)
+}
+
+pub(in crate::web) fn step_with(ask: &Ask<'_>, id: &str, asked: Step) -> Result<Done, Problem> {
+    let case = named(ask, id)?;
     let step = match asked.step {
         Next::Link(ids) => {
             for id in &ids {

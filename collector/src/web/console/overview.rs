@@ -62,11 +62,13 @@ fn said_first(tongue: Tongue, alerts: Option<&Alerts>, fleet: Option<&Fleet>) ->
     }
     if bad > 0 {
         said.push(tongue.of(format!("{bad} 台设备需要查看"), format!("{bad} devices need a look")));
+    } else if fleet.is_some_and(|fleet| fleet.enrolled == 0) {
+        said.push(tongue.of("还没有接入设备", "No device has enrolled yet").to_owned());
     } else if fleet.is_some() {
-        said.push(tongue.of("所有设备均正常上报", "every device reports as it should").to_owned());
+        said.push(tongue.of("所有设备均正常上报", "Every device reports as it should").to_owned());
     }
     let end = tongue.of("。", ".");
-    if said.is_empty() { String::new() } else { said.join(tongue.of("；", "; ")) + end }
+    if said.is_empty() { String::new() } else { said.join(tongue.of("；", ". ")) + end }
 }
 
 fn needs_a_look(fleet: &Fleet) -> u64 {
@@ -206,7 +208,7 @@ fn devices(view: &View<'_>, fleet: &Fleet) -> Markup {
                 @else if fleet.worst.is_empty() { p.soft { (tongue.of("没有需要查看的设备。", "No device needs a look.")) } }
                 @else { (worst(view, fleet)) }
             }))
-            (starved(view, fleet))
+            @if fleet.enrolled > 0 { (starved(view, fleet)) }
         }
     }
 }
