@@ -18,7 +18,7 @@ use crate::web::api::rules::{self, Both, OfPolicy, PackView, RuleView};
 use crate::web::ask::Ask;
 use crate::web::problem::{Kind, Problem};
 use crate::web::route::{Body, Nothing, Route, page};
-use watchpost_policy::my_data::{Lang, category_word};
+use watchpost_policy::my_data::category_zh;
 
 /// Rules of one page.
 const ROWS: usize = 50;
@@ -197,7 +197,7 @@ fn precision(tongue: Tongue, rule: &RuleView) -> Markup {
 
 /// What packs call a category, in the language of the page where that is known.
 pub(super) fn category(tongue: Tongue, name: &str) -> &str {
-    category_word(tongue.of(Lang::Zh, Lang::En), name)
+    tongue.of(category_zh(name), name)
 }
 
 /// The title that is spoken; the other where it is missing.
