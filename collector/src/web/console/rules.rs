@@ -168,7 +168,7 @@ fn filters(view: &View<'_>, asked: &Asked, group: &str) -> Markup {
 fn row(tongue: Tongue, pack: &PackView, rule: &RuleView, group: &str) -> Vec<Markup> {
     let place = to(&format!("/rules/{}", pack.pack), &[("group", group)]);
     vec![
-        html! { a href={ (place) "#" (rule.rule) } data-row { (both(tongue, &rule.title)) } br; small.id { (rule.rule) } },
+        html! { a href=(pack::place(&pack.pack, &rule.rule, group)) data-row { (both(tongue, &rule.title)) } br; small.id { (rule.rule) } },
         html! { a href=(place) { (both(tongue, &pack.title)) } },
         html! { (category(tongue, &rule.category)) },
         parts::level(tongue, rule.level),
