@@ -34,6 +34,7 @@ use serde::Serialize;
 
 use crate::calendar::Calendar;
 use crate::condition::Condition;
+use crate::explain::parts;
 use crate::identity::{PackDigest, Parts, RuleDigest};
 use crate::matcher::Channel;
 use crate::message::Side;
@@ -294,6 +295,13 @@ impl Rule {
         let mut any = false;
         let all = channels.inspect(|_| any = true).all(|channel| weak.channels.contains(&channel));
         if any && all { weak.level } else { self.level }
+    }
+
+    /// Its condition, as an author would write it.
+    #[must_use]
+    pub fn condition_text(&self) -> String {
+        let names: Vec<String> = self.selections.iter().map(|selection| selection.name.to_string()).collect();
+        parts(&self.condition, &names, &|_, _| false).into_iter().map(|part| part.text).collect()
     }
 
     /// The validators its selections use.
