@@ -172,8 +172,13 @@ fn about(view: &View<'_>, rule: &RuleView) -> Markup {
         "masked" => view.say("只留命中的词，其余遮盖", "what was found, everything around it masked"),
         _ => view.say("命中处前后最多 80 字", "up to 80 characters around it"),
     };
-    let mut rows: Vec<(&str, Markup)> =
-        rule.scope.iter().map(|(name, asked)| (part(name), html! { (asked.iter().map(|it| side(view, it)).collect::<Vec<_>>().join(", ")) })).collect();
+    let mut rows: Vec<(&str, Markup)> = rule
+        .scope
+        .iter()
+        .map(|(name, asked)| {
+            (part(name), html! { (asked.iter().map(|it| side(view, it)).collect::<Vec<_>>().join(", ")) })
+        })
+        .collect();
     rows.push((view.say("上报", "Disclosed"), html! { (disclose) }));
     if let Some(sla_s) = rule.sla_s {
         let ms = i64::try_from(sla_s.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -219,16 +224,20 @@ fn tests(view: &View<'_>, rule: &RuleView) -> Markup {
     if rule.tests.is_empty() {
         return html! {};
     }
-    parts::card_with(view.say("自带测试", "Its tests"), html! { (rule.tests.len()) }, html! {
-        ul.plain {
-            @for test in &rule.tests {
-                li {
-                    @if test.hit { (badge(Tone::Bad, view.say("应命中", "hits"))) } @else { (badge(Tone::Plain, view.say("不命中", "does not"))) }
-                    " " (test.text)
+    parts::card_with(
+        view.say("自带测试", "Its tests"),
+        html! { (rule.tests.len()) },
+        html! {
+            ul.plain {
+                @for test in &rule.tests {
+                    li {
+                        @if test.hit { (badge(Tone::Bad, view.say("应命中", "hits"))) } @else { (badge(Tone::Plain, view.say("不命中", "does not"))) }
+                        " " (test.text)
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Where a rule is shown.
