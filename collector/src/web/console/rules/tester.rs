@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{both, pack};
 use crate::operators::Act;
+use crate::rulebook::Both;
 use crate::web::api::rules::{self as packs, OfPolicy};
 use crate::web::api::tester::{self, Piece, TYPES, Tried, TriedHit, Try, Verdict};
 use crate::web::ask::Ask;
@@ -102,7 +103,7 @@ fn asked(view: &View<'_>, fields: &Fields) -> Result<Markup, Problem> {
     let titles: Vec<(String, String)> = policy
         .packs()
         .iter()
-        .map(|pack| (pack.id.to_string(), both(tongue, &packs::Both::of(&pack.title)).to_owned()))
+        .map(|pack| (pack.id.to_string(), both(tongue, &Both::of(&pack.title)).to_owned()))
         .collect();
     let all = [("", view.say("全部", "All"))];
     let packs: Vec<(&str, &str)> =
@@ -321,7 +322,7 @@ mod tests {
         Verdict {
             pack: String::new(),
             rule: String::new(),
-            title: packs::Both { zh: String::new(), en: String::new() },
+            title: Both { zh: String::new(), en: String::new() },
             level: "high",
             holds: true,
             windowed: false,
