@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "operator",
         "names",
         "notification",
+        "words",
     ]
     .map(|name| format!("proto/watchpost/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;

@@ -16,7 +16,8 @@ document.addEventListener("submit", async (event) => {
   form.classList.add("is-busy");
   form.querySelectorAll(":scope > .problem").forEach((old) => old.remove());
   try {
-    const answer = await fetch(form.action, { method: "POST", body: is_file ? fields : new URLSearchParams(fields) });
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", body: is_file ? fields : new URLSearchParams(fields) });
+    if (answer.headers.has("content-disposition")) return await keep(answer);
     const page = await parsed(answer);
     const problem = page.querySelector(".problem");
     if (answer.status >= 400 && problem) {
@@ -30,12 +31,25 @@ document.addEventListener("submit", async (event) => {
       replace(page);
     }
   } catch {
-    form.removeAttribute("data-confirm");
-    form.submit();
+    // Nobody knows whether it arrived: it is not sent again by itself.
+    const lost = document.createElement("div");
+    lost.className = "notice bad problem";
+    lost.role = "alert";
+    lost.textContent = document.body.dataset.lost;
+    form.prepend(lost);
   } finally {
     form.classList.remove("is-busy");
   }
 });
+
+// A file is kept under the name it came with.
+async function keep(answer) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1] ?? "";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
 
 function replace(page) {
   document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
@@ -69,6 +83,18 @@ function ready() {
       if (input instanceof HTMLInputElement && !input.value) input.value = value;
     }
     history.replaceState(null, "", location.pathname);
+  }
+  for (const form of document.querySelectorAll("form[data-tester]")) {
+    let timer = 0, turn = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        const mine = ++turn, body = new URLSearchParams(new FormData(form));
+        const answer = await fetch(form.action, { method: "POST", body });
+        const fresh = answer.ok && mine === turn && (await parsed(answer)).getElementById("tested");
+        if (fresh) document.getElementById("tested").replaceWith(document.adoptNode(fresh));
+      }, 400);
+    });
   }
   for (const select of document.querySelectorAll("select[data-submits]")) {
     select.addEventListener("change", () => select.form.requestSubmit());

@@ -33,6 +33,7 @@ use crate::durable_file::{self, Access};
 use crate::enrolment::desk::{self, Act, DeskError, NewToken};
 use crate::erasure;
 use crate::log_store::{Appender, LogReader, LogStore, StoreError, requests};
+use crate::my_data::links;
 use crate::notices;
 use crate::operators;
 use crate::people::publish::{Brought, handed_over, publish};
@@ -41,7 +42,7 @@ use crate::policies;
 use crate::registry::Effects;
 use crate::sequencer::Sequencer;
 use crate::sessions::Sessions;
-use crate::{alerts, audit, names, notify, search, settings, succession};
+use crate::{alerts, audit, names, notify, search, settings, succession, words};
 
 /// How often the server looks for requests.
 const LOOK: Duration = Duration::from_millis(250);
@@ -188,6 +189,13 @@ pub enum What {
         /// JSON; empty to remove it.
         value: String,
     },
+    /// A step with the link by which an employee sees what is about them.
+    EmployeeLink {
+        /// Their account.
+        account: String,
+        /// What is done.
+        deed: links::Deed,
+    },
     /// Note that somebody came in or looked at what is not everybody's.
     Access {
         /// What they did.
@@ -199,6 +207,13 @@ pub enum What {
         added: Vec<names::Named>,
         /// Pseudonyms whose names go.
         removed: Vec<String>,
+    },
+    /// A step with a list of words, or with words of it.
+    Words {
+        /// The list.
+        list: String,
+        /// What is done.
+        step: words::desk::Step,
     },
     /// Send a text to a target of notifications that says it is a test.
     TestNotification {
@@ -390,7 +405,9 @@ impl Request {
             }
             What::Case { case, step, note } => Ok(vec![alerts::desk::case(appender, case, step, note, &act)?]),
             What::Set { name, value } => Ok(vec![settings::set(appender, name, value, &act)?]),
+            What::EmployeeLink { account, deed } => Ok(vec![links::act(appender, account, deed, &act)?]),
             What::Name { added, removed } => names::change(appender, effects, (added, removed), &act),
+            What::Words { list, step } => words::desk::act(appender, effects, (list, step), &act),
             What::Access { access } => Ok(vec![audit::note(appender, access, &act)?]),
             What::TestNotification { target, id } => {
                 Ok(notify::queue::plan_test(appender, id, target, &act)?.into_iter().collect())

@@ -14,6 +14,7 @@ use crate::derive::DeriveError;
 use crate::derive::work::read_work;
 
 mod cases;
+mod counts;
 pub mod delegate;
 pub mod desk;
 mod history;
@@ -24,6 +25,7 @@ mod window;
 pub mod work;
 
 pub use cases::{Case, CaseHappened, Suppression, cases, suppressions};
+pub use counts::{Arrived, Named, Unclosed, arrived, unclosed};
 pub use history::{Happened, history};
 pub use marks::{marks, pieces};
 pub use precision::{Precision, precision};

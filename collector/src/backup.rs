@@ -128,7 +128,19 @@ pub fn make(config_file: &Path, config: &Config, out: &Path, progress: &impl Pro
     }
     let manifest = describe(config, out, files)?;
     durable_file::write(&out.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?, Access::Secret)?;
-    verify(out, progress)
+    let manifest = verify(out, progress)?;
+    // A reminder for people and nothing else: the backup is whole without it.
+    let _ = durable_file::write(&last(config), manifest.made_ms.to_string().as_bytes(), Access::Secret);
+    Ok(manifest)
+}
+
+/// When the last backup was made from this folder, milliseconds since 1970.
+pub fn last_ms(config: &Config) -> Option<i64> {
+    fs::read_to_string(last(config)).ok()?.trim().parse().ok()
+}
+
+fn last(config: &Config) -> PathBuf {
+    config.data_dir.join("last-backup")
 }
 
 /// The files the configuration names, and those beside the keys that issue.

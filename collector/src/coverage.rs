@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::{Date, Month};
 use watchpost_proto::Message as _;
@@ -14,6 +15,7 @@ use crate::derive::DeriveError;
 
 /// China is so many hours before UTC.
 const CHINA_HOURS: i64 = 8;
+const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Messages of one account on one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +30,17 @@ pub struct AccountDay {
     pub received: u64,
     /// Messages among them with a finding.
     pub flagged: u64,
+}
+
+/// A day, and how many accounts a device told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Day {
+    /// Day at +08:00, `YYYY-MM-DD`.
+    pub day: String,
+    /// Accounts that were managed on it by the roster, without those of the never list.
+    pub managed: u64,
+    /// Of these, accounts with messages that were looked at.
+    pub seen: u64,
 }
 
 /// What became of one export.
@@ -102,6 +115,109 @@ pub fn accounts(db: &Connection, account: Option<&str>, since_day: i64) -> Resul
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// How many managed accounts were seen on each of the days; without a roster every account that was ever seen counts.
+///
+/// # Errors
+/// The database.
+pub fn days(db: &Connection, first_day: i64, last_day: i64) -> Result<Vec<Day>, DeriveError> {
+    const MANAGED: &str = "SELECT DISTINCT account FROM person
+        WHERE NOT never AND from_ms < ?2 AND (until_ms = 0 OR until_ms > ?1)";
+    const SEEN: &str = "SELECT DISTINCT account FROM seen JOIN device ON device.id = seen.device
+        WHERE day = ?1 AND NOT device.quarantined";
+    let has_roster: bool = db.query_row("SELECT EXISTS (SELECT 1 FROM person)", [], |row| row.get(0))?;
+    let mut managed = db.prepare(&format!("SELECT count(*) FROM ({MANAGED})"))?;
+    let mut ever = db.prepare("SELECT count(DISTINCT account) FROM seen")?;
+    let mut seen = db.prepare(&format!(
+        "SELECT count(*) FROM ({SEEN}) WHERE NOT ?4 OR account IN (SELECT account FROM person
+             WHERE NOT never AND from_ms < ?3 AND (until_ms = 0 OR until_ms > ?2))"
+    ))?;
+    let everybody: u64 = if has_roster { 0 } else { ever.query_row([], |row| row.get(0))? };
+    (first_day..=last_day)
+        .map(|day| {
+            let (from_ms, until_ms) = bounds_of(day);
+            let mut of_roster = || managed.query_row((from_ms, until_ms), |row| row.get(0));
+            Ok(Day {
+                day: day_name(day),
+                managed: if has_roster { of_roster()? } else { everybody },
+                seen: seen.query_row((day, from_ms, until_ms, has_roster), |row| row.get(0))?,
+            })
+        })
+        .collect()
+}
+
+/// One account, and on which of some days it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Calendar {
+    /// `corp/userid`.
+    pub account: String,
+    /// For each day, in order: `seen`, `silent` (managed, nothing was looked at), or `none` (not managed).
+    pub days: Vec<&'static str>,
+}
+
+/// Which account-days were seen, of managed accounts behind `after` in the order of their names, without those of the never
+/// list.
+///
+/// # Errors
+/// The database.
+pub fn calendar(
+    db: &Connection,
+    (first_day, last_day): (i64, i64),
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Calendar>, DeriveError> {
+    let (from_ms, _) = bounds_of(first_day);
+    let (_, until_ms) = bounds_of(last_day);
+    let mut accounts = db.prepare(
+        "SELECT DISTINCT account FROM person WHERE account > ?1 AND NOT never AND from_ms < ?3
+             AND (until_ms = 0 OR until_ms > ?2) ORDER BY account LIMIT ?4",
+    )?;
+    let mut periods = db.prepare("SELECT from_ms, until_ms FROM person WHERE account = ?1")?;
+    let mut seen = db.prepare(
+        "SELECT EXISTS (SELECT 1 FROM seen JOIN device ON device.id = seen.device
+             WHERE day = ?1 AND account = ?2 AND NOT device.quarantined)",
+    )?;
+    let names = accounts.query_map((after, from_ms, until_ms, limit), |row| row.get::<_, String>(0))?;
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    names
+        .into_iter()
+        .map(|account| {
+            let periods = periods.query_map([&account], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let periods = periods.collect::<Result<Vec<(i64, i64)>, _>>()?;
+            let mut days = Vec::new();
+            for day in first_day..=last_day {
+                let (from_ms, until_ms) = bounds_of(day);
+                let is_managed =
+                    periods.iter().any(|(from, until)| *from < until_ms && (*until == 0 || *until > from_ms));
+                let is_seen: bool = seen.query_row((day, &account), |row| row.get(0))?;
+                days.push(match (is_seen, is_managed) {
+                    (true, _) => "seen",
+                    (false, true) => "silent",
+                    (false, false) => "none",
+                });
+            }
+            Ok(Calendar { account, days })
+        })
+        .collect()
+}
+
+/// The day at +08:00 an hour belongs to, both counted since 1970.
+#[must_use]
+pub fn day_of_hour(hour: i64) -> i64 {
+    hour.saturating_add(CHINA_HOURS).div_euclid(24)
+}
+
+/// The day at +08:00 of a moment.
+#[must_use]
+pub fn day_of(ms: i64) -> i64 {
+    day_of_hour(ms.div_euclid(HOUR_MS))
+}
+
+/// When a day begins and when the next does.
+fn bounds_of(day: i64) -> (i64, i64) {
+    let begins = |day: i64| day.saturating_mul(24).saturating_sub(CHINA_HOURS).saturating_mul(HOUR_MS);
+    (begins(day), begins(day.saturating_add(1)))
+}
+
 /// Every export a device has told of, ordered by device; only those set aside, if so asked.
 ///
 /// # Errors
@@ -155,7 +271,7 @@ fn file(device: &[u8], report: FileReport) -> FileOf {
     }
 }
 
-fn day_name(day: i64) -> String {
+pub(crate) fn day_name(day: i64) -> String {
     const DAY_MS: i64 = 86_400_000;
     day_in_china(day.saturating_mul(DAY_MS)).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -7,6 +7,7 @@
 mod apply;
 mod desk;
 pub(crate) mod grouping;
+mod line;
 mod lookups;
 mod members;
 mod people;

@@ -1,5 +1,7 @@
 //! Devices as people see them.
 
+pub mod detail;
+
 use rusqlite::{Connection, OptionalExtension as _};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -242,7 +244,7 @@ fn state(quarantined: bool, revoked: bool) -> &'static str {
 }
 
 /// An account that looks like the company's own and is in no roster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unknown {
     /// The corporation of the exports.
     pub corp: String,

@@ -8,6 +8,7 @@ pub mod desk;
 pub(crate) mod rekey;
 mod renewal;
 mod service;
+pub mod tokens;
 
 use time::{Duration, OffsetDateTime};
 use tracing::error;

@@ -24,6 +24,7 @@ pub(crate) mod requests;
 mod rosters;
 mod schema;
 mod shortfalls;
+pub(crate) mod words;
 
 use std::path::Path;
 
@@ -39,8 +40,8 @@ pub use logs::{PastLog, past_logs};
 pub(crate) use logs::{log_key_at, present_first, present_number};
 pub use members::{CertificateFacts, EnrolmentFacts, TokenFacts};
 pub(crate) use members::{
-    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset, groups,
-    has_enrolled, key_event, token_facts, waiting,
+    EXPECTED, asset_is_taken, certificate_facts, device_of_key, enrolment_facts, expected, expected_asset,
+    expected_count, groups, has_enrolled, key_event, token_facts, waiting,
 };
 pub use notifications::NotificationFacts;
 pub use operators::{OperatorFacts, OperatorTokenFacts};
@@ -53,6 +54,7 @@ pub(crate) use rekeys::{rekey_facts, rekeyed};
 pub use rosters::{LatestRoster, keep_rows, latest_roster, roster_headers, roster_of};
 pub(crate) use rosters::{RosterRowAt, blank_person, names_person, roster_change};
 pub(crate) use shortfalls::shortfall;
+pub use words::WordState;
 
 use crate::durable_file::{self, Access};
 

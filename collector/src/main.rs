@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use watchpost_collector::commands::{
     alert, audit, backup, ca, case, coverage, device, erase, evidence, finding, health, init, key, log, my_data, names,
-    notice, notify, operator, output, people, policy, route, search, serve, setting, suppress, token, verify,
+    notice, notify, operator, output, people, policy, route, search, serve, setting, suppress, token, verify, words,
 };
 
 /// Collects what Watchpost's agents find. 哨所收集端。
@@ -54,6 +54,7 @@ enum Command {
     Operator(operator::OperatorArgs),
     Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
+    Words(words::WordsArgs),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Operator(args) => operator::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Words(args) => words::run(args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tokens, the queue and the list of expected assets, as people see them.
 
 use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_proto::v1::{EnrolmentVerb, TokenTerms};
 
@@ -11,7 +12,7 @@ use crate::derive::DeriveError;
 const CODE_CHARS: usize = 12;
 
 /// A token as people see it. Its credential is nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenView {
     /// Digest of its credential, hexadecimal.
     pub token: String,
@@ -79,7 +80,7 @@ fn terms(number: i32) -> &'static str {
 }
 
 /// One key on its way to a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Applicant {
     /// The beginning of its key's id: what the device shows, too.
     pub code: String,
@@ -146,7 +147,7 @@ fn read_applicant(row: &Row<'_>) -> rusqlite::Result<Applicant> {
 }
 
 /// One asset of the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ExpectedView {
     /// As in the imported list.
     pub asset: String,

@@ -12,6 +12,7 @@ pub mod difference;
 pub mod persons;
 pub mod publish;
 pub mod shelf;
+pub mod standing;
 pub mod table;
 
 /// Largest list, in bytes.

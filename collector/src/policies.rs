@@ -3,18 +3,25 @@
 //! The collector cannot make one: devices believe signatures by keys that are not here. What it decides is who is offered what, and
 //! every such decision is an entry of the log.
 
+pub mod difference;
 pub mod gather;
 pub mod handing;
+pub mod history;
+pub mod in_force;
 pub mod rollout;
 
+use rusqlite::Connection;
 use watchpost_proto::digest::hash;
 use watchpost_proto::policy::{Anchor, Highest, Policy};
 use watchpost_proto::v1::{EntryKind, PolicyEntry, PolicyVerb, Rollout};
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
 use crate::enrolment::desk::{Act, DeskError};
-use crate::log_store::{self, Appender, EVERYBODY, RINGS_MAX, RolloutFacts};
+use crate::log_store::{self, Appender, EVERYBODY, Published, RINGS_MAX, RolloutFacts, StoreError};
 use crate::registry::Effects;
+
+/// Longest time that a ring stands before the next, seconds.
+pub const SOAK_MAX_S: u64 = 90 * 24 * 3600;
 
 /// Publishes a policy, to its first ring.
 ///
@@ -32,38 +39,11 @@ pub fn publish(
     if before.as_ref().is_some_and(|before| before.header.digest == header.digest) {
         return Ok(Vec::new());
     }
-    let version = before.as_ref().map_or(1, |before| before.header.said.version + 1);
-    if header.said.version != version {
-        return Err(told(format!(
-            "the next version of this group is {version}, and this is {}; sign it with --after the last one (policy show)",
-            header.said.version
-        )));
-    }
-    let anchor = Anchor {
-        // Whoever asks has compared it with the collector's own.
-        tenant: header.said.tenant.clone(),
-        group: header.said.group.clone(),
-        // Nobody is pinned here: whom devices believe is between them and whoever signs.
-        signers: before.as_ref().map_or_else(|| header.signers.clone(), |before| before.header.signers.clone()),
-        highest: before.as_ref().map(|before| Highest::of(&before.header)),
-    };
-    anchor.accept(header).map_err(|error| told(error.to_string()))?;
+    check(appender.connection(), policy, before.as_ref())?;
     check_rings(&rollout.rings)?;
     if rollout.fall_back && header.said.fallback.is_empty() {
         return Err(told(
             "the policy names no fallback to go back to; sign it with --fallback, or publish it with --on-halt hold",
-        ));
-    }
-    if let Some(fallback) = Digest::from_slice(&header.said.fallback)
-        && log_store::policy(appender.connection(), &fallback)?.is_none()
-    {
-        return Err(told("the fallback it names was never published here"));
-    }
-    let rollouts = log_store::rollouts(appender.connection())?;
-    let halted = rollouts.iter().find(|rollout| rollout.group == header.said.group && rollout.halted);
-    if halted.is_some_and(|halted| header.said.fallback == halted.policy.0) {
-        return Err(told(
-            "the fallback it names is the policy that was halted; sign it with --fallback and an earlier one, or --no-fallback",
         ));
     }
     let entry = PolicyEntry {
@@ -76,6 +56,56 @@ pub fn publish(
     };
     appender.keep_policy(policy)?;
     append(appender, effects, &entry)
+}
+
+/// Why a policy cannot be published now, whatever its rings; none where it can, and where it is already.
+///
+/// # Errors
+/// The log.
+pub fn why_refused(db: &Connection, policy: &Policy) -> Result<Option<String>, StoreError> {
+    let before = log_store::latest(db, &policy.header.said.group)?;
+    if before.as_ref().is_some_and(|before| before.header.digest == policy.header.digest) {
+        return Ok(None);
+    }
+    match check(db, policy, before.as_ref()) {
+        Ok(()) => Ok(None),
+        Err(DeskError::Told(why)) => Ok(Some(why)),
+        Err(DeskError::Store(error)) => Err(error),
+    }
+}
+
+/// Whether it is signed by whom the one before names and follows it.
+fn check(db: &Connection, policy: &Policy, before: Option<&Published>) -> Result<(), DeskError> {
+    let header = &policy.header;
+    let version = before.map_or(1, |before| before.header.said.version + 1);
+    if header.said.version != version {
+        return Err(told(format!(
+            "the next version of this group is {version}, and this is {}; sign it with --after the last one (policy show)",
+            header.said.version
+        )));
+    }
+    let anchor = Anchor {
+        // Whoever asks has compared it with the collector's own.
+        tenant: header.said.tenant.clone(),
+        group: header.said.group.clone(),
+        // Nobody is pinned here: whom devices believe is between them and whoever signs.
+        signers: before.map_or_else(|| header.signers.clone(), |before| before.header.signers.clone()),
+        highest: before.map(|before| Highest::of(&before.header)),
+    };
+    anchor.accept(header).map_err(|error| told(error.to_string()))?;
+    if let Some(fallback) = Digest::from_slice(&header.said.fallback)
+        && log_store::policy(db, &fallback)?.is_none()
+    {
+        return Err(told("the fallback it names was never published here"));
+    }
+    let rollouts = log_store::rollouts(db)?;
+    let halted = rollouts.iter().find(|rollout| rollout.group == header.said.group && rollout.halted);
+    if halted.is_some_and(|halted| header.said.fallback == halted.policy.0) {
+        return Err(told(
+            "the fallback it names is the policy that was halted; sign it with --fallback and an earlier one, or --no-fallback",
+        ));
+    }
+    Ok(())
 }
 
 /// Halts, resumes or advances the policy of a group. What stands so already makes no entry.
@@ -118,6 +148,24 @@ fn check_rings(rings: &[u32]) -> Result<(), DeskError> {
     let rises = rings.windows(2).all(|pair| pair[0] < pair[1]);
     let sound = (1..=RINGS_MAX).contains(&rings.len()) && rises && rings[0] > 0 && rings.last() == Some(&EVERYBODY);
     if sound { Ok(()) } else { Err(told("rings rise, and the last is 100%: --ring canary:5%,25%,100%")) }
+}
+
+/// Reads rings, in hundredths of a percent: `canary:5%,25%,100%`.
+///
+/// # Errors
+/// A sentence that says what to write.
+pub fn read_rings(text: &str) -> Result<Vec<u32>, String> {
+    let wrong = || format!("{text:?} is not like canary:5%,25%,100%, with shares that rise to 100%");
+    let mut shares = Vec::new();
+    for ring in text.split(',') {
+        let share = ring.rsplit_once(':').map_or(ring, |(_, share)| share).trim();
+        let percent: f64 = share.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(wrong());
+        }
+        shares.push((percent * 100.0).round() as u32);
+    }
+    check_rings(&shares).map(|()| shares).map_err(|_| wrong())
 }
 
 fn told(sentence: impl Into<String>) -> DeskError {
@@ -182,6 +230,15 @@ mod tests {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&number.to_be_bytes());
         DeviceId(id)
+    }
+
+    #[test]
+    fn rings_rise_to_everybody_and_may_be_named() {
+        assert_eq!(read_rings("canary:5%,25%,100%"), Ok(vec![500, 2500, 10_000]));
+        assert_eq!(read_rings("0.5 %, rest:100%"), Ok(vec![50, 10_000]));
+        for wrong in ["", "5%", "25%,5%,100%", "0%,100%", "5,100", "5%,101%", "NaN%,100%", "100%,100%"] {
+            assert!(read_rings(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

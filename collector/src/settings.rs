@@ -16,8 +16,10 @@ use crate::derive::DeriveError;
 use crate::enrolment::desk::{Act, DeskError};
 use crate::link;
 use crate::log_store::Appender;
+use crate::my_data::links;
 use crate::notify::route;
 use crate::search::saved;
+use crate::sites;
 
 const NAME_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -43,6 +45,14 @@ pub struct Setting {
 /// No such setting, a value that cannot be, or the log.
 pub fn set(appender: &mut Appender<'_>, name: &str, value: &str, act: &Act<'_>) -> Result<u64, DeskError> {
     check(name, value).map_err(DeskError::Told)?;
+    put(appender, name, value, act)
+}
+
+/// Sets a value that the room it belongs to has checked, or removes it where it is empty.
+///
+/// # Errors
+/// The log.
+pub(crate) fn put(appender: &mut Appender<'_>, name: &str, value: &str, act: &Act<'_>) -> Result<u64, DeskError> {
     let entry = SettingEntry {
         name: name.into(),
         value: value.into(),
@@ -68,7 +78,9 @@ fn check(name: &str, value: &str) -> Result<(), String> {
         (clocks::CALENDAR, site) if !site.is_empty() => clocks::check_calendar(value),
         (link::SETTING, "") => link::check(value),
         (saved::SETTING, of) => saved::check(of, value),
+        (sites::SETTING, site) if !site.is_empty() => sites::check(value),
         (delegate::DELEGATE, operator) => delegate::check(operator, value),
+        (links::SETTING, _) => Err("a link for an employee is made with my-data link".into()),
         _ => Err(format!("there is no setting {name:?}")),
     }
 }

@@ -21,6 +21,8 @@ mod listen;
 mod problem;
 mod route;
 mod turns;
+mod uploads;
+mod visits;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -42,8 +44,10 @@ use tracing::info;
 
 use crate::admin::Desk;
 use crate::config::ConsoleConfig;
+use crate::my_data::rules::Shelf;
 use crate::operators::session::{Browsers, Sessions};
 use crate::operators::throttle::Throttle;
+use crate::policies;
 use crate::rulebook::Rulebook;
 use ask::{Ask, Heard};
 use auth::Refusals;
@@ -51,9 +55,12 @@ use listen::PeerAddress;
 use problem::{Kind, Problem};
 use route::Does;
 use turns::Turns;
+use uploads::Uploads;
+use visits::Visits;
 
 pub use auth::{CSRF_HEADER, KNOWN_COOKIE, SESSION_COOKIE, SESSION_COOKIE_PLAIN};
 pub use route::Route;
+pub use visits::{VISIT_COOKIE, VISIT_COOKIE_PLAIN};
 
 /// Where what scripts ask for lies.
 pub const BASE: &str = "/api/v1";
@@ -80,7 +87,15 @@ pub struct Site {
     /// What rules say.
     rulebook: Mutex<Rulebook>,
     turns: Turns,
+    /// Employees who look at what is about them, and whoever reads for one of them.
+    visits: Mutex<Visits>,
+    reading: Mutex<()>,
+    /// The rules employees are told of.
+    rules: Mutex<Shelf>,
     listeners: AtomicUsize,
+    /// Policies in force, compiled.
+    in_force: policies::in_force::Kept,
+    uploads: Uploads,
     stopping: watch::Receiver<bool>,
 }
 
@@ -115,7 +130,12 @@ pub async fn start(
         codes: Mutex::default(),
         rulebook: Mutex::default(),
         turns: Turns::default(),
+        visits: Mutex::default(),
+        reading: Mutex::default(),
+        rules: Mutex::default(),
         listeners: AtomicUsize::new(0),
+        in_force: policies::in_force::Kept::default(),
+        uploads: Uploads::default(),
         stopping: stopping.clone(),
         desk,
     });

@@ -14,7 +14,9 @@ use watchpost_collector::alerts::desk::{self, CaseStep, Suppress};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Grant, Role, Sample};
+use watchpost_collector::registry::Effects;
 use watchpost_collector::web::{Route, api::routes};
+use watchpost_collector::words::desk as words;
 use watchpost_proto::v1::{DeviceVerb, Lane};
 
 const DEPARTMENTS: [&str; 2] = ["sales", "service"];
@@ -26,6 +28,8 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
     Some(match (method, path) {
         ("GET", "/openapi.json") | ("POST", "/session") | ("POST", "/invitation") => ("*", false),
         ("GET" | "DELETE", "/session") | ("POST", "/session/password" | "/session/totp") => ("apsru", false),
+        ("GET", "/overview") => ("apsru", false),
+        ("GET", "/coverage") => ("aru", false),
         ("GET" | "POST", "/tokens") | ("DELETE", "/tokens/{token}") | ("GET", "/events") => ("apsru", false),
         ("GET", "/alerts") => ("sru", false),
         ("GET", "/alerts/{alert}" | "/alerts/{alert}/history") => ("sru", true),
@@ -38,7 +42,10 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
         ("GET", "/exports/findings.csv" | "/exports/findings.xlsx" | "/exports/findings.jsonl") => ("sru", false),
         ("GET" | "PUT" | "DELETE", "/delegate") => ("apsru", false),
         ("GET", "/search" | "/searches") | ("PUT" | "DELETE", "/searches/{name}") => ("sru", false),
-        ("GET", "/rules") => ("pr", false),
+        ("GET", "/rules" | "/packs" | "/packs/{pack}" | "/policies" | "/policies/{group}") => ("pr", false),
+        ("GET", "/words" | "/words/{list}" | "/words/{list}/export") => ("pr", false),
+        ("POST", "/rules/test" | "/words" | "/words/preview" | "/words/{list}/step") => ("pr", false),
+        ("POST", "/policies" | "/policies/check" | "/policies/{group}/step") => ("p", false),
         ("GET", "/cases") => ("sru", false),
         ("GET", "/cases/{case}") => ("sru", true),
         ("POST", "/cases" | "/cases/{case}/step") => ("sr", true),
@@ -49,9 +56,19 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
             ("a", false)
         }
         ("DELETE", "/operators/{operator}/tokens/{token}") => ("a", false),
+        ("GET" | "POST", "/employee-links") | ("POST", "/employee-links/end") => ("a", false),
         ("GET", "/audit" | "/settings") => ("au", false),
         ("GET", "/devices" | "/devices/{device}" | "/health" | "/log") => ("aru", false),
-        ("PUT", "/settings") => ("a", false),
+        ("PUT", "/settings" | "/sites/{site}") => ("a", false),
+        ("GET", "/first-run" | "/notifications") => ("au", false),
+        ("POST", "/notifications/test") => ("a", false),
+        ("GET", "/people" | "/people/{person}" | "/unknown-accounts") => ("aru", false),
+        ("GET", "/sites" | "/enrolment/queue" | "/enrolment/tokens" | "/enrolment/expected") => ("aru", false),
+        ("POST", "/enrolment/admit" | "/enrolment/reject" | "/enrolment/tokens") => ("a", false),
+        ("PUT", "/enrolment/expected") | ("DELETE", "/enrolment/tokens/{token}") => ("a", false),
+        ("POST", "/devices/{device}/revoke" | "/devices/{device}/quarantine" | "/devices/{device}/release") => {
+            ("a", false)
+        }
         _ => return None,
     })
 }
@@ -155,6 +172,8 @@ async fn scene() -> Scene {
     let what =
         Suppress { rule: "other".into(), from_ms: now_ms(), until_ms: now_ms() + 3_600_000, ..Suppress::default() };
     log.operate(|appender| desk::suppress(appender, &what, &act)).unwrap();
+    let list = words::Step::Make { pack: "sales".into(), file: "words/products.txt".into() };
+    log.operate(|appender| words::act(appender, &mut Effects::default(), ("products", &list), &act)).unwrap();
     employ(&mut log, "victim", grant(Role::Reviewer));
     token(&mut log, "victim", &[Act::SeeAlerts]);
     let cast = cast();
@@ -199,6 +218,8 @@ impl Scene {
         let path = route.path.replace("{alert}", &target.alert).replace("{case}", &target.case);
         let path = path.replace("{device}", &self.device).replace("{suppression}", &self.suppression);
         let path = path.replace("{operator}", "victim").replace("{name}", "mine");
+        let path = path.replace("{list}", "products").replace("{pack}", "advertising").replace("{group}", "default");
+        let path = path.replace("{site}", "shanghai").replace("{person}", "u0");
         let needs_reason = ["/findings", "/evidence", ".csv", ".jsonl"].iter().any(|end| path.ends_with(end));
         if needs_reason { format!("{path}?reason=because") } else { path }
     }

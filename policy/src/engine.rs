@@ -491,7 +491,7 @@ pub use self_check::{SELF_CHECK_CORP, SELF_CHECK_TEXT};
 use tuning::Tuning;
 use view::View;
 
-pub use self_test::{TestOutcome, explain_test, run_tests};
+pub use self_test::{TestOutcome, explain_test, message_of, run_tests};
 
 /// Hits a scratch keeps room for.
 const KEPT_HITS_MAX: usize = 4_096;

@@ -159,6 +159,15 @@ pub enum Fate {
     },
 }
 
+impl ExplainedRule {
+    /// Whether anything hits. Words that are something only beside others, such as 请勿, are no reason to show a rule.
+    #[must_use]
+    pub fn has_hits(&self) -> bool {
+        let mut hits = self.selections.iter().flat_map(|selection| &selection.hits);
+        hits.any(|hit| !matches!(hit.fate, Fate::NotNear { .. }))
+    }
+}
+
 impl ScopePart {
     /// All parts.
     pub(crate) const ALL: [Self; 5] = [Self::From, Self::To, Self::Types, Self::Labels, Self::Chat];

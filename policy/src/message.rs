@@ -296,6 +296,17 @@ impl Serialize for Account {
 }
 
 impl Side {
+    /// Name as in packs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Employee => "employee",
+            Self::External => "external",
+            Self::Robot => "robot",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Judges an id by its shape alone: `wm` and `wo` are external, `wb` is a robot, when the id is about 32 characters of `A-Za-z0-9_-`.
     /// Shorter ids with the same first letters are ordinary userids.
     #[must_use]

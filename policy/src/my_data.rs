@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
-use crate::rules::{Disclose, Kind, Level, Rule, Status, Title};
+use crate::rules::{Disclose, Kind, Level, Pack, Rule, Status, Title};
 
 pub use html::html;
 pub use text::text;
+pub use words::category_word;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,8 +142,14 @@ pub struct Day {
 /// The rules in force by category, as far as a device lets them disclose.
 #[must_use]
 pub fn categories(engine: &Engine, ceiling: Disclose) -> Vec<Category> {
+    categories_of(engine.packs(), ceiling)
+}
+
+/// The rules of some packs by category, as far as they may disclose.
+#[must_use]
+pub fn categories_of(packs: &[Pack], ceiling: Disclose) -> Vec<Category> {
     let mut found: BTreeMap<String, Category> = BTreeMap::new();
-    for rule in engine.packs().iter().flat_map(|pack| &pack.rules) {
+    for rule in packs.iter().flat_map(|pack| &pack.rules) {
         let name = rule.category.to_string();
         let category = found.entry(name.clone()).or_insert_with(|| Category { name, ..Category::default() });
         match rule.confidential_words() {
@@ -165,7 +172,13 @@ pub fn category_zh(name: &str) -> &str {
 /// The title of a rule in force and its category; the title is empty where its word list is confidential. Nothing for one that is not in force.
 #[must_use]
 pub fn titled(engine: &Engine, pack: &str, rule: &str) -> Option<((String, String), String)> {
-    let pack = engine.packs().iter().find(|known| &*known.id == pack)?;
+    titled_in(engine.packs(), pack, rule)
+}
+
+/// The same of some packs.
+#[must_use]
+pub fn titled_in(packs: &[Pack], pack: &str, rule: &str) -> Option<((String, String), String)> {
+    let pack = packs.iter().find(|known| &*known.id == pack)?;
     let rule = pack.rules.iter().find(|known| &*known.id == rule)?;
     let title = if rule.confidential_words().is_some() { Default::default() } else { both(&rule.title) };
     Some((title, rule.category.to_string()))

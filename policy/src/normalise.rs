@@ -257,6 +257,53 @@ impl Folded {
     }
 }
 
+/// What became of a stretch of text when it was folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It stays as it is.
+    Kept,
+    /// It stands in another form.
+    Folded,
+    /// It is skipped: spaces, signs, symbols.
+    Skipped,
+    /// Nobody sees it, and it is skipped.
+    Hidden,
+}
+
+/// A stretch of text of which the same became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// As it stands.
+    pub text: String,
+    /// What it is folded to.
+    pub folded: String,
+    /// What became of it.
+    pub became: Became,
+}
+
+/// What becomes of each stretch of a text, runs of one character left as they are.
+#[must_use]
+pub fn pieces(text: &str, normalisation: Normalisation) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    for original in text.chars() {
+        let (folded, became) = match fold(original, normalisation, &[]) {
+            Step::Keep(kept) if kept == original => (kept.to_string(), Became::Kept),
+            Step::Keep(kept) => (kept.to_string(), Became::Folded),
+            Step::Several(several) => (several.into_iter().collect(), Became::Folded),
+            Step::Noise => (String::new(), Became::Skipped),
+            Step::Hidden => (String::new(), Became::Hidden),
+        };
+        match pieces.last_mut().filter(|last| last.became == became) {
+            Some(last) => {
+                last.text.push(original);
+                last.folded.push_str(&folded);
+            }
+            None => pieces.push(Piece { text: original.to_string(), folded, became }),
+        }
+    }
+    pieces
+}
+
 /// What was skipped so far.
 #[derive(Default)]
 struct Seen {

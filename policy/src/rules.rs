@@ -34,6 +34,7 @@ use serde::Serialize;
 
 use crate::calendar::Calendar;
 use crate::condition::Condition;
+use crate::explain::parts;
 use crate::identity::{PackDigest, Parts, RuleDigest};
 use crate::matcher::Channel;
 use crate::message::Side;
@@ -236,6 +237,18 @@ pub const PACK_BYTES_MAX: usize = 4 << 20;
 /// Words of a pack, all selections together.
 pub const PACK_WORDS_MAX: usize = 200_000;
 
+/// Whether a text can be the id of a pack or rule.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    read::is_id(text)
+}
+
+/// Whether a pack may name a file so: a relative path that stays below its folder, on every system.
+#[must_use]
+pub fn is_inside(name: &str) -> bool {
+    read::is_inside(name)
+}
+
 /// Reads a calendar as a pack has it, from a text of its own.
 ///
 /// # Errors
@@ -282,6 +295,13 @@ impl Rule {
         let mut any = false;
         let all = channels.inspect(|_| any = true).all(|channel| weak.channels.contains(&channel));
         if any && all { weak.level } else { self.level }
+    }
+
+    /// Its condition, as an author would write it.
+    #[must_use]
+    pub fn condition_text(&self) -> String {
+        let names: Vec<String> = self.selections.iter().map(|selection| selection.name.to_string()).collect();
+        parts(&self.condition, &names, &|_, _| false).into_iter().map(|part| part.text).collect()
     }
 
     /// The validators its selections use.

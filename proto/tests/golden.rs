@@ -591,6 +591,24 @@ fn every_header_of_the_log() {
         },
     );
     check_message(
+        "log-words",
+        &v1::WordsEntry {
+            verb: v1::WordsVerb::Propose.into(),
+            list: "products".into(),
+            pack: "sales".into(),
+            file: "words/products.txt".into(),
+            words: vec![vec![0x3a; 32], vec![0x3b; 32]],
+            replaces: vec![vec![], vec![0x3c; 32]],
+            by: "li.na".into(),
+            reason: "new products".into(),
+            at_ms: 1_795_053_601_000,
+        },
+    );
+    check_message(
+        "word-row",
+        &v1::WordRow { word: "保本".into(), note: "监管要求".into(), expires_ms: 1_795_053_601_000 },
+    );
+    check_message(
         "named-row",
         &v1::NamedRow {
             pseudonym: "p_0011223344556677889900aa".into(),

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -46,8 +46,9 @@ pub struct Lab {
     pub collector: Collector,
     /// The agents, one per minted device.
     pub agents: Vec<Agent>,
+    dir: PathBuf,
     // Last, so that the folder goes after the processes in it.
-    dir: TempDir,
+    _temporary: Option<TempDir>,
 }
 
 impl Lab {
@@ -66,14 +67,23 @@ impl Lab {
     pub fn with_binaries(binaries: &Binaries, devices: usize) -> anyhow::Result<Self> {
         let mut dir = TempDir::with_prefix("watchpost-lab-")?;
         dir.disable_cleanup(std::env::var_os("WATCHPOST_LAB_KEEP").is_some());
-        let logs = dir.path().join("logs");
-        fs::create_dir(&logs)?;
-        let minted = certs_dev::mint(dir.path(), devices, "127.0.0.1:0", false)?;
+        let lab = Self::in_folder(binaries, dir.path(), devices)?;
+        Ok(Self { _temporary: Some(dir), ..lab })
+    }
+
+    /// As [`Lab::with_binaries`] in a folder that stays.
+    ///
+    /// # Errors
+    /// There is a lab already, or what the file system said.
+    pub fn in_folder(binaries: &Binaries, dir: &Path, devices: usize) -> anyhow::Result<Self> {
+        let logs = dir.join("logs");
+        fs::create_dir_all(&logs)?;
+        let minted = certs_dev::mint(dir, devices, "127.0.0.1:0", false)?;
         let collector = Collector::new(&binaries.collector, &minted.collector, &logs);
         let agents = minted.devices.iter().zip(1..).map(|(device, number)| {
             Agent::new(&binaries.agent, &device.dir, device.uuid, &logs, &format!("agent-{number}"))
         });
-        Ok(Self { collector, agents: agents.collect::<anyhow::Result<_>>()?, dir })
+        Ok(Self { collector, agents: agents.collect::<anyhow::Result<_>>()?, dir: dir.to_owned(), _temporary: None })
     }
 
     /// Adds a device that has not enrolled: a folder with a configuration and nothing else.
@@ -82,10 +92,10 @@ impl Lab {
     /// What the file system said.
     pub fn add_stranger(&mut self) -> anyhow::Result<&mut Agent> {
         let number = self.agents.len() + 1;
-        let dir = self.dir.path().join("devices").join(number.to_string());
+        let dir = self.dir.join("devices").join(number.to_string());
         fs::create_dir_all(&dir)?;
         let program = binaries()?.agent.clone();
-        let logs = self.dir.path().join("logs");
+        let logs = self.dir.join("logs");
         let agent = Agent::new(&program, &dir, DeviceId([0; 16]), &logs, &format!("agent-{number}"))?;
         let mut config: Table = agent_config(SocketAddr::from(([127, 0, 0, 1], 1))).parse()?;
         config.remove("identity");
@@ -97,7 +107,7 @@ impl Lab {
 
     /// The lab's folder.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// Starts the collector, and the agents pointed straight at it.
@@ -193,6 +203,18 @@ impl Collector {
         fs::write(path, kept)?;
         self.address = Some(address);
         Ok(())
+    }
+
+    /// Opens a console on loopback, from the next start on; returns where.
+    ///
+    /// # Errors
+    /// No port is free, or what the file system said.
+    pub fn open_console(&self) -> anyhow::Result<SocketAddr> {
+        // Nothing tells which port the system has chosen for a console, so it is chosen before.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let text = fs::read_to_string(self.config())?;
+        fs::write(self.config(), format!("{text}\n[console]\nlisten = \"{address}\"\n"))?;
+        Ok(address)
     }
 
     /// Where it listens, or listened before it was stopped; `None` before the first start.

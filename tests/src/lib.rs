@@ -2,13 +2,19 @@
 //!
 //! - [`lab`] builds, starts, stops and kills real collectors and agents on temporary folders and free ports;
 //! - [`proxy`] stands between them and breaks the line;
+//! - [`offline`] writes a collector's log while it does not run, [`furnish`] fills one with a month of invented work;
 //! - [`corpus`] invents exports, the same ones for the same seed;
+//! - [`browser`] looks at the console as a person does;
 //! - [`outcome`] says what must hold once everything has arrived.
 
+pub mod browser;
 pub mod corpus;
+pub mod furnish;
 pub mod lab;
 pub mod log_speed;
+pub mod offline;
 pub mod outcome;
+pub mod page_speed;
 pub mod proxy;
 pub mod search_speed;
 pub mod speed;

@@ -36,6 +36,7 @@ use watchpost_proto::v1::{
 use watchpost_proto::{DeviceId, EpochId, Message as _, record};
 
 use crate::corpus::{Corpus, Random, Settings};
+use crate::page_speed;
 
 const TENANT: &str = "bench";
 /// Midnight in China of the day after the last.
@@ -52,13 +53,14 @@ const ASKED: u64 = 20;
 /// Findings that are appended while nobody asks, and while somebody does.
 const APPENDED: u64 = 200_000;
 
-/// Makes a log of so many findings of so many alerts in a temporary folder and prints what everything about it takes.
+/// Makes a log of so many findings of so many alerts and prints what everything about it takes, the pages of the console
+/// last. In the folder `keep` it stays, for [`page_speed::report`]; without one it is temporary.
 ///
 /// # Errors
 /// The disk, or a question that is not answered.
-pub fn report(findings: u64, alerts: u64) -> anyhow::Result<()> {
+pub fn report(findings: u64, alerts: u64, keep: Option<&Path>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let dir = folder.path().join("collector");
+    let dir = keep.map_or_else(|| folder.path().join("collector"), Path::to_path_buf);
     let plan = Plan { tenant: TENANT, listen: "127.0.0.1:0".parse()?, names: &[], purpose: Purpose::Development };
     let LaidOut { devices, .. } = init::lay_out(&dir, &plan, OffsetDateTime::now_utc())?;
     let config = Config::load(&dir.join("collector.toml"))?;
@@ -77,7 +79,9 @@ pub fn report(findings: u64, alerts: u64) -> anyhow::Result<()> {
     rebuild(&config, findings)?;
     questions(&config)?;
     queues(&config)?;
-    beside_askers(&config, &mut made, &mut store)
+    beside_askers(&config, &mut made, &mut store)?;
+    drop(store);
+    page_speed::report(&dir)
 }
 
 fn rebuild(config: &Config, findings: u64) -> anyhow::Result<()> {
@@ -390,7 +394,7 @@ impl Words {
     }
 }
 
-fn seconds(since: Instant) -> f64 {
+pub(crate) fn seconds(since: Instant) -> f64 {
     since.elapsed().max(Duration::from_nanos(1)).as_secs_f64()
 }
 
@@ -398,7 +402,7 @@ fn mb(path: &Path) -> anyhow::Result<u64> {
     Ok(std::fs::metadata(path)?.len() / 1_000_000)
 }
 
-fn at(times: &mut [f64], share: f64) -> f64 {
+pub(crate) fn at(times: &mut [f64], share: f64) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default()
 }

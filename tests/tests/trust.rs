@@ -44,6 +44,8 @@ const GROUP: &str = "g";
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What fails is made smaller for so long: one that fails by waiting takes its whole patience each time.
+const SHRINK_MS: u32 = 180_000;
 /// Machines at most, copies among them.
 const MACHINES_MAX: usize = 5;
 /// What is in force on a machine before any policy.
@@ -183,8 +185,13 @@ fn nobody_gets_in_who_should_not_and_nobody_is_left_outside() {
     let (cases, seed) = (number("WATCHPOST_CASES", 12), number("WATCHPOST_SEED", 5));
     let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config =
-        Running { cases: cases as u32, max_shrink_iters: 400, failure_persistence: None, ..Running::default() };
+    let config = Running {
+        cases: cases as u32,
+        max_shrink_iters: 400,
+        max_shrink_time: SHRINK_MS,
+        failure_persistence: None,
+        ..Running::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let played = runner.run(&prop::collection::vec(step(), 1..32), |steps| {
         play(&steps);
@@ -361,6 +368,17 @@ fn a_certificate_that_a_restored_collector_has_forgotten_is_renewed_like_any_oth
     for days in [2, 24, 200] {
         let renewed = [Step::Meet(0), Step::BackUpCollector, Step::Days(24), Step::Meet(0)];
         play(&[&renewed[..], &[Step::RestoreCollector, Step::Days(days), Step::Meet(0)]].concat());
+    }
+}
+
+#[test]
+fn who_enrolled_under_a_root_the_collector_has_forgotten_comes_back_when_somebody_looks() {
+    for (keep, put_back) in
+        [(Step::BackUpCollector, Step::RestoreCollector), (Step::ImageCollector, Step::PutImageBack)]
+    {
+        // Its clock is wrong when somebody would look, or nobody knows that there is anything to look at.
+        let forgotten = [keep, Step::NewRoot, Step::Enrol(1), put_back, Step::Meet(1), Step::Meet(0), Step::Meet(1)];
+        play(&forgotten);
     }
 }
 

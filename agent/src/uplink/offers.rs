@@ -11,7 +11,7 @@ use watchpost_proto::v1::{PolicyRequest, SignedPolicyHeader};
 
 use super::Uplink;
 
-/// Between two parts of a policy, and for all of it: the largest at 60 KB/s.
+/// Until the first part of a policy, between two of them, and for all of it: the largest at 60 KB/s.
 const PART: Duration = Duration::from_secs(60);
 const FETCH: Duration = Duration::from_secs(600);
 /// Bytes of headers that lead to a policy.
@@ -51,7 +51,8 @@ impl Uplink {
 }
 
 async fn fetch(client: &mut UplinkClient<Channel>, request: PolicyRequest) -> Result<Fetched, Status> {
-    let mut parts = client.policy(request).await?.into_inner();
+    let answer = tokio::time::timeout(PART, client.policy(request)).await;
+    let mut parts = answer.map_err(|_| Status::deadline_exceeded("the policy does not come"))??.into_inner();
     let (mut leading, mut leading_bytes, mut file) = (Vec::new(), 0, Vec::new());
     let too_large = || Status::out_of_range("the policy is larger than any policy may be");
     loop {

@@ -11,7 +11,7 @@ use watchpost_proto::v1::uplink_client::UplinkClient;
 use super::Uplink;
 use crate::rosters::{Bringing, Brought, Rosters};
 
-/// Between two parts of a roster.
+/// Until the first part of a roster, and between two of them.
 const PART: Duration = Duration::from_secs(60);
 /// For all of it.
 const WHOLE: Duration = Duration::from_secs(60 * 60);
@@ -65,7 +65,8 @@ async fn fetch(
     rosters: &Rosters,
 ) -> Result<Brought, Status> {
     let mut bringing = Bringing::new(rosters, &request.offer);
-    let mut parts = client.roster(request).await?.into_inner();
+    let answer = tokio::time::timeout(PART, client.roster(request)).await;
+    let mut parts = answer.map_err(|_| Status::deadline_exceeded("the roster does not come"))??.into_inner();
     loop {
         let part = tokio::time::timeout(PART, parts.message()).await;
         let part = part.map_err(|_| Status::deadline_exceeded("the roster does not go on"))??;

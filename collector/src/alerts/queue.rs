@@ -68,7 +68,7 @@ pub struct Cursor {
 }
 
 /// What has to be done next is due then; last of all what no clock is set for.
-const DUE: &str =
+pub(super) const DUE: &str =
     "coalesce(iif(taken_ms IS NULL, min(coalesce(take_by_ms, close_by_ms), coalesce(close_by_ms, take_by_ms)),
     close_by_ms), 9223372036854775807)";
 
@@ -77,7 +77,7 @@ const SEEN: &str = "WHERE (findings > 0 OR (touched AND hidden = 0))";
 
 impl Filter {
     /// Conditions with their values.
-    fn conditions(&self) -> (String, Vec<Value>) {
+    pub(super) fn conditions(&self) -> (String, Vec<Value>) {
         let mut made = Made::default();
         made.one_of("state", self.states.iter().map(|state| Value::Integer(number(*state))), false);
         let of = |texts: &[String]| texts.iter().cloned().map(Value::Text).collect::<Vec<_>>();

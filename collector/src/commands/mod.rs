@@ -32,3 +32,4 @@ pub mod setting;
 pub mod suppress;
 pub mod token;
 pub mod verify;
+pub mod words;

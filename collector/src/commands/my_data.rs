@@ -1,4 +1,7 @@
-//! `watchpost-collector my-data`: the page an employee sees, for accounts without a device of their own.
+//! `watchpost-collector my-data`: the page an employee sees, for accounts without a device of their own, and the link by which they
+//! see it themselves.
+
+mod link;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -17,7 +20,16 @@ use crate::{derive, my_data};
     watchpost-collector my-data wwEXAMPLE0001/li.na --format html --who \"Compliance: all records\" \\\n    \
     --config ./collector/collector.toml > li.na.html\n\n\
     For accounts whose exports are looked at on an archive host. Hand it to that person and nobody else.")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct MyDataArgs {
+    #[command(subcommand)]
+    command: Option<link::LinkCommand>,
+    #[command(flatten)]
+    shown: Option<ShowArgs>,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
     /// The account, `corp/userid`.
     account: String,
     /// Who can see what is sent, a line each.
@@ -52,6 +64,14 @@ enum Format {
 /// # Errors
 /// Nothing to read, or stdout.
 pub fn run(args: MyDataArgs) -> anyhow::Result<()> {
+    match (args.command, args.shown) {
+        (Some(command), _) => link::run(command),
+        (None, Some(shown)) => show(shown),
+        (None, None) => anyhow::bail!("name an account, corp/userid"),
+    }
+}
+
+fn show(args: ShowArgs) -> anyhow::Result<()> {
     let db = derive::open_read_only(&Config::load(&args.config)?.derived_db())?;
     // Devices name accounts without ASCII case of the userid.
     let account = match args.account.split_once('/') {

@@ -11,7 +11,6 @@ use clap::{Args, Subcommand};
 use watchpost_policy::bundle::{File, Role};
 use watchpost_proto::keys::{SigningKey as _, SoftwareKey};
 use watchpost_proto::policy::{POLICY_BYTES_MAX, Policy};
-use watchpost_proto::v1::PolicyRole;
 
 use super::output::Output;
 use crate::key_file::{self, Passphrase};
@@ -155,18 +154,6 @@ impl PacksArgs {
 
 fn as_named(files: &[File]) -> impl Iterator<Item = (Role, &str, &[u8])> {
     files.iter().map(|file| (file.role, file.name.as_str(), &file.bytes[..]))
-}
-
-/// The files of a policy, as the engine takes them.
-fn files_of(policy: &Policy) -> impl Iterator<Item = (Role, &str, &[u8])> {
-    policy.files().map(|(file, bytes)| {
-        let role = match file.role() {
-            PolicyRole::Pack => Role::Pack,
-            PolicyRole::Filter => Role::Filter,
-            PolicyRole::Named | PolicyRole::Unspecified => Role::Named,
-        };
-        (role, file.name.as_str(), bytes)
-    })
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {

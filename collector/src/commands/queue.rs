@@ -168,7 +168,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<(String, String, String)>> {
     parse(&text).map_err(|mistakes| anyhow::anyhow!("{shown}: nothing was imported\n{}", mistakes.join("\n")))
 }
 
-fn parse(text: &str) -> Result<Vec<(String, String, String)>, Vec<String>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<(String, String, String)>, Vec<String>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| vec![error.to_string()])?.clone();

@@ -3,28 +3,17 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use rustls::pki_types::CertificateDer;
 use serde_json::json;
-use watchpost_proto::digest::sha256;
-use watchpost_proto::identity::{issuer_name, subject_name};
-use watchpost_proto::keys::KeyId;
-use watchpost_proto::token::{ADDRESSES_MAX, CREDENTIAL_BYTES, Token, credential_digest};
 
 use super::deed::DeedArgs;
 use super::output::Output;
 use crate::admin::{Terms, What};
 use crate::clock::{minute_in_china, now_ms};
-use crate::config::{Config, is_address};
-use crate::enrolment::desk::is_word;
-use crate::log_store::{self, LogReader};
-use crate::{credentials, derive, members};
-
-/// A token that anybody may use at once does not last longer than this.
-const OPEN_TTL_MAX_S: u64 = 7 * 24 * 3600;
-/// No token lasts longer than this.
-const TTL_MAX_S: u64 = 90 * 24 * 3600;
+use crate::config::Config;
+use crate::enrolment::tokens::{self, Wanted};
+use crate::{derive, members};
 
 /// Makes, lists and withdraws enrolment tokens. 管理设备注册码。
 #[derive(Debug, Args)]
@@ -112,57 +101,32 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
 
 fn create(args: &CreateArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.deed.config)?;
-    ensure!(
-        config.enrolment.authority.is_some(),
-        "this collector issues no certificates: set [enrolment] authority in {}",
-        args.deed.config.display()
-    );
-    ensure!(args.ttl <= TTL_MAX_S, "a token lasts at most 90 days");
-    let open = matches!(args.terms, TermsArg::Open);
-    ensure!(
-        !open || args.ttl <= OPEN_TTL_MAX_S,
-        "a token that anybody may use lasts at most 7 days; for longer, bind it with --for listed or --for approval"
-    );
-    ensure!(is_word(&args.group) && !args.group.is_empty(), "--group is a word of at most 64 characters");
-    ensure!(is_word(&args.site), "--site is a word of at most 64 characters");
-    let mut credential = [0; CREDENTIAL_BYTES];
-    getrandom::fill(&mut credential).context("no random numbers from the system")?;
-    let roots = credentials::trusted(&config.root)?;
-    let token = Token {
-        tenant: config.tenant.clone(),
-        addresses: addresses(args, &config)?,
-        root_pin: sha256(&[issuing_root(&config, &roots)?]),
-        credential,
-        expires_ms: now_ms().saturating_add(i64::try_from(args.ttl)?.saturating_mul(1000)),
-        policy_pin: policy_pin(&config, &args.group)?,
-        roster_pin: roster_pin(&config)?,
-    };
-    let id = credential_digest(&credential);
-    let what = What::CreateToken {
-        token: id.to_string(),
+    let wanted = Wanted {
         group: args.group.clone(),
         site: args.site.clone(),
-        expires_ms: token.expires_ms,
-        uses_max: args.uses,
+        ttl_s: args.ttl,
+        uses: args.uses,
         terms: match args.terms {
             TermsArg::Open => Terms::Open,
             TermsArg::Listed => Terms::Listed,
             TermsArg::Approval => Terms::Approval,
         },
+        addresses: args.addresses.clone(),
     };
-    let entries = args.deed.have_done(&config, what)?;
+    let token = tokens::mint(&config, &wanted, now_ms())?;
+    let entries = args.deed.have_done(&config, token.what)?;
     let mut out = Output::new();
     if args.deed.json {
         out.json(&json!({
-            "token": token.encode(), "id": id.to_string(), "expires_ms": token.expires_ms, "entries": entries,
+            "token": token.text, "id": token.id, "expires_ms": token.expires_ms, "entries": entries,
         }))?;
     } else {
-        out.row(&[&token.encode()])?;
+        out.row(&[&token.text])?;
     }
     out.finish()?;
     if !args.deed.json && std::io::stderr().is_terminal() {
         let until = minute_in_china(token.expires_ms).unwrap_or_default();
-        let short = &id.to_string()[..12];
+        let short = token.id.get(..12).unwrap_or_default();
         let _ = writeln!(
             std::io::stderr(),
             "\n注册码 {short}：可用 {} 次，有效至 {until}。只显示这一次。\n\
@@ -172,53 +136,6 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Who signs the next roster, for devices that have seen none.
-fn roster_pin(config: &Config) -> anyhow::Result<Option<KeyId>> {
-    if !config.log_db().exists() {
-        return Ok(None);
-    }
-    let log = LogReader::open(&config.log_db())?;
-    let latest = log_store::latest_roster(log.connection())?;
-    Ok(latest.map(|latest| latest.next.pin()))
-}
-
-/// Who signs the next policy of a group, for devices that have seen none.
-fn policy_pin(config: &Config, group: &str) -> anyhow::Result<Option<KeyId>> {
-    if !config.log_db().exists() {
-        return Ok(None);
-    }
-    let log = LogReader::open(&config.log_db())?;
-    let latest = log_store::latest(log.connection(), group)?;
-    Ok(latest.map(|latest| latest.header.signers.pin()))
-}
-
-/// The root under which the collector's present certificate stands: a further one may be there already, and not in use yet.
-fn issuing_root<'a>(config: &Config, roots: &'a [CertificateDer<'static>]) -> anyhow::Result<&'a [u8]> {
-    let chain = credentials::certificates(&config.certificate)?;
-    let issuer = chain.last().and_then(|intermediate| issuer_name(intermediate));
-    let root = roots.iter().find(|root| issuer.is_some() && subject_name(root) == issuer);
-    let root =
-        root.with_context(|| format!("{} stands under no trusted root; see ca show", config.certificate.display()))?;
-    Ok(root)
-}
-
-fn addresses(args: &CreateArgs, config: &Config) -> anyhow::Result<Vec<String>> {
-    let configured = || match &config.enrolment.addresses[..] {
-        [] if config.listen.ip().is_unspecified() => Vec::new(),
-        [] => vec![config.listen.to_string()],
-        addresses => addresses.to_vec(),
-    };
-    let addresses = if args.addresses.is_empty() { configured() } else { args.addresses.clone() };
-    ensure!(
-        (1..=ADDRESSES_MAX).contains(&addresses.len()),
-        "say where devices reach this collector, with --address HOST:PORT or [enrolment] addresses in the configuration (at most {ADDRESSES_MAX})"
-    );
-    if let Some(wrong) = addresses.iter().find(|address| !is_address(address)) {
-        bail!("{wrong:?} is not like collector.example:7443");
-    }
-    Ok(addresses)
 }
 
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {

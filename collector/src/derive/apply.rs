@@ -15,9 +15,10 @@ use watchpost_proto::{DeviceId, Message as _};
 
 use super::grouping::{self, AlertKey};
 use super::work::{Arrivals, Rules, Whence};
-use super::{DeriveError, desk, lookups, members, people, rosters, schema, suppression, told, trail, work};
+use super::{DeriveError, desk, line, lookups, members, people, rosters, schema, suppression, told, trail, work};
 use crate::chain::after;
 use crate::clocks::{self, Clocks};
+use crate::coverage;
 use crate::log_store::{DeviceFacts, Entry, LogReader};
 
 /// Alerts remembered by their key; afterwards they are looked up again.
@@ -111,7 +112,7 @@ impl Batch<'_> {
                 self.known.rules = None;
             }
             EntryKind::Case => suppression::case(&self.transaction, entry)?,
-            EntryKind::Operator | EntryKind::Notification | EntryKind::Names => {}
+            EntryKind::Operator | EntryKind::Notification | EntryKind::Names | EntryKind::Words => {}
             // Of a hold nothing is shown; what an erasure means for what was derived is asked before it is applied.
             EntryKind::Erasure | EntryKind::Hold => {}
         }
@@ -131,6 +132,8 @@ impl Batch<'_> {
         let (header, read) = statement_of(entry)?;
         let device = self.device(&read.device)?;
         self.head(device, &header, &read)?;
+        let sealed_ms = sealed_ms(&read, header.received_at_ms);
+        line::arrived(&self.transaction, device, read.lane, (sealed_ms, header.received_at_ms))?;
         let payload = entry.payload.as_deref().unwrap_or_default();
         let records = record::unframe_kept(payload).map_err(|_| DeriveError::Entry(entry.log_index))?;
         let (mut held, mut found, mut arrivals) = (0, false, Arrivals::default());
@@ -148,7 +151,7 @@ impl Batch<'_> {
         let whence = Whence {
             log_index: entry.log_index,
             at_ms: header.received_at_ms,
-            sealed_ms: sealed_ms(&read, header.received_at_ms),
+            sealed_ms,
             device: (&read.device.0, device),
         };
         work::arrive(&self.transaction, &arrivals, whence, rules(&self.transaction, self.known)?)?;
@@ -233,6 +236,7 @@ impl Batch<'_> {
             }
             Some(summary::Kind::PolicyReport(said)) => told::policy(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::RosterReport(said)) => rosters::report(&self.transaction, place.whence(), said)?,
+            Some(summary::Kind::Posture(said)) => line::posture(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::UnknownAccounts(said)) => rosters::unknown(&self.transaction, place.device, said)?,
             Some(summary::Kind::Goodbye(said)) => told::goodbye(&self.transaction, place.whence(), said)?,
             Some(summary::Kind::NoticeAcknowledgement(said)) => {
@@ -253,7 +257,7 @@ impl Batch<'_> {
                     )?
                     .execute((place.log_index, place.ordinal, place.device, &loss.reason, bytes))?;
             }
-            Some(_) | None => {}
+            None => {}
         }
         Ok(0)
     }
@@ -410,6 +414,9 @@ impl Batch<'_> {
                 count(tally.received),
                 count(tally.flagged),
             ))?;
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO seen (day, account, device) VALUES (?1, ?2, ?3)")?
+            .execute((coverage::day_of_hour(i64::from(tally.hour)), &tally.account, device))?;
         Ok(())
     }
 

@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use watchpost_proto::LogId;
 
-use super::{desk, lookups, members, people, rosters, suppression, trail, work};
+use super::{desk, line, lookups, members, people, rosters, suppression, trail, work};
 use crate::log_store;
 
 /// Version of the tables and of what is derived, in `PRAGMA user_version`. Raise it with every change to either: the
 /// database is then derived again.
-const VERSION: i64 = 7;
+const VERSION: i64 = 9;
+const VERSION: i64 = 8;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -143,6 +144,13 @@ const TABLES: &str = "
         flagged INTEGER NOT NULL,
         PRIMARY KEY (device, account, hour)
     ) STRICT, WITHOUT ROWID;
+    -- Days at +08:00, since 1970, of which a device told of an account: what coverage is counted by.
+    CREATE TABLE seen (
+        day INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        device INTEGER NOT NULL,
+        PRIMARY KEY (day, account, device)
+    ) STRICT, WITHOUT ROWID;
     -- What devices have seen of the log when it was another than before.
     CREATE TABLE log_change (
         log_index INTEGER NOT NULL,
@@ -200,6 +208,7 @@ pub(super) fn create(db: &mut Connection, log: &LogId, size: u64) -> rusqlite::R
     transaction.execute_batch(rosters::TABLES)?;
     transaction.execute_batch(trail::TABLE)?;
     transaction.execute_batch(lookups::TABLES)?;
+    transaction.execute_batch(line::TABLES)?;
     transaction.execute_batch(desk::TABLES)?;
     transaction.execute_batch(log_store::EXPECTED)?;
     transaction

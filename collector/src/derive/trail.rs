@@ -5,12 +5,13 @@ use watchpost_proto::v1::{
     AccessEntry, AccessVerb, AcknowledgementsEntry, AlertEntry, AlertVerb, AuthorityEntry, CaseEntry, CaseVerb,
     DeviceAction, DeviceVerb, EnrolmentEntry, EnrolmentVerb, EntryKind, Erasure, ExpectedEntry, Hold, NamesEntry,
     NotificationEntry, NotificationVerb, OperatorEntry, OperatorVerb, PolicyEntry, PolicyVerb, RosterEntry,
-    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, erasure, hold,
+    SettingEntry, SuppressionEntry, SuppressionVerb, TokenEntry, TokenVerb, WordsEntry, WordsVerb, erasure, hold,
 };
 use watchpost_proto::{DeviceId, Message};
 
 use super::DeriveError;
 use crate::log_store::Entry;
+use crate::my_data::links::{self, Link};
 use crate::notify::queue::COLLECTOR;
 
 pub(super) const TABLE: &str = "
@@ -78,6 +79,7 @@ fn row_of(kind: EntryKind, header: &[u8]) -> Option<Row> {
         EntryKind::Suppression => read(header, suppression),
         EntryKind::Case => read(header, case),
         EntryKind::Names => read(header, names),
+        EntryKind::Words => read(header, words),
         EntryKind::Notification => read(header, notification),
         EntryKind::LogOpened
         | EntryKind::KeyEvent
@@ -213,8 +215,17 @@ fn access(it: AccessEntry) -> Option<Row> {
 }
 
 fn setting(it: SettingEntry) -> Option<Row> {
-    let verb = if it.value.is_empty() { "setting-remove" } else { "setting" };
-    Some(Row { verb, subject: it.name, by: it.by, reason: it.reason, count: 1, at_ms: it.at_ms, ..Row::default() })
+    let SettingEntry { name, value, by, reason, at_ms } = it;
+    let link = name.strip_prefix(links::SETTING).and_then(|rest| rest.strip_prefix('/'));
+    let verb = match (link, serde_json::from_str::<Link>(&value)) {
+        (Some(_), Ok(Link { opened_ms: Some(_), .. })) => "employee-link-open",
+        (Some(_), Ok(_)) => "employee-link",
+        (Some(_), Err(_)) => "employee-link-end",
+        (None, _) if value.is_empty() => "setting-remove",
+        (None, _) => "setting",
+    };
+    let subject = link.unwrap_or(&name).to_owned();
+    Some(Row { verb, subject, by, reason, count: 1, at_ms, ..Row::default() })
 }
 
 fn alert(it: AlertEntry) -> Option<Row> {
@@ -265,6 +276,20 @@ fn names(it: NamesEntry) -> Option<Row> {
     let verb = if it.added.is_empty() { "names-erase" } else { "names-import" };
     let count = (it.added.len() + it.removed.len()) as u64;
     Some(Row { verb, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
+}
+
+fn words(it: WordsEntry) -> Option<Row> {
+    let verb = match it.verb() {
+        WordsVerb::Make => "words-make",
+        WordsVerb::Propose => "words-propose",
+        WordsVerb::Withdraw => "words-withdraw",
+        WordsVerb::Approve => "words-approve",
+        WordsVerb::Reject => "words-reject",
+        WordsVerb::Erase => "words-erase",
+        WordsVerb::Unspecified => return None,
+    };
+    let count = (it.words.len() as u64).max(1);
+    Some(Row { verb, subject: it.list, by: it.by, reason: it.reason, count, at_ms: it.at_ms, ..Row::default() })
 }
 
 /// Tests that somebody asked for, and what people were to be told and will not be.

@@ -12,7 +12,7 @@ use watchpost_proto::record::Kept;
 use watchpost_proto::segment::{Head, Link, ReadStatement, link, open_kept, read_statement, verify_signature};
 use watchpost_proto::v1::{
     AccessEntry, AcknowledgementsEntry, AlertEntry, CaseEntry, DeviceAction, DeviceVerb, EntryKind, Erasure, Hold,
-    KeyEvent, NamesEntry, NotificationEntry, SegmentEntry, SettingEntry, Shortfall, SuppressionEntry,
+    KeyEvent, NamesEntry, NotificationEntry, SegmentEntry, SettingEntry, Shortfall, SuppressionEntry, WordsEntry,
 };
 use watchpost_proto::{DeviceId, Digest, EpochId, Message as _};
 
@@ -272,6 +272,7 @@ impl<'a> Walk<'a> {
             EntryKind::Suppression => SuppressionEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Case => CaseEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Notification => NotificationEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
+            EntryKind::Words => WordsEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Names => NamesEntry::decode(&entry.header[..]).map(drop).map_err(malformed)?,
             EntryKind::Unspecified => return Err(wrong("its kind has no place here")),
         }

@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use watchpost_proto::keys::KeyId;
 use watchpost_proto::v1::{
     AccessEntry, DeviceAction, EnrolmentEntry, EnrolmentVerb, EntryKind, ExpectedEntry, KeyCause, KeyEvent, LogOpened,
-    LogShown, NamesEntry, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb,
+    LogShown, NamesEntry, NotificationEntry, SettingEntry, Shortfall, TokenEntry, TokenTerms, TokenVerb, WordsEntry,
 };
 use watchpost_proto::{DeviceId, Digest, Message as _};
 
-use super::{StoreError, issued, logs, named, notifications, operators, policies, rekeys, rosters, shortfalls};
+use super::{StoreError, issued, logs, named, notifications, operators, policies, rekeys, rosters, shortfalls, words};
 
 /// The list of expected assets.
 pub(crate) const EXPECTED: &str = "
@@ -68,6 +68,7 @@ pub(super) fn create_later(db: &Connection) -> Result<(), StoreError> {
     operators::create(db)?;
     notifications::create(db)?;
     named::create(db)?;
+    words::create(db)?;
     rosters::create_empty(db)
 }
 
@@ -87,7 +88,7 @@ pub(super) fn create(db: &Connection) -> Result<(), StoreError> {
 const LATER: [&str; 4] = [logs::TABLE, shortfalls::TABLE, rekeys::TABLE, issued::TABLE];
 
 /// The tables [`apply`] writes, in no particular order.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 12] = [
     "token",
     "enrolment",
     "expected",
@@ -98,6 +99,8 @@ pub(super) const NAMES: [&str; 10] = [
     "rekey",
     rosters::NAME,
     named::NAME,
+    words::NAMES[0],
+    words::NAMES[1],
 ];
 
 /// A token as it stands.
@@ -169,6 +172,7 @@ pub(super) fn apply(db: &Connection, log_index: u64, kind: EntryKind, header: &[
         }
         EntryKind::Setting => notifications::set(db, log_index, &SettingEntry::decode(header).map_err(malformed)?),
         EntryKind::Names => named::apply(db, &NamesEntry::decode(header).map_err(malformed)?),
+        EntryKind::Words => words::apply(db, &WordsEntry::decode(header).map_err(malformed)?),
         EntryKind::DeviceAction => rekeys::apply(db, &DeviceAction::decode(header).map_err(malformed)?),
         _ => Ok(()),
     }
@@ -348,6 +352,17 @@ pub(crate) fn expected_asset(db: &Connection, asset: &str) -> Result<Option<(Str
         .prepare_cached("SELECT grp, site FROM expected WHERE asset = ?1")?
         .query_row([asset], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
+}
+
+/// Assets that are expected, and those of them no device has enrolled as.
+pub(crate) fn expected_count(db: &Connection) -> Result<(u64, u64), StoreError> {
+    Ok(db.query_row(
+        "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
+             SELECT 1 FROM enrolment WHERE enrolment.asset = expected.asset AND enrolment.device IS NOT NULL))
+         FROM expected",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?)
 }
 
 /// Whether another device has enrolled as this asset.

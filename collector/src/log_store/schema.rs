@@ -2,16 +2,18 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, aside, issued, members, named, notifications, operators, policies, requests, rosters};
+use super::{StoreError, aside, issued, members, named, notifications, operators, policies, requests, rosters, words};
 
 /// Version of the tables, in `PRAGMA user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// The version before records could be erased and devices could enrol: without [`ERASED`] and the tables of members.
 const VERSION_FIRST: i64 = 1;
 /// The version before [`members::LATER`].
 const VERSION_BEFORE: i64 = 2;
 /// The version before texts lay beside the log.
 const VERSION_LATE: i64 = 3;
+/// The version before words were kept.
+const VERSION_WORDLESS: i64 = 4;
 /// The first SQLite without the write-ahead log reset bug.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
@@ -108,7 +110,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     match version(db)? {
-        found @ (0 | VERSION_FIRST | VERSION_BEFORE | VERSION_LATE) => {
+        found @ (0 | VERSION_FIRST | VERSION_BEFORE | VERSION_LATE | VERSION_WORDLESS) => {
             let transaction = db.transaction()?;
             if found == 0 {
                 transaction.execute_batch(TABLES)?;
@@ -128,6 +130,7 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
             operators::create(&transaction)?;
             notifications::create(&transaction)?;
             named::create(&transaction)?;
+            words::create(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }
@@ -145,7 +148,7 @@ pub(super) fn open_read_only(path: &std::path::Path) -> Result<Connection, Store
     match version(&db)? {
         VERSION => Ok(db),
         0 => Err(StoreError::Unfit("it holds no log yet; run serve first".into())),
-        VERSION_FIRST | VERSION_BEFORE | VERSION_LATE => {
+        VERSION_FIRST | VERSION_BEFORE | VERSION_LATE | VERSION_WORDLESS => {
             Err(StoreError::Unfit("it is of an older version; run serve once".into()))
         }
         other => Err(other_version(other)),

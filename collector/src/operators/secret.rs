@@ -15,6 +15,10 @@ pub enum Kind {
     Token,
     /// Stands in a cookie.
     Session,
+    /// Opens what is about an employee, once.
+    EmployeeLink,
+    /// Stands in the cookie of an employee.
+    EmployeeSession,
 }
 
 impl Kind {
@@ -23,6 +27,8 @@ impl Kind {
             Self::Invitation => "wpi_",
             Self::Token => "wpt_",
             Self::Session => "wps_",
+            Self::EmployeeLink => "wpe_",
+            Self::EmployeeSession => "wpv_",
         }
     }
 }

@@ -6,15 +6,19 @@ mod alerts;
 mod assets;
 mod cases;
 mod chart;
+mod coverage;
 mod delegate;
 mod frame;
+mod me;
 mod overview;
 mod parts;
+mod rules;
 mod search;
 mod sign;
 mod suppressions;
 mod tongue;
 mod view;
+mod words;
 
 use super::ask::Ask;
 use super::problem::{Kind, Problem};
@@ -26,6 +30,20 @@ pub(in crate::web) use view::Visitor;
 /// All pages, and what they send.
 #[must_use]
 pub fn routes() -> Vec<Route> {
+    [
+        assets::routes(),
+        sign::routes(),
+        account::routes(),
+        view::routes(),
+        overview::routes(),
+        coverage::routes(),
+        rules::routes(),
+        words::routes(),
+        me::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
     let work = [alerts::routes(), search::routes(), cases::routes(), suppressions::routes(), delegate::routes()];
     [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
         .into_iter()

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::BODY_BYTES_MAX;
 use super::ask::Ask;
+use super::auth::MARK_FIELD;
 use super::problem::Problem;
 use crate::operators::Act;
 
@@ -204,7 +205,12 @@ fn screen(
 }
 
 fn take_fields<I: DeserializeOwned>(fields: &[u8]) -> Result<I, Problem> {
-    serde_html_form::from_bytes(fields).map_err(|error| Problem::malformed(format!("a field of the form: {error}")))
+    let told = |error| Problem::malformed(format!("a field of the form: {error}"));
+    let mut all: Vec<(String, String)> = serde_html_form::from_bytes(fields).map_err(told)?;
+    // The mark was looked at on the way in.
+    all.retain(|(name, _)| name != MARK_FIELD);
+    let fields = serde_html_form::to_string(&all).map_err(|error| Problem::broken(&error))?;
+    serde_html_form::from_str(&fields).map_err(told)
 }
 
 impl Route {

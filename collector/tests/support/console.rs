@@ -280,6 +280,35 @@ impl Client {
         read(response).await
     }
 
+    /// A page, as a browser asks for it.
+    pub async fn page(&self, path: &str) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        read(self.request_over(stream, "GET", path, Vec::new()).await).await
+    }
+
+    /// What forms of this session carry: any page has it.
+    pub async fn mark(&self) -> String {
+        let page = self.page("/menu").await.text;
+        let (_, rest) = page.split_once("name=\"mark\" value=\"").unwrap_or_default();
+        rest.split('"').next().unwrap_or_default().to_owned()
+    }
+
+    /// Sends a form of a page, with the mark of the session.
+    pub async fn send_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mark = self.mark().await;
+        let fields: Vec<(&str, &str)> = fields.iter().copied().chain([("mark", mark.as_str())]).collect();
+        self.send_fields(path, &fields).await
+    }
+
+    /// Sends just these fields.
+    pub async fn send_fields(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = serde_html_form::to_string(fields).unwrap().into_bytes();
+        let origin = format!("http://{}", self.address);
+        let client = self.with("origin", &origin).with("content-type", "application/x-www-form-urlencoded");
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        read(client.request_over(stream, "POST", path, body).await).await
+    }
+
     /// Sends a request over a connection of the caller's; the body of the answer is not read.
     pub async fn send_over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
@@ -288,9 +317,19 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Response<Incoming> {
+        self.request_over(stream, method, &format!("/api/v1{path}"), body).await
+    }
+
+    pub async fn request_over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Response<Incoming> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        let mut request = Request::builder().method(method).uri(path);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             request = request.header("host", self.address.to_string());
         }

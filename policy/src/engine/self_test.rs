@@ -38,12 +38,12 @@ pub fn run_tests(pack: &Pack) -> Result<Vec<TestOutcome>, CompileError> {
 /// Why the rule of a test holds for the test's message or does not; `engine` is of the rule's pack.
 #[must_use]
 pub fn explain_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> Option<ExplainedRule> {
-    let explanation = engine.explain(&Corp::new("test"), &test_message(test), &|_, other| other.id == rule.id);
+    let explanation = engine.explain(&Corp::new("test"), &message_of(test), &|_, other| other.id == rule.id);
     explanation.rules.into_iter().next()
 }
 
 fn run_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> TestOutcome {
-    let message = test_message(test);
+    let message = message_of(test);
     // Of a rule with a window a test says which messages it is about.
     let findings = engine.holding(&Corp::new("test"), &message, &mut std::iter::empty(), &mut Scratch::default());
     TestOutcome {
@@ -53,7 +53,9 @@ fn run_test(engine: &Engine, rule: &Rule, test: &RuleTest) -> TestOutcome {
     }
 }
 
-fn test_message(test: &RuleTest) -> Message {
+/// The message a test is about.
+#[must_use]
+pub fn message_of(test: &RuleTest) -> Message {
     let id = |side: Side, name: &str| match side {
         Side::External => "wmTESTTESTTESTTESTTESTTESTTEST00".to_owned(),
         Side::Robot => "wbTESTTESTTESTTESTTESTTESTTEST00".to_owned(),

@@ -6,9 +6,9 @@ use crate::explain::{
     ExplainedHit, ExplainedRule, ExplainedSelection, ExplainedText, Explanation, Fate, Outside, ScopePart, because,
     parts,
 };
-use crate::message::{Corp, Message, Side};
+use crate::message::{Corp, Message};
 use crate::normalise::{Folded, Normalisation};
-use crate::rules::{Chat, Fact, Kind, Pack, Rule, Scope};
+use crate::rules::{Chat, Pack, Rule, Scope};
 
 impl Engine {
     /// Why each of the rules `wanted` holds for a message or does not.
@@ -84,7 +84,7 @@ fn explained(case: &Case<'_>) -> ExplainedRule {
             .filter_map(|(hit, became)| Some(explained_hit(hit.describe(rule, view.message)?, fate(*became))));
         ExplainedSelection {
             name: selection.name.to_string(),
-            kind: kind(&selection.kind),
+            kind: selection.kind.as_str(),
             holds: seen.holds,
             hits: hits.collect(),
         }
@@ -111,23 +111,6 @@ fn explained_hit(hit: Hit, fate: Fate) -> ExplainedHit {
     ExplainedHit { word: word.to_string(), field: field.to_string(), start, end, channel, obfuscated, fate }
 }
 
-fn kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Words(_) => "words",
-        Kind::Regex(_) => "regex",
-        Kind::Validator(_) => "validator",
-        Kind::Fact(fact) => match fact {
-            Fact::File(_) => "file",
-            Fact::Amount(_) => "amount",
-            Fact::Host(_) => "host",
-            Fact::Type(_) => "type",
-            Fact::Chat(_) => "chat",
-            Fact::Time(_) => "time",
-            Fact::Side(_) => "side",
-        },
-    }
-}
-
 /// What of the scope a message does not meet.
 fn outside(parties: &Parties<'_>, scope: &Scope, message: &Message) -> Vec<Outside> {
     let unmet = ScopePart::ALL.into_iter().filter(|part| !parties.meets(*part, scope, message));
@@ -136,8 +119,8 @@ fn outside(parties: &Parties<'_>, scope: &Scope, message: &Message) -> Vec<Outsi
 
 fn asked(part: ScopePart, scope: &Scope) -> Vec<String> {
     match part {
-        ScopePart::From => scope.from.iter().map(|side| side_name(*side)).collect(),
-        ScopePart::To => scope.to.iter().map(|side| side_name(*side)).collect(),
+        ScopePart::From => scope.from.iter().map(|side| side.as_str().to_owned()).collect(),
+        ScopePart::To => scope.to.iter().map(|side| side.as_str().to_owned()).collect(),
         ScopePart::Types => scope.types.clone(),
         ScopePart::Labels => scope.labels.clone(),
         ScopePart::Chat => scope.chat.into_iter().map(chat_name).collect(),
@@ -146,9 +129,9 @@ fn asked(part: ScopePart, scope: &Scope) -> Vec<String> {
 
 fn found(part: ScopePart, parties: &Parties<'_>, message: &Message) -> Vec<String> {
     match part {
-        ScopePart::From => vec![side_name(parties.from)],
+        ScopePart::From => vec![parties.from.as_str().to_owned()],
         ScopePart::To => {
-            let mut sides: Vec<String> = parties.to.iter().map(|side| side_name(*side)).collect();
+            let mut sides: Vec<String> = parties.to.iter().map(|side| side.as_str().to_owned()).collect();
             sides.sort();
             sides.dedup();
             sides
@@ -159,18 +142,8 @@ fn found(part: ScopePart, parties: &Parties<'_>, message: &Message) -> Vec<Strin
     }
 }
 
-fn side_name(side: Side) -> String {
-    let name = match side {
-        Side::Employee => "employee",
-        Side::External => "external",
-        Side::Robot => "robot",
-        Side::Unknown => "unknown",
-    };
-    name.to_owned()
-}
-
 fn chat_name(chat: Chat) -> String {
-    if chat == Chat::Group { "group".to_owned() } else { "single".to_owned() }
+    chat.as_str().to_owned()
 }
 
 #[cfg(test)]

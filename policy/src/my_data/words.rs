@@ -146,7 +146,8 @@ pub(super) fn disclose_word(lang: Lang, word: &str) -> &str {
 }
 
 /// What packs call a category, in Chinese where that is known.
-pub(super) fn category_word(lang: Lang, name: &str) -> &str {
+#[must_use]
+pub fn category_word(lang: Lang, name: &str) -> &str {
     if lang == Lang::En {
         return name;
     }

@@ -75,3 +75,20 @@ fn several_characters_become_one_syllable() {
     spoken.fold_to_syllables("家薇芯x伊", &mut Folded::default());
     assert_eq!(folded.text(), spoken.text());
 }
+
+#[test]
+fn every_stretch_says_what_became_of_it() {
+    let said: Vec<(String, String, Became)> = pieces("保 \u{200B}本Ａ級", Normalisation::default())
+        .into_iter()
+        .map(|piece| (piece.text, piece.folded, piece.became))
+        .collect();
+    let piece = |text: &str, folded: &str, became| (text.to_owned(), folded.to_owned(), became);
+    let expected = [
+        piece("保", "保", Became::Kept),
+        piece(" ", "", Became::Skipped),
+        piece("\u{200B}", "", Became::Hidden),
+        piece("本", "本", Became::Kept),
+        piece("Ａ級", "a级", Became::Folded),
+    ];
+    assert_eq!(said, expected);
+}

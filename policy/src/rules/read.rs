@@ -19,6 +19,7 @@ mod selection;
 mod window;
 mod words;
 
+pub(crate) use basics::is_id;
 pub(crate) use filter::filter;
 
 /// Bytes of an id (pack, rule, category, selection): a record with all of them stays small.
@@ -175,7 +176,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether a name is a relative path that stays below its folder, on every system.
-fn is_inside(name: &str) -> bool {
+pub(crate) fn is_inside(name: &str) -> bool {
     !name.contains(['\\', ':', '\0']) && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 

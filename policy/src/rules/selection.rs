@@ -183,7 +183,72 @@ pub enum Order {
     After,
 }
 
+impl Kind {
+    /// Name as in packs; of facts that of the fact.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Words(_) => "words",
+            Self::Regex(_) => "regex",
+            Self::Validator(_) => "validator",
+            Self::Fact(fact) => match fact {
+                Fact::File(_) => "file",
+                Fact::Amount(_) => "amount",
+                Fact::Host(_) => "host",
+                Fact::Type(_) => "type",
+                Fact::Chat(_) => "chat",
+                Fact::Time(_) => "time",
+                Fact::Side(_) => "side",
+            },
+        }
+    }
+}
+
+impl Fact {
+    /// What it asks for, as a pack has it.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        let texts = |all: &[Box<str>]| all.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        match self {
+            Self::File(file) => texts(&file.ext).into_iter().chain(file.size.asked()).collect(),
+            Self::Amount(bounds) => bounds.asked().into_iter().collect(),
+            Self::Host(host) => {
+                let not = host.not_host.iter().map(|host| format!("not {host}"));
+                texts(&host.host).into_iter().chain(not).collect()
+            }
+            Self::Type(types) => texts(types),
+            Self::Chat(chat) => vec![chat.as_str().to_owned()],
+            Self::Time(time) => vec![time.when.asked()],
+            Self::Side(sides) => sides.iter().map(|side| side.as_str().to_owned()).collect(),
+        }
+    }
+}
+
+impl When {
+    /// As a pack has it.
+    fn asked(self) -> String {
+        match self {
+            Self::WorkHours => "work_hours".into(),
+            Self::OffHours => "off_hours".into(),
+            Self::Holiday => "holiday".into(),
+            Self::WorkDay => "work_day".into(),
+            Self::Between(from, to) => {
+                format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+            }
+        }
+    }
+}
+
 impl Chat {
+    /// Name as in packs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Single => "single",
+        }
+    }
+
     /// Where a message was said.
     #[must_use]
     pub fn of(message: &Message) -> Self {
@@ -211,6 +276,12 @@ impl Words {
 }
 
 impl Bounds {
+    /// As a range; none where nothing is bounded.
+    fn asked(self) -> Option<String> {
+        let end = |end: Option<u64>| end.map(|end| end.to_string()).unwrap_or_default();
+        (!self.is_open()).then(|| format!("{}..{}", end(self.min), end(self.max)))
+    }
+
     /// Whether nothing is bounded.
     #[must_use]
     pub fn is_open(self) -> bool {

@@ -9,6 +9,7 @@
 //! cargo run --release -p watchpost-tests --bin bench -- log       appends, proofs and checks of a log of 100,000 entries
 //! cargo run --release -p watchpost-tests --bin bench -- trust     sealing and checking, plain and encrypted; connections beside plain handshakes; enrolments
 //! cargo run --release -p watchpost-tests --bin bench -- search    search, queues and rebuilding at ten million findings and 100,000 alerts
+//! cargo run --release -p watchpost-tests --bin bench -- pages     the pages of the console over what `search --keep FOLDER` has left, with `--of FOLDER`
 //! ```
 //!
 //! `--messages N`, `--summaries N`, `--entries N`, `--connections N`, `--enrolments N`, `--findings N` and `--alerts N` change the amounts. Figures of a shared machine drift: quote the medians and the
@@ -28,7 +29,7 @@ use watchpost_proto::v1::{self, EpochCause, Lane, summary::Kind};
 use watchpost_proto::{EpochId, digest, record};
 use watchpost_tests::corpus::{Corpus, Settings};
 use watchpost_tests::lab::{Lab, binaries};
-use watchpost_tests::{log_speed, search_speed, speed, trust_speed, words_pack};
+use watchpost_tests::{log_speed, page_speed, search_speed, speed, trust_speed, words_pack};
 
 /// Counted runs of each command; one more comes first and is not counted.
 const RUNS: usize = 5;
@@ -54,6 +55,10 @@ fn run() -> anyhow::Result<()> {
         let Some(at) = arguments.iter().position(|argument| argument == name) else { return Ok(default) };
         Ok(arguments.get(at + 1).context("a number is missing")?.parse()?)
     };
+    let folder = |name: &str| -> anyhow::Result<Option<PathBuf>> {
+        let Some(at) = arguments.iter().position(|argument| argument == name) else { return Ok(None) };
+        Ok(Some(arguments.get(at + 1).context("a folder is missing")?.into()))
+    };
     match arguments.first().map(String::as_str) {
         Some("scan") => bench_scan(amount("--messages", 400_000)?),
         Some("match") => speed::report(amount("--messages", 400_000)?),
@@ -65,8 +70,14 @@ fn run() -> anyhow::Result<()> {
             let (connections, enrolments) = (amount("--connections", 3_000)?, amount("--enrolments", 900)?);
             trust_speed::report(usize::try_from(connections)?, usize::try_from(enrolments)?)
         }
-        Some("search") => search_speed::report(amount("--findings", 10_000_000)?, amount("--alerts", 100_000)?),
-        _ => bail!("name one of scan, match, carriers, run, drain, log, trust, search"),
+        Some("search") => {
+            let (findings, alerts) = (amount("--findings", 10_000_000)?, amount("--alerts", 100_000)?);
+            search_speed::report(findings, alerts, folder("--keep")?.as_deref())
+        }
+        Some("pages") => {
+            page_speed::report(&folder("--of")?.context("pages needs --of FOLDER, kept by search --keep")?)
+        }
+        _ => bail!("name one of scan, match, carriers, run, drain, log, trust, search, pages"),
     }
 }
 

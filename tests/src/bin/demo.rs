@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use watchpost_collector::clock::now_ms;
 use watchpost_tests::lab::{CORP, Lab, binaries, finding_names};
+use watchpost_tests::offline::{Kept, Log, Login, one_of_each};
 
 const SAMPLES: [(&str, &[u8]); 2] = [
     ("sales.jsonl", include_bytes!("../../samples/sales.jsonl")),
@@ -84,8 +86,10 @@ fn run(options: &Options) -> anyhow::Result<()> {
     println!("building …");
     let programs = binaries()?;
     let mut lab = Lab::new(1)?;
+    let (console, logins) = (lab.collector.open_console()?, employ(&lab.collector.config())?);
     let address = lab.collector.start()?;
     println!("collector  listening on {address}");
+    println!("console    http://{console}/");
     lab.agents[0].configure(address, &agent_settings(options)?)?;
     lab.agents[0].start()?;
     let watched = options.exports.clone().unwrap_or_else(|| lab.agents[0].exports());
@@ -102,6 +106,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         return shown.show_new(&lab);
     }
     println!("\nDrop exports into {}\n把导出文件放入上述目录；按 Ctrl-C 结束。\n", watched.display());
+    tell(&logins);
     println!(
         "  look yourself:  {} alert list --config {}",
         programs.collector.display(),
@@ -115,6 +120,33 @@ fn run(options: &Options) -> anyhow::Result<()> {
             _ => return Ok(()),
         }
     }
+}
+
+/// An operator of each role, all with one password that nobody else knows.
+fn employ(config: &Path) -> anyhow::Result<Vec<Login>> {
+    let mut random = [0; 5];
+    getrandom::fill(&mut random).context("no random numbers from the system")?;
+    let password = format!("demo-{}", hex::encode(random));
+    let (mut log, kept) = (Log::open(config)?, Kept::of(&password)?);
+    let mut logins = Vec::new();
+    for (login, grant) in one_of_each(&password, &[("", "")])? {
+        log.employ(&login, grant, &kept, now_ms())?;
+        logins.push(login);
+    }
+    Ok(logins)
+}
+
+/// Says how to come in to the console. A code lasts half a minute, so there is a new one for each press of Enter.
+fn tell(logins: &[Login]) {
+    println!("  sign in to the console / 登录控制台:");
+    for login in logins {
+        println!("    {:<11} {}  {}", login.name, login.password, login.role.as_str());
+    }
+    let Some(administrator) = logins.iter().find(|login| login.seed.is_some()).cloned() else { return };
+    let code = move || println!("    {} needs a one-time code: {}", administrator.name, administrator.code(now_ms()));
+    code();
+    println!("    press Enter for a new one / 按回车显示新的动态码\n");
+    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).for_each(|_| code()));
 }
 
 /// A demonstration is looked at: it takes exports as soon as they have lain still for a moment.

@@ -23,6 +23,9 @@ use watchpost_tests::lab::copy_folder;
 
 use crate::{DAY, PATIENCE};
 
+/// Longer than an agent waits for the next part of what it fetches.
+const FETCH: Duration = Duration::from_secs(90);
+
 /// Refusals after which a device seals everything once more: two statements for one place, a key that a collector which was
 /// put back has forgotten, another name.
 const PARTING: [&str; 3] = ["fork", "key_unknown", "wrong_device"];
@@ -213,9 +216,15 @@ pub(crate) async fn sync(
         let patience = if may_wait { Duration::from_millis(300) } else { PATIENCE };
         let synced = uplink.sync_until(tokio::time::Instant::now() + patience).await;
         // What is being fetched holds on to whoever takes it.
-        while Arc::strong_count(&policies) > 2 || Arc::strong_count(&rosters) > 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let fetched = async {
+            while Arc::strong_count(&policies) > 2 || Arc::strong_count(&rosters) > 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(FETCH, fetched).await.is_ok(),
+            "what is fetched does not come, and is not given up"
+        );
         let waiting = store.read(|tx| tx.backlog()).unwrap().records();
         match synced {
             // It parts ways by itself and sends everything again.

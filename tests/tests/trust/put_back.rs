@@ -117,7 +117,7 @@ impl World {
     /// Whoever knows that the collector was put back decides again what was decided since, and publishes again what was
     /// signed since.
     pub(crate) fn somebody_looks(&mut self) {
-        if self.roots_here < self.roots.len() && self.skew_ms == 0 {
+        if self.is_behind() && self.skew_ms == 0 {
             self.new_intermediates();
         }
         let devices: Vec<DeviceId> = self.stories.keys().copied().collect();

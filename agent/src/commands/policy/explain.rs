@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use watchpost_agent::carrier::Limits;
 use watchpost_agent::clock::{Clock as _, SystemClock};
 use watchpost_agent::lines::{Line, Lines};
-use watchpost_policy::explain::{ExplainedRule, Explanation, Fate};
+use watchpost_policy::explain::{ExplainedRule, Explanation};
 use watchpost_policy::message::{Corp, Message};
 use watchpost_policy::parse::parse_line;
 
@@ -146,7 +146,7 @@ impl ExplainArgs {
             );
             writeln!(out, "{text}\n")?;
         }
-        let shown = |rule: &&ExplainedRule| self.rule.is_some() || rule.condition_holds || has_hits(rule);
+        let shown = |rule: &&ExplainedRule| self.rule.is_some() || rule.condition_holds || rule.has_hits();
         for rule in explanation.rules.iter().filter(shown) {
             writeln!(out, "{}", why.rule(rule, &explanation.texts))?;
         }
@@ -156,12 +156,6 @@ impl ExplainArgs {
         }
         Ok(())
     }
-}
-
-/// Words that are something only beside others, such as 请勿, are no reason to show a rule.
-fn has_hits(rule: &ExplainedRule) -> bool {
-    let mut hits = rule.selections.iter().flat_map(|selection| &selection.hits);
-    hits.any(|hit| !matches!(hit.fate, Fate::NotNear { .. }))
 }
 
 impl Side {

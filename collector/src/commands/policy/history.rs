@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use rusqlite::Connection;
-use serde::Serialize;
-use watchpost_proto::Digest;
 
 use crate::clock::minute_in_china;
 use crate::commands::output::Output;
 use crate::config::Config;
 use crate::derive;
 use crate::durable_file::{self, Access};
-use crate::log_store::{self, LogReader, Published, RolloutFacts};
+use crate::log_store::{self, LogReader};
+use crate::policies::history::Version;
 
 /// Shows the policies of a group, how far each has come, and what devices report.
 #[derive(Debug, Args)]
@@ -49,28 +47,6 @@ pub(super) struct ShowArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-}
-
-/// One policy as people see it.
-#[derive(Debug, Serialize)]
-struct Version {
-    group: String,
-    version: u64,
-    policy: String,
-    /// `halted`, `ring 2/3`, `complete` or `replaced`.
-    state: String,
-    /// Devices that report it last: in force, and refused.
-    applied: u64,
-    refused: u64,
-    /// Why the latest refusal was.
-    refused_because: String,
-    signatures: usize,
-    signers: Vec<String>,
-    signers_needed: usize,
-    published_ms: i64,
-    by: String,
-    reason: String,
-    note: String,
 }
 
 pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<()> {
@@ -117,46 +93,4 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<()> {
 
 fn told(refused: u64, because: &str) -> String {
     if because.is_empty() { refused.to_string() } else { format!("{refused} ({because})") }
-}
-
-impl Version {
-    fn of(published: &Published, rollouts: &[RolloutFacts], derived: &Connection) -> anyhow::Result<Self> {
-        let Published { header, entry, .. } = published;
-        let (applied, refused, refused_because) = reported(derived, &header.digest)?;
-        Ok(Self {
-            group: header.said.group.clone(),
-            version: header.said.version,
-            policy: header.digest.to_string(),
-            state: state(rollouts, &header.digest),
-            applied,
-            refused,
-            refused_because,
-            signatures: header.signatures.len(),
-            signers: header.signers.keys().iter().map(|key| key.0.to_string()).collect(),
-            signers_needed: header.signers.needed(),
-            published_ms: entry.at_ms,
-            by: entry.by.clone(),
-            reason: entry.reason.clone(),
-            note: header.said.note.clone(),
-        })
-    }
-}
-
-fn state(rollouts: &[RolloutFacts], policy: &Digest) -> String {
-    let Some(rollout) = rollouts.iter().find(|rollout| rollout.policy == *policy) else { return "replaced".into() };
-    let ring = format!("ring {}/{}", rollout.ring + 1, rollout.rings.len());
-    match (rollout.halted, rollout.is_complete()) {
-        (true, _) => format!("halted at {ring}"),
-        (false, true) => "complete".into(),
-        (false, false) => ring,
-    }
-}
-
-fn reported(db: &Connection, policy: &Digest) -> anyhow::Result<(u64, u64, String)> {
-    let mut select = db.prepare_cached(
-        "SELECT count(*) FILTER (WHERE applied = 1), count(*) FILTER (WHERE applied = 0),
-             coalesce((SELECT reason FROM policy_report WHERE policy = ?1 AND applied = 0 ORDER BY received_ms DESC LIMIT 1), '')
-         FROM policy_report WHERE policy = ?1",
-    )?;
-    Ok(select.query_row([&policy.0[..]], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
 }

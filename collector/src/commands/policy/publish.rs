@@ -6,21 +6,17 @@ use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, ValueEnum};
-use watchpost_policy::bundle::File;
 use watchpost_proto::policy::Policy;
 use watchpost_proto::v1::{PolicyHeader, PolicySettings};
 
-use super::{PassphraseArgs, files_of, read_policy, sign};
+use super::{PassphraseArgs, as_named, read_policy, sign};
 use crate::admin::{PolicyChange, What};
 use crate::clock::now_ms;
 use crate::commands::deed::DeedArgs;
 use crate::commands::token::seconds;
 use crate::config::Config;
-use crate::log_store::{self, EVERYBODY, LogReader};
-use crate::policies::gather;
-
-/// Longest time that a ring stands before the next.
-const SOAK_MAX_S: u64 = 90 * 24 * 3600;
+use crate::log_store::{self, LogReader};
+use crate::policies::{self, SOAK_MAX_S, gather, in_force};
 
 /// How a policy goes to the devices of its group.
 #[derive(Debug, Args)]
@@ -129,7 +125,7 @@ pub(super) fn publish(args: &PublishArgs) -> anyhow::Result<()> {
 }
 
 fn hand_over(policy: &Policy, rollout: &RolloutArgs, deed: &DeedArgs) -> anyhow::Result<()> {
-    gather::compile(files_of(policy)).context("devices would refuse it")?;
+    gather::compile(as_named(&in_force::files_of(policy))).context("devices would refuse it")?;
     deed.run_quietly(
         What::PublishPolicy {
             policy: BASE64.encode(policy.encode()),
@@ -164,9 +160,7 @@ pub(super) fn rollback(args: &RollbackArgs) -> anyhow::Result<()> {
         settings: Some(PolicySettings { recipient: latest.settings().recipient, ..was }),
         ..latest.said.clone()
     };
-    let files: Vec<File> =
-        files_of(&old).map(|(role, name, bytes)| File { role, name: name.to_owned(), bytes: bytes.to_vec() }).collect();
-    let policy = sign::signed(said, &files, &args.passphrase.keys(&args.keys)?)?;
+    let policy = sign::signed(said, &in_force::files_of(&old), &args.passphrase.keys(&args.keys)?)?;
     hand_over(&policy, &args.rollout, &args.deed)
 }
 
@@ -193,35 +187,10 @@ impl ChangeArgs {
 struct Rings(Vec<u32>);
 
 fn rings(text: &str) -> Result<Rings, String> {
-    let wrong = || format!("{text:?} is not like canary:5%,25%,100%, with shares that rise to 100%");
-    let mut shares = Vec::new();
-    for ring in text.split(',') {
-        let share = ring.rsplit_once(':').map_or(ring, |(_, share)| share).trim();
-        let percent: f64 = share.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
-        if !(0.0..=100.0).contains(&percent) {
-            return Err(wrong());
-        }
-        shares.push((percent * 100.0).round() as u32);
-    }
-    let rises = shares.windows(2).all(|pair| pair[0] < pair[1]) && shares.first().is_some_and(|first| *first > 0);
-    if rises && shares.last() == Some(&EVERYBODY) { Ok(Rings(shares)) } else { Err(wrong()) }
+    policies::read_rings(text).map(Rings)
 }
 
 fn soak(text: &str) -> Result<u64, String> {
     let soak = if text == "0" { 0 } else { seconds(text)? };
     if soak <= SOAK_MAX_S { Ok(soak) } else { Err("a ring stands for at most 90 days".into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rings_rise_to_everybody_and_may_be_named() {
-        assert_eq!(rings("canary:5%,25%,100%"), Ok(Rings(vec![500, 2500, 10_000])));
-        assert_eq!(rings("0.5 %, rest:100%"), Ok(Rings(vec![50, 10_000])));
-        for wrong in ["", "5%", "25%,5%,100%", "0%,100%", "5,100", "5%,101%", "NaN%,100%", "100%,100%"] {
-            assert!(rings(wrong).is_err(), "{wrong}");
-        }
-    }
 }

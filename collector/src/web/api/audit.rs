@@ -13,17 +13,17 @@ use crate::web::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Which {
     /// By whom.
-    by: Option<String>,
+    pub(in crate::web) by: Option<String>,
     /// What: `viewed`, `operator-grant` …
-    verb: Option<String>,
+    pub(in crate::web) verb: Option<String>,
     /// With what: an alert, a device, an operator.
-    subject: Option<String>,
+    pub(in crate::web) subject: Option<String>,
     /// From this moment on, milliseconds since 1970.
-    since_ms: Option<i64>,
+    pub(in crate::web) since_ms: Option<i64>,
     /// `next` of the page before.
-    cursor: Option<String>,
+    pub(in crate::web) cursor: Option<String>,
     /// Rows of the page, at most 500.
-    limit: Option<u32>,
+    pub(in crate::web) limit: Option<u32>,
 }
 
 pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Deed>, Problem> {

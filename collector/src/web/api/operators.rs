@@ -21,14 +21,14 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Invite {
     /// Login name.
-    operator: String,
+    pub(in crate::web) operator: String,
     /// What they may do.
-    grant: Grant,
+    pub(in crate::web) grant: Grant,
     /// How long the one-time secret lasts, hours; three days by default.
-    hours: Option<u32>,
+    pub(in crate::web) hours: Option<u32>,
     /// Why; goes into the audit trail.
     #[serde(default)]
-    reason: String,
+    pub(in crate::web) reason: String,
 }
 
 /// What they may do from now on.
@@ -36,10 +36,10 @@ pub(in crate::web) struct Invite {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Regrant {
     /// All of it.
-    grant: Grant,
+    pub(in crate::web) grant: Grant,
     /// Why; goes into the audit trail.
     #[serde(default)]
-    reason: String,
+    pub(in crate::web) reason: String,
 }
 
 /// Why.
@@ -55,11 +55,11 @@ pub(in crate::web) struct Why {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::web) struct Invitation {
     /// Login name.
-    operator: String,
+    pub(in crate::web) operator: String,
     /// The one-time secret, shown this once.
-    secret: String,
+    pub(in crate::web) secret: String,
     /// When it ends, milliseconds since 1970.
-    expires_ms: i64,
+    pub(in crate::web) expires_ms: i64,
 }
 
 /// What was done.

@@ -87,6 +87,7 @@ pub(in crate::web) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Prob
     Ok(Searched { items: found.found, next: found.next, stopped: found.stopped })
 }
 
+pub(in crate::web) fn problem(error: SearchError) -> Problem {
 pub(in crate::web) fn parsed(ask: &Ask<'_>, query: &str) -> Result<Query, Problem> {
     Query::parse(query, ask.now_ms).map_err(Problem::malformed)
 }

@@ -16,11 +16,11 @@ use crate::web::problem::Problem;
 pub(in crate::web) struct Which {
     /// How their names begin.
     #[serde(default)]
-    beginning: String,
+    pub(in crate::web) beginning: String,
     /// `next` of the page before.
-    cursor: Option<String>,
+    pub(in crate::web) cursor: Option<String>,
     /// Rows of the page, at most 500.
-    limit: Option<u32>,
+    pub(in crate::web) limit: Option<u32>,
 }
 
 /// Another value.
@@ -28,12 +28,12 @@ pub(in crate::web) struct Which {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Change {
     /// Its path.
-    name: String,
+    pub(in crate::web) name: String,
     /// Any JSON; null removes it.
-    value: serde_json::Value,
+    pub(in crate::web) value: serde_json::Value,
     /// Why; goes into the audit trail.
     #[serde(default)]
-    reason: String,
+    pub(in crate::web) reason: String,
 }
 
 pub(in crate::web) fn list(ask: &Ask<'_>, which: Which) -> Result<Page<Setting>, Problem> {

@@ -19,43 +19,43 @@ const DAYS_MAX: u32 = 366;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct New {
     /// What it is for.
-    label: String,
+    pub(in crate::web) label: String,
     /// What it may do; at most what you may.
-    scopes: Vec<Act>,
+    pub(in crate::web) scopes: Vec<Act>,
     /// After how many days it ends.
-    days: u32,
+    pub(in crate::web) days: u32,
 }
 
 /// A token as it stands.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::web) struct Token {
     /// The beginning of its digest.
-    id: String,
+    pub(in crate::web) id: String,
     /// Whose it is.
-    operator: String,
+    pub(in crate::web) operator: String,
     /// What it is for.
-    label: String,
+    pub(in crate::web) label: String,
     /// What it may do.
-    scopes: Vec<String>,
+    pub(in crate::web) scopes: Vec<String>,
     /// `active`, `ended` or `withdrawn`.
-    state: &'static str,
+    pub(in crate::web) state: &'static str,
     /// When it was made, milliseconds since 1970.
-    made_ms: i64,
+    pub(in crate::web) made_ms: i64,
     /// Who made it.
-    made_by: String,
+    pub(in crate::web) made_by: String,
     /// When it ends.
-    expires_ms: i64,
+    pub(in crate::web) expires_ms: i64,
 }
 
 /// A new token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::web) struct Made {
     /// The token itself, shown this once.
-    token: String,
+    pub(in crate::web) token: String,
     /// The beginning of its digest.
-    id: String,
+    pub(in crate::web) id: String,
     /// When it ends, milliseconds since 1970.
-    expires_ms: i64,
+    pub(in crate::web) expires_ms: i64,
 }
 
 /// Characters of a token's id.

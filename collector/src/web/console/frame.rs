@@ -7,7 +7,6 @@ use super::parts::{self, icon};
 use super::tongue::Tongue;
 use super::view::{Theme, View, Visitor};
 use crate::operators::{Act, Role};
-use crate::web::auth::MARK_FIELD;
 use crate::web::route::Body;
 
 /// A room of the console.
@@ -205,7 +204,27 @@ pub(super) fn bare(visitor: &Visitor, title: &str, middle: Markup) -> Body {
     whole(visitor, title, around)
 }
 
+/// A page for an employee who looks at what is about them: none of the ways of operators lead from it.
+pub(super) fn own(visitor: &Visitor, title: &str, beside: Markup, middle: Markup) -> Body {
+    let around = html! {
+        a.skip href="#middle" { (visitor.tongue.of("跳到正文", "Skip to content")) }
+        div.own {
+            header {
+                a.brand href="/me" { img src=(SIGN.path) alt="" width="26" height="26"; span { b { "哨所" } " Watchpost" } }
+                (look(visitor))
+                (beside)
+            }
+            main id="middle" tabindex="-1" { (middle) }
+        }
+    };
+    whole(visitor, title, around)
+}
+
 fn whole(visitor: &Visitor, title: &str, around: Markup) -> Body {
+    let lost = visitor.tongue.of(
+        "连接中断，无法确认是否已提交。请刷新页面查看后再决定。",
+        "The line broke, and nobody knows whether this arrived. Reload the page and look before you send it again.",
+    );
     Body::html(html! {
         (DOCTYPE)
         html lang=(visitor.tongue.code()) data-theme=(visitor.theme.as_str()) {
@@ -218,7 +237,7 @@ fn whole(visitor: &Visitor, title: &str, around: Markup) -> Body {
                 link rel="stylesheet" href=(STYLE.path);
                 script src=(SCRIPT.path) defer {}
             }
-            body data-mark-field=(MARK_FIELD) { (around) }
+            body data-lost=(lost) { (around) }
         }
     })
 }

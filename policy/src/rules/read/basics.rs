@@ -109,9 +109,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn id(&mut self, node: &Node, what: &str) -> Option<Arc<str>> {
         let id = self.text(node, what)?;
-        let good = id.len() <= ID_BYTES_MAX
-            && id.starts_with(|c: char| c.is_ascii_lowercase())
-            && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+        let good = is_id(id);
         if !good {
             self.wrong(
                 node.at,
@@ -229,4 +227,11 @@ pub(super) fn minute(text: &str) -> Option<u16> {
     }
     let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
     (minute < 60 && hour * 60 + minute <= 24 * 60).then_some(hour * 60 + minute)
+}
+
+/// Whether a text can be the id of a pack or rule.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() <= ID_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
 }
