@@ -38,7 +38,6 @@ use crate::sequencer::Sequencer;
 use courier::Courier;
 use planner::Planner;
 use target::{Opened, Target};
-pub(crate) use titles::role_of;
 
 /// What planning and sending have in common.
 #[derive(Clone, Debug)]

@@ -148,7 +148,8 @@ fn selection(selection: &Selection) -> SelectionText {
     }
 }
 
-fn role_of(role: PolicyRole) -> Role {
+/// What a file of a policy is for.
+pub(crate) fn role_of(role: PolicyRole) -> Role {
     match role {
         PolicyRole::Pack => Role::Pack,
         PolicyRole::Filter => Role::Filter,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::condition::Condition;
 use crate::matcher::Channel;
-use crate::rules::{Level, Rule, Title};
+use crate::rules::{Level, Title};
 
 /// A message as rules see it.
 #[derive(Clone, Debug, Serialize)]
@@ -194,15 +194,6 @@ pub(crate) fn parts(
     let mut writer = Writer { names, holds, parts: Vec::new() };
     writer.write(condition, false, Tight::No);
     writer.parts
-}
-
-impl Rule {
-    /// The condition as people read it, with the names of its selections.
-    #[must_use]
-    pub fn condition_text(&self) -> String {
-        let names: Vec<String> = self.selections.iter().map(|selection| selection.name.to_string()).collect();
-        parts(&self.condition, &names, &|_, _| true).into_iter().map(|part| part.text).collect()
-    }
 }
 
 /// The selections that decide the condition as it came out.

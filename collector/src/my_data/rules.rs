@@ -11,7 +11,7 @@ use watchpost_proto::Digest;
 
 use crate::derive::DeriveError;
 use crate::log_store::{self, LogReader, StoreError};
-use crate::notify::role_of;
+use crate::rulebook::role_of;
 
 /// Policies that are kept read.
 const KEPT_MAX: usize = 8;

@@ -37,6 +37,11 @@ pub fn routes() -> Vec<Route> {
         view::routes(),
         overview::routes(),
         coverage::routes(),
+        alerts::routes(),
+        search::routes(),
+        cases::routes(),
+        suppressions::routes(),
+        delegate::routes(),
         rules::routes(),
         words::routes(),
         me::routes(),
@@ -44,12 +49,6 @@ pub fn routes() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect()
-    let work = [alerts::routes(), search::routes(), cases::routes(), suppressions::routes(), delegate::routes()];
-    [assets::routes(), sign::routes(), account::routes(), view::routes(), overview::routes()]
-        .into_iter()
-        .chain(work)
-        .flatten()
-        .collect()
 }
 
 /// What somebody who is signed in is told when a page cannot be shown.

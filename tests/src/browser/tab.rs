@@ -102,6 +102,10 @@ impl Tab {
         if let Some(error) = went["errorText"].as_str() {
             bail!("{url}: {error}");
         }
+        // Another place on the same page loads nothing.
+        if went.get("loaderId").is_none() {
+            return Ok(());
+        }
         let start = Instant::now();
         while !self.noted(|noted| noted.is_loaded) {
             ensure!(start.elapsed() < PATIENCE, "{url} does not load");

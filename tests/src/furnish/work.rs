@@ -7,6 +7,8 @@ use watchpost_collector::alerts::work::Ending;
 use watchpost_collector::audit::{self, Access, Did};
 use watchpost_collector::names::{self, Named};
 use watchpost_collector::registry::Effects;
+use watchpost_collector::words::desk::{self as words_desk, New, Step as WordsStep};
+use watchpost_collector::words::{Standing, words as words_of};
 use watchpost_collector::{notices, settings};
 
 use super::findings::Opened;
@@ -34,6 +36,7 @@ pub(super) fn work(month: &mut Month, alerts: &[Opened]) {
     configured(month);
     looked(month, alerts, &mut random);
     told(month);
+    words(month);
 }
 
 fn step(month: &mut Month, at_ms: i64, by: &'static str, alert: &Opened, step: What, note: String) {
@@ -218,5 +221,52 @@ fn told(month: &mut Month) {
     month.write(at_ms, move |log| {
         let act = Act { by: "admin", reason: "paper forms", at_ms };
         log.work(|log| notices::import(log, &rows, &act)).map(drop).context("acknowledgements")
+    });
+}
+
+/// Two lists of words: some approved by a second person, some that wait for one.
+fn words(month: &mut Month) {
+    const LIST: &str = "payees";
+    let day = |ago: i64| month.now_ms - ago * DAY_MS;
+    let new = |word: &str, note: String| New { word: word.into(), note, expires_ms: None, replaces: None };
+    let first = [
+        "私人账户",
+        "个人收款码",
+        "转到我卡上",
+        "备用金代收",
+        "先打给我",
+        "线下过桥",
+        "off the books",
+        "my personal account",
+    ];
+    let later = ["过桥资金", "抽屉协议", "side letter"];
+    let add = |words: &[&str], note: &str| {
+        let add = words.iter().map(|word| new(word, format!("{note}{}", month.hostile))).collect();
+        WordsStep::Change { add, withdraw: Vec::new() }
+    };
+    let (begun, more) = (add(&first, "一季度案例"), add(&later, "审计部建议"));
+    let make = |file: &str| WordsStep::Make { pack: "customer-diversion".into(), file: file.into() };
+    let steps = [
+        (day(24), "author", LIST, make("payees.txt")),
+        (day(23), "author", LIST, begun),
+        (day(2), "reviewer", LIST, more),
+        (day(9), "reviewer", "竞品名称", make("words/competitors.txt")),
+    ];
+    for (at_ms, by, list, step) in steps {
+        month.write(at_ms, move |log| {
+            let act = Act { by, reason: "", at_ms };
+            log.work(|log| words_desk::act(log, &mut Effects::default(), (list, &step), &act)).map(drop)
+        });
+    }
+    let at_ms = day(22);
+    month.write(at_ms, move |log| {
+        let act = Act { by: "lin.yue", reason: "checked against the cases", at_ms };
+        log.work(|log| {
+            let all = words_of(log.connection(), LIST, at_ms)?;
+            let waiting =
+                all.into_iter().filter(|word| word.standing == Standing::Proposed).map(|word| word.id).collect();
+            words_desk::act(log, &mut Effects::default(), (LIST, &WordsStep::Approve(waiting)), &act)
+        })
+        .map(drop)
     });
 }

@@ -1,10 +1,13 @@
 //! Ways through the console, from the first to the last click.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use watchpost_collector::clock::now_ms;
 use watchpost_collector::operators::totp;
 use watchpost_tests::browser::{Key, Tab};
-use watchpost_tests::furnish::Size;
+use watchpost_tests::furnish::{DEPARTMENTS, SITES, Size};
+use watchpost_tests::lab::wait_until;
 
 use super::stage::{NARROW, Stage, WIDE};
 
@@ -74,6 +77,7 @@ fn the_first_administrator_comes_in_by_the_link_sets_up_codes_and_sees_the_conso
     assert_eq!(seed.len(), totp::SEED_BYTES);
 
     // The link works once.
+    tab.open(&stage.at("/login"))?;
     tab.open(&stage.at(&format!("/welcome#name=boss&secret={secret}")))?;
     tab.fill("#password", PASSWORD)?;
     tab.fill("#again", PASSWORD)?;
@@ -194,4 +198,161 @@ fn signing_in_and_reaching_every_room_takes_no_pointer() -> anyhow::Result<()> {
         tab.until_at(path)?;
     }
     none(&stage, &tab)
+}
+
+const SALES: &[u8] = include_bytes!("../../samples/sales.jsonl");
+const WEALTH: &[u8] = include_bytes!("../../samples/wealth.jsonl");
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes files that a page gives; the one that comes once it is whole.
+fn taken_along(folder: &std::path::Path, ending: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    wait_until("a file comes", PATIENCE, || {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|it| it == ending) {
+                bytes = std::fs::read(path)?;
+            }
+        }
+        Ok(!bytes.is_empty())
+    })?;
+    Ok(bytes)
+}
+
+#[test]
+#[ignore = "needs a browser: .ci/browser"]
+fn an_alert_arrives_while_its_reader_watches_is_read_taken_closed_and_taken_along() -> anyhow::Result<()> {
+    let mut stage = Stage::empty(1)?;
+    let secret = invite(&stage, "li.hua", &["--role", "reviewer", "--export"])?;
+    let tab = stage.tab(WIDE, "en", "light")?;
+    welcome(&stage, &tab, "li.hua", &secret, false)?;
+    sign_in(&stage, &tab, "li.hua", &[])?;
+    tab.open(&stage.at("/alerts"))?;
+    tab.until_says("Nothing to do")?;
+
+    // Something arrives: it is announced, and nothing moves until the reader wants it.
+    let address = stage.lab.collector.address().expect("an address");
+    stage.lab.agents[0].configure(address, "[source]\nsettle = \"300ms\"\n")?;
+    stage.lab.agents[0].start()?;
+    stage.lab.agents[0].drop_export("sales.jsonl", SALES)?;
+    tab.until("!!document.querySelector('.arrived:not([hidden])')")?;
+    assert_eq!(tab.eval("document.querySelectorAll('[data-row]').length")?, json!(0), "what is read does not change");
+    tab.click(".arrived")?;
+    tab.until("document.querySelectorAll('[data-row]').length > 0")?;
+    let before = tab.eval("[...document.querySelectorAll('[data-row]')].map((it) => it.href)")?;
+    stage.lab.agents[0].drop_export("wealth.jsonl", WEALTH)?;
+    tab.until("!!document.querySelector('.arrived:not([hidden])')")?;
+    assert_eq!(tab.eval("[...document.querySelectorAll('[data-row]')].map((it) => it.href)")?, before);
+    none(&stage, &tab)?;
+
+    // By key to the first row, and in.
+    tab.eval("document.activeElement.blur()")?;
+    tab.press_letter('j')?;
+    let alert = tab.eval("document.activeElement.pathname")?;
+    let alert = alert.as_str().expect("a row has the focus").to_owned();
+    tab.press(Key::Enter)?;
+    tab.until_at(&alert)?;
+    let id = alert.trim_start_matches("/alerts/");
+    wait_until("the look is in the audit", PATIENCE, || {
+        let trail = stage.lab.collector.json(&["audit"])?;
+        Ok(trail
+            .iter()
+            .any(|it| it["by"] == "li.hua" && it.to_string().contains("viewed") && it.to_string().contains(id)))
+    })?;
+    tab.click("form:has([value=take]) button")?;
+    tab.until("!document.querySelector('form:has([value=take])') && document.readyState === 'complete'")?;
+    let stands = |state: &str| -> anyhow::Result<()> {
+        wait_until("it stands so", PATIENCE, || {
+            let alert = stage.lab.collector.json(&["alert", "show", id])?;
+            Ok(alert[0].to_string().contains(&format!("\"state\":\"{state}\"")))
+        })
+    };
+    stands("taken")?;
+    // A false alarm needs a reason, and says so without losing anything.
+    tab.eval("document.querySelector('form:has(#close-note) select').value = 'false-alarm'")?;
+    tab.click("form:has(#close-note) button")?;
+    tab.until("!!document.querySelector('form:has(#close-note) .problem')")?;
+    tab.fill("#close-note", "the customer quoted a brochure")?;
+    tab.click("form:has(#close-note) button")?;
+    tab.until("!document.querySelector('#close-note') && document.readyState === 'complete'")?;
+    stands("closed")?;
+    tab.until_says("the customer quoted a brochure")?;
+
+    // Taken along: the evidence, and the list.
+    let folder = tempfile::tempdir()?;
+    tab.keep_files_in(folder.path())?;
+    tab.open(&stage.at("/alerts?view=closed"))?;
+    tab.eval("document.querySelector('details:has(#export-reason)').open = true")?;
+    tab.fill("#export-reason", "quarterly report")?;
+    tab.eval("document.querySelector('form:has(#export-reason) select').value = 'csv'")?;
+    tab.click("form:has(#export-reason) button")?;
+    let csv = String::from_utf8_lossy(&taken_along(folder.path(), "csv")?).into_owned();
+    assert!(csv.contains(id), "{csv}");
+    none(&stage, &tab)
+}
+
+#[test]
+#[ignore = "needs a browser: .ci/browser"]
+fn a_supervisor_sees_their_own_people_and_nobody_else() -> anyhow::Result<()> {
+    let stage = Stage::furnished(0, Size { findings: 250, is_hostile: false })?;
+    let all = stage.signed_in("reviewer", WIDE, "zh", "light")?;
+    all.open(&stage.at("/alerts"))?;
+    let foreign = format!(
+        "[...document.querySelectorAll('tbody tr')].filter((it) => !it.innerText.includes({})).map((it) => it.querySelector('[data-row]').pathname)",
+        json!(SITES[0])
+    );
+    let foreign = all.eval(&foreign)?;
+    let foreign = foreign[0].as_str().expect("an alert of another site").to_owned();
+    let own = stage.signed_in("supervisor", NARROW, "zh", "light")?;
+    own.open(&stage.at("/alerts"))?;
+    let rows = own.eval("[...document.querySelectorAll('tbody tr')].map((it) => it.innerText)")?;
+    let rows: Vec<&str> = rows.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        assert!(row.contains(DEPARTMENTS[0]) && row.contains(SITES[0]), "{row}");
+    }
+    let answer = |path: &str| own.eval(&format!("fetch({}).then((it) => it.status)", json!(path)));
+    assert_eq!(answer(&foreign)?, json!(404));
+    assert_eq!(answer("/audit")?, answer("/never-was")?, "what one may not see is not there");
+    none(&stage, &own)
+}
+
+#[test]
+#[ignore = "needs a browser: .ci/browser"]
+fn a_text_is_tried_and_a_word_goes_from_one_person_to_another() -> anyhow::Result<()> {
+    let stage = Stage::furnished(0, Size { findings: 80, is_hostile: false })?;
+    let author = stage.signed_in("author", WIDE, "en", "dark")?;
+    author.open(&stage.at("/rules/test"))?;
+    author.fill("#text", "这款理财产品保本保收益，您放心")?;
+    author.click("form[data-tester] button.first")?;
+    author.until("document.querySelector('#tested').innerText.includes('fin.guaranteed-return')")?;
+    none(&stage, &author)?;
+
+    author.open(&stage.at("/words/payees"))?;
+    author.eval("document.querySelectorAll('details:has(#words)').forEach((it) => it.open = true)")?;
+    author.fill("#words", "小金库")?;
+    author.click("form:has(#words) button.first")?;
+    author.until_says("小金库")?;
+    // Whoever has asked for a word does not approve it; somebody else does.
+    let tick = "(() => { const row = [...document.querySelectorAll('tbody tr')].find((it) => it.innerText.includes('小金库')); \
+                const box = row.querySelector('input[name=words]'); box.checked = true; return true; })()";
+    author.open(&stage.at("/words/payees?standing=proposed"))?;
+    author.eval(tick)?;
+    author.click("button[value=approve]")?;
+    author.until("!!document.querySelector('.problem')")?;
+    let second = stage.signed_in("reviewer", WIDE, "zh", "light")?;
+    second.open(&stage.at("/words/payees?standing=proposed"))?;
+    second.eval(tick)?;
+    second.click("button[value=approve]")?;
+    wait_until("the word belongs to the list", PATIENCE, || {
+        let known = stage.lab.collector.json(&["words", "list", "payees"])?;
+        Ok(known.iter().any(|it| it.to_string().contains("小金库") && it.to_string().contains("approved")))
+    })?;
+    second.open(&stage.at("/words/preview"))?;
+    second.fill("#word", "保本")?;
+    second.fill("#reason", "before it is approved")?;
+    second.click("main form button.first")?;
+    second.until("document.querySelector('main').innerText.includes('保本') && !document.querySelector('.problem')")?;
+    none(&stage, &second)?;
+    none(&stage, &author)
 }

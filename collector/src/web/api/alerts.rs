@@ -131,8 +131,6 @@ pub(in crate::web) fn visible(ask: &Ask<'_>, id: &str) -> Result<Alert, Problem>
 
 /// What the caller may see, as conditions. Every row is asked once more by [`may`].
 pub(in crate::web) fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
-    let grant = &ask.caller()?.operator.grant;
-fn bounds(ask: &Ask<'_>, filter: Filter) -> Result<Filter, Problem> {
     let operator = &ask.caller()?.operator;
     let of_scope = |scope: &operators::Scope| (scope.department.clone(), scope.site.clone());
     let grant = &operator.grant;

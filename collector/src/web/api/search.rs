@@ -87,7 +87,6 @@ pub(in crate::web) fn find(ask: &Ask<'_>, which: Which) -> Result<Searched, Prob
     Ok(Searched { items: found.found, next: found.next, stopped: found.stopped })
 }
 
-pub(in crate::web) fn problem(error: SearchError) -> Problem {
 pub(in crate::web) fn parsed(ask: &Ask<'_>, query: &str) -> Result<Query, Problem> {
     Query::parse(query, ask.now_ms).map_err(Problem::malformed)
 }
@@ -102,7 +101,7 @@ pub(in crate::web) fn finder(ask: &Ask<'_>) -> Result<Finder, Problem> {
     Ok(Finder::open(&ask.site.desk.config).map_err(problem)?.within(may_read))
 }
 
-fn problem(error: SearchError) -> Problem {
+pub(in crate::web) fn problem(error: SearchError) -> Problem {
     match error {
         SearchError::Told(sentence) => Problem::malformed(sentence),
         SearchError::Anew { .. } | SearchError::Missing(_) => Problem::new(Kind::Deriving),

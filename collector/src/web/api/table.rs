@@ -3,7 +3,8 @@
 use axum::http::Method;
 
 use super::{
-    alert, alerts, audit, cases, delegate, devices, employees, enrolment, exports, first, notifications, openapi, operators, overview, people, policies, rules, search, session, settings, sites, tester, tokens, words,
+    alert, alerts, audit, cases, delegate, devices, employees, enrolment, exports, first, notifications, openapi,
+    operators, overview, people, policies, rules, search, session, settings, sites, tester, tokens, words,
 };
 use crate::operators::Act;
 use crate::web::route::{CSV, JSON, Route, file, listen, route};
@@ -15,12 +16,22 @@ const STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// All of them.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [own(), of_alerts(), of_cases(), of_rules(), of_operators(), of_the_collector(), of_employees()]
-        .into_iter()
-        .flatten()
-        .collect()
-    [own(), of_alerts(), of_exports(), of_cases(), of_operators(), of_the_collector()].into_iter().flatten().collect()
-    [own(), of_alerts(), of_cases(), of_operators(), of_people(), of_the_collector(), of_enrolment(), of_devices()]
+    [
+        own(),
+        of_alerts(),
+        of_exports(),
+        of_cases(),
+        of_rules(),
+        of_people(),
+        of_operators(),
+        of_employees(),
+        of_enrolment(),
+        of_devices(),
+        of_the_collector(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn own() -> Vec<Route> {
@@ -189,7 +200,7 @@ fn of_rules() -> Vec<Route> {
         route(Method::GET, "/words/{list}", see, ("The words of a list", "词表内容"), words::show),
         route(Method::POST, "/words/{list}/step", keep, ("A step with words", "词语处置"), words::step)
             .with_files(STEP_BYTES_MAX),
-        csv("/words/{list}/export", keep, ("A list to take along", "导出词表"), "words.csv", words::export),
+        file("/words/{list}/export", keep, ("A list to take along", "导出词表"), CSV, words::export),
     ]
 }
 

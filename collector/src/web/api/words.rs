@@ -16,7 +16,7 @@ use crate::policies::in_force::InForce;
 use crate::search::find::Finder;
 use crate::web::ask::Ask;
 use crate::web::problem::{Kind, Problem};
-use crate::web::route::{Csv, Nothing};
+use crate::web::route::{Body, CSV, Nothing};
 use crate::words::desk::Step;
 use crate::words::{self, List, Standing, Word, preview};
 
@@ -154,12 +154,12 @@ fn done(ask: &Ask<'_>, what: What, reason: &str) -> Result<Done, Problem> {
 }
 
 /// The whole list to take along, as it can be imported again.
-pub(in crate::web) fn export(ask: &Ask<'_>, _: Nothing) -> Result<Csv, Problem> {
+pub(in crate::web) fn export(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     let list = named(ask)?;
     let all = all(ask, &list)?;
     let bytes = table(&all)?;
     ask.note(ask.by()?, Did::Exported, &format!("words {}", list.list), "export", all.len() as u64)?;
-    Ok(Csv(bytes))
+    Ok(Body::file(CSV, "words.csv", bytes))
 }
 
 fn table(words: &[Word]) -> Result<Vec<u8>, Problem> {

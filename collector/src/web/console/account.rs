@@ -11,7 +11,7 @@ use crate::operators::Act;
 use crate::web::api::session::{self, NewPassword, Proof};
 use crate::web::ask::Ask;
 use crate::web::problem::Problem;
-use crate::web::route::{Body, Nothing, Route, form, page};
+use crate::web::route::{Body, Route, form, page};
 
 pub(super) fn routes() -> Vec<Route> {
     let own = Act::OwnAccount;
@@ -34,8 +34,16 @@ struct Password {
     password: String,
 }
 
-fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
-    shown(ask, &html! {})
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    said: String,
+}
+
+fn show(ask: &Ask<'_>, asked: Said) -> Result<Body, Problem> {
+    let saved = View::of(ask).say("密码已修改。", "Your password is changed.");
+    let told = html! { @if asked.said == "saved" { (parts::notice(Tone::Good, html! { p { (saved) } })) } };
+    shown(ask, &told)
 }
 
 fn shown(ask: &Ask<'_>, told: &Markup) -> Result<Body, Problem> {
