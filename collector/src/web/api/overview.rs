@@ -10,9 +10,10 @@ use super::page::{self, Page};
 use crate::alerts::{self, Arrived, Filter, Unclosed};
 use crate::commands::health::of_devices;
 use crate::coverage::{self, Calendar, Day};
-use crate::health::State;
+use crate::health::{Health, State};
 use crate::log_store;
 use crate::operators::Act;
+use crate::sites::Plans;
 use crate::web::ask::Ask;
 use crate::web::problem::Problem;
 use crate::web::route::Nothing;
@@ -54,6 +55,8 @@ pub(in crate::web) struct Alerts {
 pub(in crate::web) struct Fleet {
     /// Devices by state.
     pub(in crate::web) states: BTreeMap<&'static str, u64>,
+    /// Devices that are offline or starved as it was planned for their site today; they are in no state.
+    pub(in crate::web) planned: u64,
     /// Devices that have enrolled and were not revoked.
     pub(in crate::web) enrolled: u64,
     /// Assets on the list of what is expected; 0 without a list.
@@ -123,11 +126,21 @@ fn alerts_of(ask: &Ask<'_>) -> Result<Alerts, Problem> {
 fn fleet(ask: &Ask<'_>) -> Result<Fleet, Problem> {
     let (db, config) = (ask.derived()?, &ask.site.desk.config);
     let devices = of_devices(db, config, None, ask.now_ms)?;
+    let plans = Plans::read(db)?;
+    let places: BTreeMap<String, String> =
+        crate::devices::list(db, None)?.into_iter().map(|device| (device.device, device.site)).collect();
+    let site = |device: &str| places.get(device).map_or("", String::as_str);
     let mut states: BTreeMap<&'static str, u64> = State::ALL.map(|state| (state.as_str(), 0)).into();
+    let enrolled = u64::try_from(devices.len()).unwrap_or(u64::MAX);
+    // Whoever is away as it was planned is not away.
+    let excused = |device: &Health| plans.excuses(site(&device.device), device.state, ask.now_ms).is_some();
+    let (excused, devices): (Vec<_>, Vec<_>) = devices.into_iter().partition(excused);
     for device in &devices {
         *states.entry(device.state.as_str()).or_default() += 1;
     }
-    let starved = crate::health::facts(db, None)?.into_iter().filter(|facts| !facts.revoked).flat_map(|facts| {
+    let planned = u64::try_from(excused.len()).unwrap_or(u64::MAX);
+    let starved = crate::health::facts(db, None)?.into_iter().filter(|facts| !facts.revoked);
+    let starved = starved.filter(|facts| plans.planned(site(&facts.device), ask.now_ms).is_none()).flat_map(|facts| {
         let device = facts.device;
         facts.starved.into_iter().map(move |it| Starved {
             device: device.clone(),
@@ -140,14 +153,13 @@ fn fleet(ask: &Ask<'_>) -> Result<Fleet, Problem> {
     starved.sort_by_key(|it| it.since_ms);
     starved.truncate(NAMED_MAX);
     let (expected, missing) = log_store::expected_count(db)?;
-    let enrolled = u64::try_from(devices.len()).unwrap_or(u64::MAX);
-    Ok(Fleet { states, enrolled, expected, missing, starved, worst: worst(devices) })
+    Ok(Fleet { states, planned, enrolled, expected, missing, starved, worst: worst(devices) })
 }
 
-fn worst(devices: Vec<crate::health::Health>) -> Vec<Worst> {
+fn worst(devices: Vec<Health>) -> Vec<Worst> {
     let mut bad: Vec<_> = devices.into_iter().filter(|device| device.state.needs_a_look()).collect();
     bad.sort_by_key(|device| device.state);
-    let first = |device: crate::health::Health| {
+    let first = |device: Health| {
         let standing = device.standings.into_iter().next()?;
         let (state, since_ms) = (standing.state, standing.since_ms);
         Some(Worst { device: device.device, state, since_ms, zh: standing.zh, en: standing.en })

@@ -206,6 +206,9 @@ fn devices(view: &View<'_>, fleet: &Fleet) -> Markup {
                         } }
                     }
                 }
+                @if fleet.planned > 0 {
+                    p.soft { a href="/sites" { (tongue.of(format!("{} 台按计划离线", fleet.planned), format!("{} away as planned", fleet.planned))) } }
+                }
                 @if fleet.enrolled == 0 { (no_devices(view)) }
                 @else if fleet.worst.is_empty() { p.soft { (tongue.of("没有需要查看的设备。", "No device needs a look.")) } }
                 @else { (worst(view, fleet)) }
