@@ -88,6 +88,12 @@ impl Plans {
         Ok(Self(all.collect()))
     }
 
+    /// Whether nothing is planned anywhere.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What is set of a site.
     #[must_use]
     pub fn of(&self, site: &str) -> &[Planned] {

@@ -56,10 +56,7 @@ fn to(site: &str) -> String {
     format!("/sites/{}", segment(site))
 }
 
-fn name<'a>(view: &View<'_>, site: &'a str) -> &'a str
-where
-    'static: 'a,
-{
+fn name<'a>(view: &View<'_>, site: &'a str) -> &'a str {
     if site.is_empty() { view.say("（未分站点）", "(no site)") } else { site }
 }
 
