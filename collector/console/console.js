@@ -118,7 +118,7 @@ function listen() {
       const fresh = page.getElementById(part.id);
       if (!fresh || fresh.dataset.state === part.dataset.state && part.dataset.live === "announce") continue;
       if (part.dataset.live === "replace" && !part.contains(document.activeElement)) part.replaceWith(document.adoptNode(fresh));
-      else if (part.dataset.live === "announce") announce(part);
+      else if (part.dataset.live === "announce") announce(part, fresh.dataset.count - part.dataset.count);
     }
   };
   const soon = () => { timer ||= setTimeout(look, Math.max(0, 2000 - (Date.now() - last))); };
@@ -129,9 +129,11 @@ function listen() {
   addEventListener("pagehide", () => source.close());
 }
 
-function announce(part) {
+function announce(part, more) {
   const button = part.querySelector(".arrived");
-  if (!button || !button.hidden) return;
+  if (!button) return;
+  if (more > 0 && button.dataset.more) button.textContent = button.dataset.more.replace("{n}", more);
+  if (!button.hidden) return;
   button.hidden = false;
   button.addEventListener("click", () => location.reload());
 }

@@ -34,8 +34,13 @@ fn expected(method: &str, path: &str) -> Option<(&'static str, bool)> {
         ("GET", "/alerts") => ("sru", false),
         ("GET", "/alerts/{alert}" | "/alerts/{alert}/history") => ("sru", true),
         ("GET", "/alerts/{alert}/findings") => ("sru", true),
+        ("GET", "/alerts/{alert}/rule" | "/alerts/{alert}/playbook") => ("sru", true),
+        ("GET", "/alerts/{alert}/proof" | "/alerts/{alert}/related" | "/alerts/{alert}/evidence") => ("sru", true),
+        ("GET", "/alerts/{alert}/workers") => ("sr", true),
         ("POST", "/alerts/step") => ("sr", true),
-        ("GET", "/exports/alerts.csv") => ("sru", false),
+        ("GET", "/exports/alerts.csv" | "/exports/alerts.xlsx" | "/exports/alerts.jsonl") => ("sru", false),
+        ("GET", "/exports/findings.csv" | "/exports/findings.xlsx" | "/exports/findings.jsonl") => ("sru", false),
+        ("GET" | "PUT" | "DELETE", "/delegate") => ("apsru", false),
         ("GET", "/search" | "/searches") | ("PUT" | "DELETE", "/searches/{name}") => ("sru", false),
         ("GET", "/rules" | "/packs" | "/packs/{pack}" | "/policies" | "/policies/{group}") => ("pr", false),
         ("GET", "/words" | "/words/{list}" | "/words/{list}/export") => ("pr", false),
@@ -102,7 +107,7 @@ impl Trier {
             return Some(403);
         }
         // Nothing is closed here, and of what is open no sample is drawn.
-        if self.letter == 'u' && route.path.ends_with("/findings") {
+        if self.letter == 'u' && (route.path.ends_with("/findings") || route.path.ends_with("/evidence")) {
             return Some(403);
         }
         (scoped && !self.sees(target)).then_some(404)
@@ -215,7 +220,7 @@ impl Scene {
         let path = path.replace("{operator}", "victim").replace("{name}", "mine");
         let path = path.replace("{list}", "products").replace("{pack}", "advertising").replace("{group}", "default");
         let path = path.replace("{site}", "shanghai").replace("{person}", "u0");
-        let needs_reason = path.ends_with("/findings") || path.ends_with(".csv");
+        let needs_reason = ["/findings", "/evidence", ".csv", ".jsonl"].iter().any(|end| path.ends_with(end));
         if needs_reason { format!("{path}?reason=because") } else { path }
     }
 

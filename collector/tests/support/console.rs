@@ -98,13 +98,18 @@ pub fn id_of(number: u64) -> String {
 
 /// Publishes who is where: userid, department, site. `u.x` and `u.y` are of one employee.
 pub fn roster(log: &mut Log, rows: &[(&str, &str, &str)]) {
+    roster_named(log, rows, "李娜");
+}
+
+/// The same, with the name that everybody bears.
+pub fn roster_named(log: &mut Log, rows: &[(&str, &str, &str)], name: &str) {
     let row_of = |(userid, department, site): &(&str, &str, &str)| {
         let (department, site) = ((*department).into(), (*site).into());
         let period = RosterPeriod { from_ms: 1, department, site, ..RosterPeriod::default() };
         let row =
             RosterRow { corp: "ww1".into(), userid: (*userid).into(), periods: vec![period], ..RosterRow::default() };
         let employee = userid.split('.').next().unwrap_or_default().into();
-        (row, RosterDetails { salt: vec![1; 16], employee, name: "李娜".into() })
+        (row, RosterDetails { salt: vec![1; 16], employee, name: name.into() })
     };
     let (key, _) = SoftwareKey::generate().unwrap();
     let next = Signers::pinned(key.public().id());

@@ -25,7 +25,7 @@ pub(in crate::web) struct RuleOf {
     /// What it says now; missing where no policy and no pack has it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::web) rule: Option<RuleText>,
-    /// How its alerts ended until now.
+    /// How its alerts ended until now, for those who may see how rules do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::web) precision: Option<Precision>,
 }
@@ -66,6 +66,10 @@ pub(in crate::web) fn rule(ask: &Ask<'_>, _: Nothing) -> Result<RuleOf, Problem>
 
 pub(in crate::web) fn rule_of(ask: &Ask<'_>, alert: &Alert) -> Result<RuleOf, Problem> {
     let rule = ask.rule(&alert.pack, &alert.rule)?.map(|rule| rule.as_ref().clone());
+    // How often it was right counts the alerts of all departments.
+    if !ask.may(Act::SeeRules, None) {
+        return Ok(RuleOf { rule, precision: None });
+    }
     let all = alerts::precision(ask.derived()?, Some(&alert.pack))?;
     Ok(RuleOf { rule, precision: all.into_iter().find(|it| it.rule == alert.rule) })
 }

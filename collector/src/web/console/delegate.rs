@@ -29,6 +29,10 @@ struct Given {
     until: String,
 }
 
+/// Nothing but the mark.
+#[derive(Deserialize)]
+struct Ended {}
+
 fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     let view = View::of(ask);
     let tongue = view.tongue();
@@ -82,7 +86,7 @@ fn set(ask: &Ask<'_>, given: Given) -> Result<Body, Problem> {
     Ok(Body::see("/delegate"))
 }
 
-fn end(ask: &Ask<'_>, _: serde::de::IgnoredAny) -> Result<Body, Problem> {
+fn end(ask: &Ask<'_>, _: Ended) -> Result<Body, Problem> {
     api::end(ask, Nothing::default())?;
     Ok(Body::see("/delegate"))
 }

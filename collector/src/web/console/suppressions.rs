@@ -44,6 +44,11 @@ struct Asked {
     cursor: String,
 }
 
+#[derive(Deserialize)]
+struct Ending {
+    reason: String,
+}
+
 fn show(ask: &Ask<'_>, asked: Asked) -> Result<Body, Problem> {
     let view = View::of(ask);
     let tongue = view.tongue();
@@ -165,7 +170,7 @@ fn begin(ask: &Ask<'_>, asked: Asked) -> Result<Body, Problem> {
     Ok(Body::see("/suppressions"))
 }
 
-fn end(ask: &Ask<'_>, why: Why) -> Result<Body, Problem> {
-    api::end_suppression(ask, why)?;
+fn end(ask: &Ask<'_>, ending: Ending) -> Result<Body, Problem> {
+    api::end_suppression(ask, Why { reason: ending.reason })?;
     Ok(Body::see("/suppressions"))
 }

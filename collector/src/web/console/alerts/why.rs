@@ -102,14 +102,15 @@ fn hits(view: &View<'_>, item: &Item) -> Markup {
 /// What the rule says, and how often it was right.
 pub(super) fn rule(view: &View<'_>, alert: &Alert) -> Result<Markup, Problem> {
     let of = rule_of(view.ask, alert)?;
-    let precision = of.precision.as_ref().and_then(|it| Some((it.precision?, it.confirmed + it.false_alarms)));
-    let right = match precision {
+    let judged = of.precision.as_ref().and_then(|it| Some((it.precision?, it.confirmed + it.false_alarms)));
+    let right = match judged {
         Some((share, judged)) => view.say(
             format!("{:.0}%（已裁定 {judged} 个）", share * 100.0),
             format!("{:.0} % of {judged} judged", share * 100.0),
         ),
         None => view.say("尚无裁定", "none judged yet").to_owned(),
     };
+    let right = view.may(Act::SeeRules).then(|| (view.say("准确率", "Right"), html! { (right) }));
     let title = view.say("所依规则", "The rule");
     let id = html! { span.id { (alert.pack) "/" (alert.rule) } };
     let Some(rule) = of.rule else {
@@ -117,11 +118,7 @@ pub(super) fn rule(view: &View<'_>, alert: &Alert) -> Result<Markup, Problem> {
             "已发布的策略和内置规则包中已没有此规则。",
             "No published policy and no pack that ships has this rule any more.",
         );
-        return Ok(card_with(
-            title,
-            id,
-            html! { p.soft { (gone) } (facts([(view.say("准确率", "Right"), html! { (right) })])) },
-        ));
+        return Ok(card_with(title, id, html! { p.soft { (gone) } @if let Some(right) = right { (facts([right])) } }));
     };
     let say = |both: &Both| view.say(both.zh.clone(), both.en.clone());
     let rows = [
@@ -131,10 +128,9 @@ pub(super) fn rule(view: &View<'_>, alert: &Alert) -> Result<Markup, Problem> {
             html! { (say(&rule.pack_title)) " " span.faint { (view.say("版本 ", "version ")) (rule.pack_version) } },
         ),
         (view.say("级别", "Level"), level(view.tongue(), rule.level)),
-        (view.say("准确率", "Right"), html! { (right) }),
         (view.say("条件", "Condition"), html! { code { (rule.condition) } }),
     ];
-    Ok(card_with(title, id, html! { (facts(rows)) (more(view, &rule)) }))
+    Ok(card_with(title, id, html! { (facts(rows.into_iter().chain(right))) (more(view, &rule)) }))
 }
 
 fn more(view: &View<'_>, rule: &RuleText) -> Markup {
