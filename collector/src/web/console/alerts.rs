@@ -196,7 +196,10 @@ pub(super) fn rows(view: &View<'_>, items: &[Alert], ticks: bool) -> Result<Mark
             },
         ];
         if ticks {
-            cells.insert(0, html! { label.tick { input type="checkbox" name="alerts" value=(alert.alert) aria-label=(label); } });
+            cells.insert(
+                0,
+                html! { label.tick { input type="checkbox" name="alerts" value=(alert.alert) aria-label=(label); } },
+            );
         }
         rows.push(cells);
     }

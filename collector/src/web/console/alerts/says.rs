@@ -84,7 +84,6 @@ pub(in crate::web) fn clock(tongue: Tongue, alert: &Alert, now_ms: i64) -> Marku
     };
     html! { span class=(class) title=(crate::web::console::tongue::moment(by_ms)) { (text) } }
 }
-}
 
 fn soon(by_ms: i64, now_ms: i64) -> &'static str {
     if by_ms.saturating_sub(now_ms) < SOON_MS { "soon" } else { "calm" }
