@@ -90,7 +90,7 @@ function ready() {
       clearTimeout(timer);
       timer = setTimeout(async () => {
         const mine = ++turn, body = new URLSearchParams(new FormData(form));
-        const answer = await fetch(form.action, { method: "POST", body });
+        const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
         const fresh = answer.ok && mine === turn && (await parsed(answer)).getElementById("tested");
         if (fresh) document.getElementById("tested").replaceWith(document.adoptNode(fresh));
       }, 400);

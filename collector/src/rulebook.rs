@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use watchpost_policy::bundle::{self, Role};
 use watchpost_policy::packs;
-use watchpost_policy::rules::{Kind, Pack, Rule, Selection};
+use watchpost_policy::rules::{Kind, Pack, Rule, Selection, Title};
 use watchpost_proto::Digest;
 use watchpost_proto::v1::PolicyRole;
 
@@ -32,6 +32,12 @@ pub struct Both {
     pub zh: String,
     /// English.
     pub en: String,
+}
+
+impl Both {
+    pub(crate) fn of(title: &Title) -> Self {
+        Self { zh: title.zh.clone(), en: title.en.clone() }
+    }
 }
 
 /// What a rule says.
@@ -113,18 +119,17 @@ fn take(rules: &mut HashMap<(String, String), Arc<RuleText>>, pack: &Pack) {
 }
 
 fn text(pack: &Pack, rule: &Rule) -> RuleText {
-    let both = |title: &watchpost_policy::rules::Title| Both { zh: title.zh.clone(), en: title.en.clone() };
     RuleText {
-        title: both(&rule.title),
-        pack_title: both(&pack.title),
+        title: Both::of(&rule.title),
+        pack_title: Both::of(&pack.title),
         pack_version: pack.version,
         category: rule.category.to_string(),
         level: rule.level.as_str(),
         disclose: rule.disclose.as_str(),
         condition: rule.condition_text(),
         selections: rule.selections.iter().map(selection).collect(),
-        legal_basis: rule.legal_basis.iter().map(both).collect(),
-        note: rule.note.as_ref().map(both),
+        legal_basis: rule.legal_basis.iter().map(Both::of).collect(),
+        note: rule.note.as_ref().map(Both::of),
     }
 }
 

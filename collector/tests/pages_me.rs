@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use clap::Parser as _;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -17,6 +18,7 @@ use support::offline::Log;
 use tokio::net::TcpStream;
 use watchpost_collector::alerts::desk::{self, Deed};
 use watchpost_collector::clock::now_ms;
+use watchpost_collector::commands::my_data::{self, MyDataArgs};
 use watchpost_collector::enrolment::desk::Act as By;
 use watchpost_collector::operators::{Act, Role};
 use watchpost_collector::policies;
@@ -494,10 +496,49 @@ async fn an_administrator_hands_a_link_out_on_a_page() {
     assert!(shown.starts_with("http://127.0.0.1:"), "{shown}");
     let mut li = Browser::of(&console);
     assert_eq!(li.open(&link_of(&shown)).await.status, 303);
+    // The way there is on the page of the person, for administrators alone.
+    let people = browser.page("/people").await;
+    let person = people.text.split("href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let person = person.filter(|path| !["import", "unknown"].contains(path)).find(|path| path.contains("li")).unwrap();
+    let person = format!("/people/{person}");
+    assert!(browser.page(&person).await.text.contains("/people/link?whom=ww1%2Fli.a"), "{person}");
+    let trail = browser.page("/audit?verb=employee-link").await;
+    assert!(trail.text.contains("handed out a link"), "{}", trail.text);
     let nobody = browser.send("POST", "/people/link", &[("mark", &*mark), ("whom", "ww1/nobody"), ("days", "7")]).await;
     assert_eq!(nobody.status, 409);
     let reviewer = console.signed_in("reviewer").await;
     let mut other = Browser { cookies: reviewer.cookies.clone(), ..Browser::of(&console) };
     assert_eq!(other.page("/people/link").await.status, 403);
+    assert!(!other.page(&person).await.text.contains("/people/link"));
+    console.running.stop().await;
+}
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    my_data: MyDataArgs,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_hands_a_link_out_and_takes_it_back() {
+    let console = scene().await;
+    let config = console.lab.dir().join("collector/collector.toml").display().to_string();
+    let run = async |words: &[&str]| {
+        let words = ["my-data"].iter().chain(words).map(|word| (*word).to_owned());
+        let words: Vec<String> = words.chain(["--config".to_owned(), config.clone()]).collect();
+        let args = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{error}"));
+        tokio::task::spawn_blocking(move || my_data::run(args.my_data).map_err(|error| error.to_string()))
+            .await
+            .unwrap()
+    };
+    run(&["link", "li", "--valid", "3d", "--reason", "asked by mail", "--by", "hr"]).await.unwrap();
+    let made = console.trail("employee-link").await;
+    assert_eq!((made.len(), &*made[0].by, &*made[0].subject, &*made[0].reason), (1, "hr", "ww1/li.a", "asked by mail"));
+    run(&["unlink", "ww1/li.b", "--by", "hr"]).await.unwrap();
+    assert_eq!(console.trail("employee-link-end").await.len(), 1);
+    assert!(run(&["link", "nobody"]).await.unwrap_err().contains("nobody is known"));
+    assert!(run(&["link", "li", "--valid", "32d"]).await.unwrap_err().contains("31 days"));
+    run(&["ww1/li.a", "--format", "json"]).await.unwrap();
+    assert!(Cli::try_parse_from(["my-data", "--config", "x"]).is_err(), "whose");
     console.running.stop().await;
 }

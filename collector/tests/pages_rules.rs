@@ -108,7 +108,7 @@ async fn the_tester_marks_what_hits_and_keeps_nothing() {
     let text = format!("{PRIVATE}，<i>这款产品保　本保收益</i>");
     let page = client.send_form("/rules/test", &[("text", &text), ("from", "employee"), ("to", "external")]).await;
     assert_eq!(page.status, 200, "{}", page.text);
-    assert!(page.text.contains("<mark>保　本保收益</mark>&lt;/i&gt;"), "{}", page.text);
+    assert!(page.text.contains("<mark>产品保　本保收益</mark>&lt;/i&gt;"), "{}", page.text);
     assert!(page.text.contains(PRIVATE) && !page.text.contains("<i>这款"), "{}", page.text);
     let asked = json!({ "text": "这款产品保本保收益", "from": "employee", "to": "external" });
     let answer = client.post("/rules/test", &asked).await;

@@ -14,7 +14,6 @@ use crate::rules::{Disclose, Kind, Level, Pack, Rule, Status, Title};
 
 pub use html::html;
 pub use text::text;
-pub use words::category_word;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

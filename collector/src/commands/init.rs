@@ -30,6 +30,9 @@ pub struct InitArgs {
     /// A further DNS name or IP address for the collector's certificate; may be repeated.
     #[arg(long = "name", value_name = "EXTRA_DNS")]
     pub names: Vec<String>,
+    /// Where operators come in, on loopback; elsewhere it needs a certificate, which collector.toml names.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7481")]
+    pub console: SocketAddr,
 }
 
 /// What a new collector is to be.
@@ -62,9 +65,13 @@ pub struct LaidOut {
 /// A folder that is not empty, a tenant or name that no certificate can carry, or what the file system said.
 pub fn run(args: InitArgs) -> anyhow::Result<()> {
     let plan = Plan { tenant: &args.tenant, listen: args.listen, names: &args.names, purpose: Purpose::Production };
-    lay_out(&args.dir, &plan, OffsetDateTime::now_utc())?;
+    ensure!(
+        args.console.ip().is_loopback(),
+        "--console is on loopback, like 127.0.0.1:7481; set certificate and key in collector.toml for more"
+    );
+    write_all(&args.dir, &plan, Some(args.console), OffsetDateTime::now_utc())?;
     let secret = first::leave(&args.dir.join("data"))?;
-    print!("{}{}", closing_words(&args.dir), first_operator(&args.dir, &secret));
+    print!("{}{}", closing_words(&args.dir), first_operator(&args.dir, args.console, &secret));
     Ok(())
 }
 
@@ -74,6 +81,10 @@ pub fn run(args: InitArgs) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn lay_out(dir: &Path, plan: &Plan<'_>, now: OffsetDateTime) -> anyhow::Result<LaidOut> {
+    write_all(dir, plan, None, now)
+}
+
+fn write_all(dir: &Path, plan: &Plan<'_>, console: Option<SocketAddr>, now: OffsetDateTime) -> anyhow::Result<LaidOut> {
     refuse_unless_empty(dir)?;
     // Everything that can be refused is refused before the first file is written.
     let root = Root::create(plan.tenant, plan.purpose, now)?;
@@ -90,7 +101,7 @@ pub fn lay_out(dir: &Path, plan: &Plan<'_>, now: OffsetDateTime) -> anyhow::Resu
     public(&pki, "collector.crt", &leaf.chain)?;
     secret(&pki, "collector.key", &leaf.key)?;
     secret(&pki, "tenant.key", &tenant_key)?;
-    public(dir, "collector.toml", &configuration(plan))?;
+    public(dir, "collector.toml", &configuration(plan, console))?;
     Ok(LaidOut { root: root.certificate().to_owned(), devices, tenant_key })
 }
 
@@ -147,8 +158,12 @@ fn new_tenant_key() -> anyhow::Result<String> {
 }
 
 /// The text of `collector.toml`. Every value was checked to need no escaping in a TOML string.
-fn configuration(plan: &Plan<'_>) -> String {
+fn configuration(plan: &Plan<'_>, console: Option<SocketAddr>) -> String {
     let Plan { tenant, listen, .. } = plan;
+    let console = match console {
+        Some(console) => format!("[console]\nlisten = \"{console}\"\n"),
+        None => "# [console]\n# listen = \"127.0.0.1:7481\"\n".to_owned(),
+    };
     format!(
         "# Paths are relative to this file's folder.\n\
          listen = \"{listen}\"\n\
@@ -167,21 +182,21 @@ fn configuration(plan: &Plan<'_>) -> String {
          # addresses = [\"collector.example:7443\"]\n\
          \n\
          # What operators come in by; elsewhere than on loopback it needs a certificate and its key.\n\
-         # [console]\n\
-         # listen = \"127.0.0.1:7481\"\n"
+         {console}"
     )
 }
 
-/// How the first administrator comes in.
-fn first_operator(dir: &Path, secret: &str) -> String {
+/// How the first administrator comes in. What is behind `#` stays in the browser.
+fn first_operator(dir: &Path, console: SocketAddr, secret: &str) -> String {
     let config = dir.join("collector.toml").display().to_string();
     let name = first::NAME;
     format!(
-        "\n首位管理员：用户名 {name}，一次性密钥（7 天内有效，只显示这一次）：\n\
-         The first administrator: login name {name}; one-time secret, valid for 7 days and shown only this once:\n\
-         \n  {secret}\n\n\
-         启用 collector.toml 中的 [console] 并启动后，设置密码与动态码：\n\
-         With [console] in collector.toml and the collector running, set password and one-time codes with it:\n\
+        "\n首位管理员：启动后在本机浏览器打开此链接，设置密码与动态码（7 天内有效，只显示这一次）：\n\
+         The first administrator: once it runs, open this link in a browser here, and set a password and one-time codes\n\
+         (valid for 7 days and shown only this once):\n\
+         \n  http://{console}/welcome#name={name}&secret={secret}\n\n\
+         没有浏览器时：用户名 {name}，以链接中的一次性密钥在终端设置：\n\
+         Without a browser: login name {name}, with the one-time secret of the link, at a terminal:\n\
          watchpost-collector operator accept {name} --config {config}\n"
     )
 }
@@ -285,6 +300,17 @@ mod tests {
             assert!(sentence.contains(expected), "{sentence}");
             assert_eq!(files(dir.path()).len(), present.len());
         }
+    }
+
+    #[test]
+    fn the_first_administrator_gets_a_link_to_where_the_console_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let console: SocketAddr = "127.0.0.1:7999".parse().unwrap();
+        write_all(dir.path(), &plan(Purpose::Production), Some(console), OffsetDateTime::now_utc()).unwrap();
+        let config = crate::config::Config::load(&dir.path().join("collector.toml")).unwrap();
+        assert_eq!(config.console.map(|console| console.listen), Some(console));
+        let said = first_operator(dir.path(), console, "wpi_x");
+        assert!(said.contains("http://127.0.0.1:7999/welcome#name=administrator&secret=wpi_x"), "{said}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl WordState {
 
 /// A list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WordListFacts {
+pub(crate) struct WordListFacts {
     /// Its name.
     pub list: String,
     /// The pack it is for.
@@ -77,7 +77,7 @@ pub struct WordListFacts {
 
 /// A word of a list. What it says lies beside the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WordFacts {
+pub(crate) struct WordFacts {
     /// What names it beside the log.
     pub digest: Digest,
     /// How it stands.

@@ -11,10 +11,10 @@ use watchpost_policy::packs;
 use watchpost_policy::rules::{Pack, Rule};
 use watchpost_proto::Digest;
 use watchpost_proto::policy::Policy;
-use watchpost_proto::v1::PolicyRole;
 
 use super::gather;
 use crate::log_store;
+use crate::rulebook::role_of;
 
 /// Policies kept compiled.
 const KEPT_MAX: usize = 6;
@@ -91,14 +91,9 @@ impl InForce {
 /// The files of a policy, as the engine takes them.
 #[must_use]
 pub fn files_of(policy: &Policy) -> Vec<File> {
-    let role = |role| match role {
-        PolicyRole::Pack => Role::Pack,
-        PolicyRole::Filter => Role::Filter,
-        PolicyRole::Named | PolicyRole::Unspecified => Role::Named,
-    };
     let files = policy.files();
     files
-        .map(|(file, bytes)| File { role: role(file.role()), name: file.name.clone(), bytes: bytes.to_vec() })
+        .map(|(file, bytes)| File { role: role_of(file.role()), name: file.name.clone(), bytes: bytes.to_vec() })
         .collect()
 }
 

@@ -4,17 +4,24 @@
 mod account;
 mod alerts;
 mod assets;
+mod audit;
 mod cases;
 mod chart;
 mod coverage;
 mod delegate;
+mod devices;
+mod first;
 mod frame;
+mod lists;
 mod me;
 mod overview;
 mod parts;
+mod people;
 mod rules;
 mod search;
+mod settings;
 mod sign;
+mod sites;
 mod suppressions;
 mod tongue;
 mod view;
@@ -36,6 +43,12 @@ pub fn routes() -> Vec<Route> {
         account::routes(),
         view::routes(),
         overview::routes(),
+        devices::routes(),
+        sites::routes(),
+        people::routes(),
+        audit::routes(),
+        settings::routes(),
+        first::routes(),
         coverage::routes(),
         alerts::routes(),
         search::routes(),

@@ -146,8 +146,7 @@ pub(super) fn disclose_word(lang: Lang, word: &str) -> &str {
 }
 
 /// What packs call a category, in Chinese where that is known.
-#[must_use]
-pub fn category_word(lang: Lang, name: &str) -> &str {
+pub(super) fn category_word(lang: Lang, name: &str) -> &str {
     if lang == Lang::En {
         return name;
     }

@@ -345,7 +345,7 @@ fn a_text_is_tried_and_a_word_goes_from_one_person_to_another() -> anyhow::Resul
     second.eval(tick)?;
     second.click("button[value=approve]")?;
     wait_until("the word belongs to the list", PATIENCE, || {
-        let known = stage.lab.collector.json(&["words", "list", "payees"])?;
+        let known = stage.lab.collector.json(&["words", "show", "payees"])?;
         Ok(known.iter().any(|it| it.to_string().contains("小金库") && it.to_string().contains("approved")))
     })?;
     second.open(&stage.at("/words/preview"))?;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchpost_policy::message::Side;
-use watchpost_policy::rules::{Kind, Pack, Rule, RuleTest, Selection, Title};
+use watchpost_policy::rules::{Kind, Pack, Rule, RuleTest, Selection};
 
 use crate::alerts::{self, Precision};
 use crate::log_store;
 use crate::operators::Act;
 use crate::policies::in_force::{self, InForce};
+use crate::rulebook::Both;
 use crate::web::ask::Ask;
 use crate::web::problem::{Kind as Why, Problem};
 
@@ -28,15 +29,6 @@ pub(in crate::web) struct OfPolicy {
     /// The version of its policy; the latest where it is missing.
     #[serde(default)]
     pub(in crate::web) version: Option<u64>,
-}
-
-/// A text in Chinese and English.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(in crate::web) struct Both {
-    /// Chinese.
-    pub(in crate::web) zh: String,
-    /// English.
-    pub(in crate::web) en: String,
 }
 
 /// Packs of a policy.
@@ -128,12 +120,6 @@ pub(in crate::web) struct TestView {
     pub(in crate::web) text: String,
     /// Whether the rule must hold.
     pub(in crate::web) hit: bool,
-}
-
-impl Both {
-    pub(in crate::web) fn of(title: &Title) -> Self {
-        Self { zh: title.zh.clone(), en: title.en.clone() }
-    }
 }
 
 /// What is in force in a group, or was with an earlier version.

@@ -9,8 +9,9 @@ use watchpost_policy::message::{Corp, Side};
 use watchpost_policy::normalise::{Became, Normalisation, pieces};
 use watchpost_policy::rules::{Chat, RuleTest};
 
-use super::rules::{Both, OfPolicy, in_force, is_confidential, sees_words};
+use super::rules::{OfPolicy, in_force, is_confidential, sees_words};
 use crate::policies::in_force::InForce;
+use crate::rulebook::Both;
 use crate::web::ask::Ask;
 use crate::web::problem::Problem;
 

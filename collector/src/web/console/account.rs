@@ -1,5 +1,7 @@
 //! What is one's own: who one is, password, one-time codes, API tokens.
 
+mod tokens;
+
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -19,6 +21,8 @@ pub(super) fn routes() -> Vec<Route> {
         page("/account", own, ("One's account", "我的账户"), show),
         form("/account/password", own, ("Change one's password", "修改密码"), change_password).costly(),
         form("/account/totp", own, ("Set up one-time codes", "启用动态码"), enrol_totp).costly(),
+        form("/account/tokens", own, ("Make an API token", "创建 API 令牌"), tokens::make),
+        form("/account/tokens/{token}/withdraw", own, ("Withdraw an API token", "撤销 API 令牌"), tokens::withdraw),
     ]
 }
 
@@ -78,6 +82,7 @@ fn shown(ask: &Ask<'_>, told: &Markup) -> Result<Body, Problem> {
                 button type="submit" { (if me.totp { view.say("重新设置", "Set up anew") } else { view.say("启用", "Set up") }) }
             })))
         }
+        (tokens::show(&view)?)
     };
     Ok(view.page(Some(Room::Account), title, body))
 }

@@ -205,14 +205,13 @@ pub(super) fn bare(visitor: &Visitor, title: &str, middle: Markup) -> Body {
 }
 
 /// A page for an employee who looks at what is about them: none of the ways of operators lead from it.
-pub(super) fn own(visitor: &Visitor, title: &str, beside: Markup, middle: Markup) -> Body {
+pub(super) fn own(visitor: &Visitor, title: &str, middle: Markup) -> Body {
     let around = html! {
         a.skip href="#middle" { (visitor.tongue.of("跳到正文", "Skip to content")) }
         div.own {
             header {
                 a.brand href="/me" { img src=(SIGN.path) alt="" width="26" height="26"; span { b { "哨所" } " Watchpost" } }
                 (look(visitor))
-                (beside)
             }
             main id="middle" tabindex="-1" { (middle) }
         }

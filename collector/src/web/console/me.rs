@@ -24,7 +24,7 @@ use mine::Mine;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        page("/me", None, ("What is about oneself", "关于我的数据"), show).costly(),
+        page("/me", None, ("What is about oneself", "我的数据"), show).costly(),
         form("/me/open", None, ("Open with a link", "凭链接打开"), open).costly(),
         form("/me/leave", None, ("Leave", "离开"), leave),
         form("/me/appeal", None, ("Object to a finding", "对一条记录提出申诉"), appeal),
@@ -69,15 +69,14 @@ fn show(ask: &Ask<'_>, looked: Looked) -> Result<Body, Problem> {
     let Some(visit) = visits::visit(ask)? else { return Ok(way_in(ask, "", None)) };
     let view = View::of(ask);
     let mine = Mine::read(ask, &visit)?;
-    let leave = marked(&visit, "/me/leave", html! { button.quiet type="submit" { (view.say("离开", "Leave")) } });
     let middle = shown::all(&view, &visit, &mine, &looked.said, looked.from)?;
-    Ok(frame::own(&view.visitor, view.say("关于我的数据", "What is about me"), leave, middle))
+    Ok(frame::own(&view.visitor, view.say("我的数据", "My data"), middle))
 }
 
 /// A link leads here with account and secret behind `#`: what stands there is not sent, and the script puts it into the fields.
 fn way_in(ask: &Ask<'_>, account: &str, problem: Option<&Problem>) -> Body {
     let view = View::of(ask);
-    let title = view.say("关于我的数据", "What is about me");
+    let title = view.say("我的数据", "My data");
     let hint = view.say("如 wwEXAMPLE0001/li.na", "Such as wwEXAMPLE0001/li.na");
     let middle = html! {
         h1 { (title) }

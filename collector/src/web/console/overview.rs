@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::chart::{self, Bar};
 use super::coverage;
+use super::first;
 use super::frame::Room;
 use super::parts::{self, Table, Tone, badge, card, card_with, level, tile};
 use super::tongue::Tongue;
@@ -30,6 +31,7 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     let title = Room::Overview.title(tongue);
     let middle = html! {
         (parts::heading(title, Some(&said_first(tongue, alerts.as_ref(), fleet.as_ref())), None))
+        @if let Some(card) = first::card(&view) { (card) }
         div.stack id="overview" data-live="replace" {
             @if let Some(alerts) = &alerts { (waiting(tongue, alerts)) (came(tongue, alerts)) }
             @if let Some(fleet) = &fleet { (devices(&view, fleet)) }

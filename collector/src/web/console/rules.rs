@@ -13,12 +13,13 @@ use super::parts::{self, Table, Tone, badge};
 use super::tongue::Tongue;
 use super::view::View;
 use crate::operators::Act;
+use crate::rulebook::Both;
 use crate::web::api::policies::{self, Group};
-use crate::web::api::rules::{self, Both, OfPolicy, PackView, RuleView};
+use crate::web::api::rules::{self, OfPolicy, PackView, RuleView};
 use crate::web::ask::Ask;
 use crate::web::problem::{Kind, Problem};
 use crate::web::route::{Body, Nothing, Route, page};
-use watchpost_policy::my_data::{Lang, category_word};
+use watchpost_policy::my_data::category_zh;
 
 /// Rules of one page.
 const ROWS: usize = 50;
@@ -168,7 +169,7 @@ fn filters(view: &View<'_>, asked: &Asked, group: &str) -> Markup {
 fn row(tongue: Tongue, pack: &PackView, rule: &RuleView, group: &str) -> Vec<Markup> {
     let place = to(&format!("/rules/{}", pack.pack), &[("group", group)]);
     vec![
-        html! { a href={ (place) "#" (rule.rule) } data-row { (both(tongue, &rule.title)) } br; small.id { (rule.rule) } },
+        html! { a href=(pack::place(&pack.pack, &rule.rule, group)) data-row { (both(tongue, &rule.title)) } br; small.id { (rule.rule) } },
         html! { a href=(place) { (both(tongue, &pack.title)) } },
         html! { (category(tongue, &rule.category)) },
         parts::level(tongue, rule.level),
@@ -197,7 +198,7 @@ fn precision(tongue: Tongue, rule: &RuleView) -> Markup {
 
 /// What packs call a category, in the language of the page where that is known.
 pub(super) fn category(tongue: Tongue, name: &str) -> &str {
-    category_word(tongue.of(Lang::Zh, Lang::En), name)
+    tongue.of(category_zh(name), name)
 }
 
 /// The title that is spoken; the other where it is missing.

@@ -26,10 +26,11 @@ const DAYS: usize = 30;
 
 pub(super) fn all(view: &View<'_>, visit: &Visit, mine: &Mine, said: &str, from: usize) -> Result<Markup, Problem> {
     let tongue = view.tongue();
-    let title = view.say("关于我的数据", "What is about me");
+    let title = view.say("我的数据", "My data");
     let files = html! {
         a.button href="/me/data.csv" { (view.say("下载记录 CSV", "Records as CSV")) }
         a.button href="/me/data.json" { (view.say("下载全部 JSON", "All as JSON")) }
+        (marked(visit, "/me/leave", html! { button type="submit" { (view.say("离开", "Leave")) } }))
     };
     Ok(html! {
         (parts::heading(title, Some(&visit.accounts.join(" · ")), Some(files)))
@@ -40,7 +41,7 @@ pub(super) fn all(view: &View<'_>, visit: &Visit, mine: &Mine, said: &str, from:
             )) } }))
         }
         p.soft { (view.say("本次查看将于 ", "This visit ends at ")) (tongue.at(visit.until_ms)) (view.say(
-            " 结束。此页只显示关于您本人的内容，其他员工、管理员均不能用它查看您的数据。",
+            " 结束。此页只显示关于您本人的内容；他人的账户或链接都打不开它。",
             ". This page shows what is about you alone; nobody else's way in opens it."
         )) }
         (tiles(view, mine))
@@ -79,7 +80,7 @@ fn findings(view: &View<'_>, visit: &Visit, mine: &Mine, from: usize) -> Result<
     let on_page = || mine.groups.iter().skip(from).take(PAGE);
     let appeals = Mine::appeals(view.ask, on_page())?;
     let next = (from + PAGE < mine.groups.len()).then(|| format!("/me?from={}", from + PAGE));
-    let beside = html! { (view.say("文字为离开设备的原样，截取到规则允许的程度", "Text exactly as it left, as far as the rule lets it")) };
+    let beside = html! { (view.say("文字为离开设备的原样，截取到规则允许的程度", "Text exactly as it was reported, as far as the rule lets it")) };
     Ok(card_with(
         title,
         beside,
@@ -129,7 +130,7 @@ fn excerpt(view: &View<'_>, told: &Told) -> Markup {
     let how = match disclosed(finding.disclose()) {
         "masked" => view.say("部分遮盖", "partly masked"),
         "context" => view.say("命中处上下文", "with its context"),
-        _ => view.say("未上报文字", "no text left"),
+        _ => view.say("未上报文字", "no text reported"),
     };
     html! {
         @if !finding.excerpt.is_empty() { p.excerpt { (finding.excerpt) } }
@@ -257,7 +258,7 @@ fn notices(view: &View<'_>, mine: &Mine) -> Markup {
                 }
             }
             p.faint { (view.say(
-                "告知书全文由公司提供，此页不能代您阅读，因此不在此处确认：请在公司的签收单上确认，或在有代理程序的设备上运行 watchpost-agent my-data acknowledge。",
+                "采集端没有告知书全文，未展示的内容不能在此确认：请向公司索取全文并在签收单上确认，或在装有代理程序的设备上运行 watchpost-agent my-data acknowledge。",
                 "The company hands out its text. What is not shown here cannot be acknowledged here: use the company's form, or run watchpost-agent \
                  my-data acknowledge on a device that has the agent."
             )) }

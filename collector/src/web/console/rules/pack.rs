@@ -3,22 +3,25 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Asked, both, category, path_part, status, to};
+use super::{both, category, path_part, status, to};
 use crate::operators::Act;
 use crate::web::api::rules::{self, OfPolicy, PackView, RuleView, SelectionView};
 use crate::web::ask::Ask;
 use crate::web::console::frame::Room;
 use crate::web::console::parts::{self, Table, Tone, badge, facts};
 use crate::web::console::view::View;
-use crate::web::problem::Problem;
+use crate::web::problem::{Kind, Problem};
 use crate::web::route::{Body, Route, page};
 
-/// Words that stand open; the rest is behind a fold, and what is beyond that is counted.
-const OPEN: usize = 24;
-const FOLDED: usize = 120;
+/// Words of a selection on the page of its pack, and on that of its rule; what is beyond is counted.
+const FEW: usize = 8;
+const MANY: usize = 300;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![page("/rules/{pack}", Act::SeeRules, ("A pack", "规则包"), show)]
+    vec![
+        page("/rules/{pack}", Act::SeeRules, ("A pack", "规则包"), show),
+        page("/rules/{pack}/{rule}", Act::SeeRules, ("A rule", "规则"), one),
+    ]
 }
 
 #[derive(Default, Deserialize)]
@@ -31,7 +34,7 @@ fn show(ask: &Ask<'_>, of: Of) -> Result<Body, Problem> {
     let view = View::of(ask);
     let tongue = view.tongue();
     let pack = rules::pack(ask, OfPolicy { group: of.group.clone(), version: None })?;
-    let group = if of.group.is_empty() { Asked::default().group } else { of.group };
+    let group = of.group;
     let title = both(tongue, &pack.title);
     let test = to("/rules/test", &[("group", &group), ("pack", &pack.pack)]);
     let actions = html! {
@@ -43,53 +46,63 @@ fn show(ask: &Ask<'_>, of: Of) -> Result<Body, Problem> {
     let body = html! {
         (parts::heading(title, None, Some(actions)))
         p.soft { (about) @if !group.is_empty() { " · " (view.say("分组 ", "group ")) (group) } }
-        (contents(&view, &pack))
         @for rule in &pack.rules { (section(&view, &pack, rule, &group)) }
     };
     Ok(view.page(Some(Room::Rules), title, body))
 }
 
-fn contents(view: &View<'_>, pack: &PackView) -> Markup {
-    html! {
-        nav.card aria-label=(view.say("本包规则", "Rules of this pack")) {
-            ul.plain {
-                @for rule in &pack.rules {
-                    li.row { (parts::level(view.tongue(), rule.level)) a href={ "#" (rule.rule) } { (both(view.tongue(), &rule.title)) } }
-                }
-            }
-        }
-    }
-}
-
+/// A rule on the page of its pack.
 fn section(view: &View<'_>, pack: &PackView, rule: &RuleView, group: &str) -> Markup {
     let tongue = view.tongue();
-    let test = to("/rules/test", &[("group", group), ("pack", &pack.pack), ("rule", &rule.rule)]);
-    let alerts = to("/alerts", &[("pack", &pack.pack), ("rule", &rule.rule)]);
     html! {
         section.card id=(rule.rule) {
             div.card-head {
-                h2 { (both(tongue, &rule.title)) }
+                h2 { a href=(place(&pack.pack, &rule.rule, group)) { (both(tongue, &rule.title)) } }
                 div.row { (parts::level(tongue, rule.level)) (status(tongue, rule.status)) }
             }
             p.soft { span.id { (rule.rule) } " · " (category(tongue, &rule.category)) }
             p.condition { code { (rule.condition) } }
-            (selections(view, rule))
-            (about(view, rule))
-            (tests(view, rule))
-            div.row {
-                a.button href=(test) { (view.say("试这条规则", "Try a text")) }
-                @if view.may(Act::SeeAlerts) { a.button href=(alerts) { (view.say("它的告警", "Its alerts")) } }
-            }
+            (selections(view, rule, FEW))
         }
     }
 }
 
-fn selections(view: &View<'_>, rule: &RuleView) -> Markup {
+fn one(ask: &Ask<'_>, of: Of) -> Result<Body, Problem> {
+    let view = View::of(ask);
+    let tongue = view.tongue();
+    let pack = rules::pack(ask, OfPolicy { group: of.group.clone(), version: None })?;
+    let id = ask.param("rule")?;
+    let rule = pack.rules.iter().find(|rule| rule.rule == id).ok_or(Problem::new(Kind::NotFound))?;
+    let title = both(tongue, &rule.title);
+    let test = to("/rules/test", &[("group", &of.group), ("pack", &pack.pack), ("rule", &rule.rule)]);
+    let alerts = to("/alerts", &[("pack", &pack.pack), ("rule", &rule.rule)]);
+    let actions = html! {
+        a.button href=(to(&format!("/rules/{}", path_part(&pack.pack)), &[("group", &of.group)])) { (both(tongue, &pack.title)) }
+        @if view.may(Act::SeeAlerts) { a.button href=(alerts) { (view.say("它的告警", "Its alerts")) } }
+        a.button.first href=(test) { (view.say("试这条规则", "Try a text")) }
+    };
+    let body = html! {
+        (parts::heading(title, None, Some(actions)))
+        p.row {
+            (parts::level(tongue, rule.level)) (status(tongue, rule.status))
+            span.soft { span.id { (rule.rule) } " · " (category(tongue, &rule.category)) }
+        }
+        (parts::card(view.say("何时成立", "When it holds"), html! {
+            p.condition { code { (rule.condition) } }
+            (selections(&view, rule, MANY))
+        }))
+        (parts::card(view.say("范围与依据", "Scope and ground"), about(&view, rule)))
+        (tests(&view, rule))
+    };
+    Ok(view.page(Some(Room::Rules), title, body))
+}
+
+fn selections(view: &View<'_>, rule: &RuleView, most: usize) -> Markup {
     let rows = rule.selections.iter().map(|it| {
         vec![
             html! { code { (it.name) } },
             html! { (kind(view, it.kind)) @if it.min > 1 { br; small { (view.say("至少 ", "at least ")) (it.min) (view.say(" 种", "")) } } },
-            of(view, it),
+            of(view, it, most),
             html! {
                 @if let Some((other, within)) = &it.near {
                     (view.say("距 ", "within ")) (within) (view.say(" 字内：", " characters of ")) code { (other) }
@@ -127,26 +140,20 @@ fn kind(view: &View<'_>, kind: &str) -> String {
     view.say(zh, en).to_owned()
 }
 
-fn of(view: &View<'_>, it: &SelectionView) -> Markup {
+fn of(view: &View<'_>, it: &SelectionView, most: usize) -> Markup {
     let words = |words: &[String]| html! { @for word in words { span.chip { (word) } " " } };
-    let (open, rest) = it.of.split_at(it.of.len().min(OPEN));
-    let folded = rest.get(..rest.len().min(FOLDED)).unwrap_or_default();
-    let beyond = it.count.saturating_sub(open.len() + folded.len());
+    let shown = it.of.get(..it.of.len().min(most)).unwrap_or_default();
+    let beyond = it.count.saturating_sub(shown.len());
     html! {
         @if it.confidential { (badge(Tone::Warn, view.say("保密", "Confidential"))) " " }
         @if it.of.is_empty() && it.count > 0 {
             span.soft { (it.count) (view.say(" 个词，仅公开数量", " words; only their number is told")) }
+        } @else {
+            (words(shown))
+            @if beyond > 0 { span.soft { "+" (beyond) } }
         }
-        (words(open))
-        @if !folded.is_empty() {
-            details {
-                summary { (view.say("其余 ", "the other ")) (it.count - open.len()) }
-                (words(folded))
-                @if beyond > 0 { span.soft { "… +" (beyond) } }
-            }
-        }
-        @if !it.allow.is_empty() {
-            details { summary { (view.say("排除短语 ", "phrases it allows ")) (it.allow.len()) } (words(it.allow.get(..it.allow.len().min(FOLDED)).unwrap_or_default())) }
+        @if !it.allow.is_empty() && most == MANY {
+            details { summary { (view.say("排除短语 ", "phrases it allows ")) (it.allow.len()) } (words(it.allow.get(..it.allow.len().min(most)).unwrap_or_default())) }
         }
     }
 }
@@ -165,8 +172,13 @@ fn about(view: &View<'_>, rule: &RuleView) -> Markup {
         "masked" => view.say("只留命中的词，其余遮盖", "what was found, everything around it masked"),
         _ => view.say("命中处前后最多 80 字", "up to 80 characters around it"),
     };
-    let mut rows: Vec<(&str, Markup)> =
-        rule.scope.iter().map(|(name, asked)| (part(name), html! { (asked.join(", ")) })).collect();
+    let mut rows: Vec<(&str, Markup)> = rule
+        .scope
+        .iter()
+        .map(|(name, asked)| {
+            (part(name), html! { (asked.iter().map(|it| side(view, it)).collect::<Vec<_>>().join(", ")) })
+        })
+        .collect();
     rows.push((view.say("上报", "Disclosed"), html! { (disclose) }));
     if let Some(sla_s) = rule.sla_s {
         let ms = i64::try_from(sla_s.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -196,14 +208,27 @@ fn about(view: &View<'_>, rule: &RuleView) -> Markup {
     facts(rows)
 }
 
+/// A side of a message; other words stay as the pack has them.
+pub(super) fn side<'a>(view: &View<'_>, word: &'a str) -> &'a str {
+    match word {
+        "employee" => view.say("员工", "employee"),
+        "external" => view.say("外部联系人", "external"),
+        "robot" => view.say("机器人", "robot"),
+        "group" => view.say("群聊", "group"),
+        "single" => view.say("单聊", "single"),
+        other => other,
+    }
+}
+
 fn tests(view: &View<'_>, rule: &RuleView) -> Markup {
     if rule.tests.is_empty() {
         return html! {};
     }
-    html! {
-        details {
-            summary { (view.say("自带测试 ", "Its tests ")) (rule.tests.len()) }
-            ul.plain.tests {
+    parts::card_with(
+        view.say("自带测试", "Its tests"),
+        html! { (rule.tests.len()) },
+        html! {
+            ul.plain {
                 @for test in &rule.tests {
                     li {
                         @if test.hit { (badge(Tone::Bad, view.say("应命中", "hits"))) } @else { (badge(Tone::Plain, view.say("不命中", "does not"))) }
@@ -211,11 +236,11 @@ fn tests(view: &View<'_>, rule: &RuleView) -> Markup {
                     }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
-/// Where a pack is shown.
+/// Where a rule is shown.
 pub(super) fn place(pack: &str, rule: &str, group: &str) -> String {
-    format!("{}#{rule}", to(&format!("/rules/{}", path_part(pack)), &[("group", group)]))
+    to(&format!("/rules/{}/{}", path_part(pack), path_part(rule)), &[("group", group)])
 }

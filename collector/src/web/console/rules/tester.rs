@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{both, pack};
 use crate::operators::Act;
+use crate::rulebook::Both;
 use crate::web::api::rules::{self as packs, OfPolicy};
 use crate::web::api::tester::{self, Piece, TYPES, Tried, TriedHit, Try, Verdict};
 use crate::web::ask::Ask;
@@ -102,7 +103,7 @@ fn asked(view: &View<'_>, fields: &Fields) -> Result<Markup, Problem> {
     let titles: Vec<(String, String)> = policy
         .packs()
         .iter()
-        .map(|pack| (pack.id.to_string(), both(tongue, &packs::Both::of(&pack.title)).to_owned()))
+        .map(|pack| (pack.id.to_string(), both(tongue, &Both::of(&pack.title)).to_owned()))
         .collect();
     let all = [("", view.say("全部", "All"))];
     let packs: Vec<(&str, &str)> =
@@ -177,7 +178,7 @@ pub(super) fn marked(text: &str, rules: &[Verdict]) -> Markup {
         }
     }
     let (mut pieces, mut here, mut counted, mut other): (Vec<(u8, String)>, String, i64, i64) = Default::default();
-    let kind = |counted: i64, other: i64| u8::from(counted > 0) * 2 + u8::from(other > 0);
+    let kind = |counted: i64, other: i64| if counted > 0 { 2_u8 } else { u8::from(other > 0) };
     for (at, c) in (0_u32..).zip(text.chars()) {
         if let Some((of_counted, of_other)) = edges.get(&at) {
             let next = (counted + of_counted, other + of_other);
@@ -321,7 +322,7 @@ mod tests {
         Verdict {
             pack: String::new(),
             rule: String::new(),
-            title: packs::Both { zh: String::new(), en: String::new() },
+            title: Both { zh: String::new(), en: String::new() },
             level: "high",
             holds: true,
             windowed: false,
