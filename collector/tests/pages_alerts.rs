@@ -452,3 +452,37 @@ async fn search_finds_what_one_may_read_and_asks_why() {
     assert!(!page(&client, "/search").await.text().contains(">high<"));
     console.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_findings_are_read_piece_by_piece_and_a_page_stays_light() {
+    let mut log = Log::new();
+    let mut device = log.lab.device();
+    let all: Vec<Summary> = (1..=25).map(|number| found(number, "ww1/u0")).collect();
+    log.append(&mut device, Lane::Urgent, &all);
+    for chunk in 0..45_u64 {
+        let other: Vec<Summary> = vec![found(100 + chunk, &format!("ww1/somebody.with.a.long.name{chunk}"))];
+        log.append(&mut device, Lane::Urgent, &other);
+    }
+    employ(&mut log, "reviewer", Grant { export: true, ..grant(Role::Reviewer) });
+    let console = Console::start(log).await;
+    let client = console.signed_in("reviewer").await;
+    let read = format!("{}/read", path(1));
+    let first = send(&client, &path(1), &read, &[("reason", "a complaint came in")]).await.text();
+    assert_eq!(first.matches("<mark>保本</mark>").count(), 20);
+    assert!(first.contains("Go on from 21 of 25"));
+    let rest = send(&client, &path(1), &read, &[("reason", "a complaint came in"), ("from", "20")]).await.text();
+    assert_eq!(rest.matches("<mark>保本</mark>").count(), 5);
+    assert!(!rest.contains("Go on from"));
+    let none =
+        send(&client, &path(1), &read, &[("reason", "a complaint came in"), ("from", "18446744073709551615")]).await;
+    assert_eq!((none.status, none.text().matches("<mark>").count()), (200, 0));
+    let queue = page(&client, "/alerts").await.text();
+    // Style, script and icon have 30 KB.
+    for text in [&first, &queue] {
+        assert!(text.len() < 70_000, "{} bytes", text.len());
+    }
+    let to = queue.split("href=\"").find(|part| part.contains("rel=\"next\"")).unwrap().split('"').next().unwrap();
+    let second = page(&client, &to.replace("&amp;", "&")).await;
+    assert_eq!(second.text().matches("name=\"alerts\"").count(), 6);
+    console.running.stop().await;
+}

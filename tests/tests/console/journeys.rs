@@ -69,8 +69,8 @@ fn none(stage: &Stage, tab: &Tab) -> anyhow::Result<()> {
 
 #[test]
 #[ignore = "needs a browser: .ci/browser"]
-fn the_first_administrator_comes_in_by_the_link_sets_up_codes_and_sees_the_console() -> anyhow::Result<()> {
-    let stage = Stage::empty(0)?;
+fn the_first_administrator_comes_in_by_the_link_sets_up_codes_and_brings_in_the_first_device() -> anyhow::Result<()> {
+    let mut stage = Stage::empty(0)?;
     let secret = invite(&stage, "boss", &["--role", "administrator"])?;
     let tab = stage.tab(WIDE, "en", "light")?;
     let seed = welcome(&stage, &tab, "boss", &secret, true)?;
@@ -85,7 +85,7 @@ fn the_first_administrator_comes_in_by_the_link_sets_up_codes_and_sees_the_conso
     tab.until("!!document.querySelector('.problem')")?;
 
     // Without a code nobody of this role comes in, and what was typed is still there.
-    tab.open(&stage.at("/login?next=%2Faccount"))?;
+    tab.open(&stage.at("/login?next=%2Fdevices%2Fenrol%3Ftab%3Dtokens"))?;
     tab.fill("#name", "boss")?;
     tab.fill("#password", PASSWORD)?;
     tab.click("main form button.first")?;
@@ -94,8 +94,25 @@ fn the_first_administrator_comes_in_by_the_link_sets_up_codes_and_sees_the_conso
     tab.fill("#password", PASSWORD)?;
     tab.fill("#code", &totp::code(&seed, totp::step_of(now_ms())))?;
     tab.click("main form button.first")?;
-    tab.until_at("/account")?;
-    tab.until_says("Set up")?;
+    tab.until_at("/devices/enrol")?;
+    none(&stage, &tab)?;
+
+    // The first device: a token made here, shown once, and a real agent that enrols with it.
+    let collector = stage.lab.collector.address().expect("an address");
+    tab.fill("#address", &collector.to_string())?;
+    tab.click("form[action='/devices/enrol/token'] button.first")?;
+    tab.until("!!document.querySelector('.copied code')")?;
+    let token = tab.text(".copied code")?;
+    let agent = stage.lab.add_stranger()?;
+    let file = agent.dir().join("token.txt");
+    std::fs::write(&file, token)?;
+    agent.command_configured(&["enroll", "--token-file", file.to_str().expect("a path")])?.ok()?;
+    agent.start()?;
+    wait_until("the device is there", PATIENCE, || Ok(!stage.lab.collector.json(&["device", "list"])?.is_empty()))?;
+    tab.open(&stage.at("/devices"))?;
+    tab.until("!!document.querySelector('main a[href^=\"/devices/\"][href*=\"-\"]')")?;
+    tab.click("main a[href^=\"/devices/\"][href*=\"-\"]")?;
+    tab.until("location.pathname.length > 40 && document.readyState === 'complete'")?;
     none(&stage, &tab)?;
 
     // Signed out is signed out.

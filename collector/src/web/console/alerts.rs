@@ -23,6 +23,9 @@ pub(super) use bulk::{FORMATS, format, reason};
 use filter::{VIEWS, Wanted};
 pub(super) use filter::{at, encoded};
 
+/// Alerts of one page: with everything that is around them it stays light.
+const ROWS: u32 = 40;
+
 pub(super) fn routes() -> Vec<Route> {
     let queue = vec![page("/alerts", Act::SeeAlerts, ("Alerts", "告警"), show)];
     [queue, bulk::routes(), page::routes(), actions::routes()].into_iter().flatten().collect()
@@ -30,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn show(ask: &Ask<'_>, wanted: Wanted) -> Result<Body, Problem> {
     let view = View::of(ask);
-    let which = wanted.which();
+    let which = api::Which { limit: Some(ROWS), ..wanted.which() };
     let standing = alerts::standing(ask.derived()?, &which.filter(ask)?)?;
     let found = api::list(ask, which)?;
     let title = Room::Alerts.title(view.tongue());
@@ -193,7 +196,10 @@ pub(super) fn rows(view: &View<'_>, items: &[Alert], ticks: bool) -> Result<Mark
             },
         ];
         if ticks {
-            cells.insert(0, html! { input type="checkbox" name="alerts" value=(alert.alert) aria-label=(label); });
+            cells.insert(
+                0,
+                html! { label.tick { input type="checkbox" name="alerts" value=(alert.alert) aria-label=(label); } },
+            );
         }
         rows.push(cells);
     }

@@ -195,6 +195,7 @@ fn steps(view: &View<'_>, case: &Case, found: &[Alert]) -> Result<Markup, Proble
     let note = |id: &str| {
         field(id, view.say("说明", "Note"), html! { textarea id=(id) name="note" required maxlength="4000" {} }, None)
     };
+    let folded = |title: &str, inside: Markup| html! { details { summary { (title) } div.opened { (inside) } } };
     let tongue = view.tongue();
     let outcomes: Vec<(&str, &str)> = OUTCOMES.iter().map(|(word, _)| (*word, says::outcome(tongue, word))).collect();
     let mut others = Vec::new();
@@ -212,7 +213,7 @@ fn steps(view: &View<'_>, case: &Case, found: &[Alert]) -> Result<Markup, Proble
             (one("reopen", note("reopen-note"), view.say("重新打开", "Open it again"), ""))
         } @else {
             (one("close", html! { (choice("outcome", view.say("处理结果", "What came of it"), "none", &outcomes)) (note("close-note")) }, view.say("结案", "Close it"), "first"))
-            (one("note", note("note-note"), view.say("保存备注", "Keep the note"), ""))
+            (folded(view.say("备注", "Write a note"), one("note", note("note-note"), view.say("保存备注", "Keep the note"), "")))
             @if !others.is_empty() { (one("link", choice("alerts", view.say("并入告警", "Take an alert in"), "", &others), view.say("并入", "Take in"), "")) }
             @if held.len() > 1 { (one("unlink", html! { div.field { label for="unlink" { (view.say("移出告警", "Take an alert out")) } select id="unlink" name="alerts" { @for (id, title) in &held { option value=(id) { (title) } } } } }, view.say("移出", "Take out"), "")) }
         }

@@ -61,7 +61,7 @@ fn show(ask: &Ask<'_>, asked: Asked) -> Result<Body, Problem> {
         view.say("期限", "When"),
         view.say("#告警", "#Alerts"),
         view.say("负责人与理由", "Owner and reason"),
-        "",
+        view.say("操作", "Do"),
     ];
     let title = view.say("抑制", "Suppressions");
     let next = found.next.map(|cursor| {

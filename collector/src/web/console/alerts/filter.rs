@@ -14,7 +14,7 @@ use crate::web::console::view::View;
 use crate::web::problem::Problem;
 
 /// Names offered in one choice.
-const OFFERED: u32 = 60;
+const OFFERED: u32 = 40;
 const DAY_MS: i64 = 86_400_000;
 
 /// As the address has it. What is empty asks for any.

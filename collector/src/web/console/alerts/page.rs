@@ -23,10 +23,12 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Why somebody looks, and from which finding on.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Reason {
-    reason: String,
+pub(super) struct Reading {
+    pub(super) reason: String,
+    pub(super) from: usize,
 }
 
 fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
@@ -38,20 +40,20 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     } else {
         None
     };
-    shown(ask, &alert, found)
+    shown(ask, &alert, found.map(|found| (found, Reading::default())))
 }
 
-fn read(ask: &Ask<'_>, given: Reason) -> Result<Body, Problem> {
+fn read(ask: &Ask<'_>, given: Reading) -> Result<Body, Problem> {
     let alert = api::visible(ask, ask.param("alert")?)?;
-    let found = api::findings(ask, Why { reason: given.reason })?;
-    shown(ask, &alert, Some(found))
+    let found = api::findings(ask, Why { reason: given.reason.clone() })?;
+    shown(ask, &alert, Some((found, given)))
 }
 
-fn evidence(ask: &Ask<'_>, given: Reason) -> Result<Body, Problem> {
+fn evidence(ask: &Ask<'_>, given: Reading) -> Result<Body, Problem> {
     one::evidence(ask, Why { reason: given.reason })
 }
 
-fn shown(ask: &Ask<'_>, alert: &Alert, found: Option<api::Findings>) -> Result<Body, Problem> {
+fn shown(ask: &Ask<'_>, alert: &Alert, found: Option<(api::Findings, Reading)>) -> Result<Body, Problem> {
     let view = View::of(ask);
     let tongue = view.tongue();
     let title = says::rule(&view, &alert.pack, &alert.rule)?;

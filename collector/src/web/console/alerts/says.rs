@@ -82,8 +82,7 @@ pub(in crate::web) fn clock(tongue: Tongue, alert: &Alert, now_ms: i64) -> Marku
         (true, false) => (soon(by_ms, now_ms), tongue.of(format!("{span}内认领"), format!("take within {span}"))),
         (false, false) => (soon(by_ms, now_ms), tongue.of(format!("{span}内结案"), format!("close within {span}"))),
     };
-    let at = crate::web::console::tongue::moment(by_ms);
-    html! { time class=(class) datetime=(at.replacen(' ', "T", 1).replace(' ', "")) title=(at) { (text) } }
+    html! { span class=(class) title=(crate::web::console::tongue::moment(by_ms)) { (text) } }
 }
 
 fn soon(by_ms: i64, now_ms: i64) -> &'static str {

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::page::Reading;
 use super::says;
 use crate::alerts::{Alert, Item, marks, pieces};
 use crate::link::Link;
@@ -13,28 +14,34 @@ use crate::web::console::parts::{self, Tone, badge, card, card_with, facts, leve
 use crate::web::console::view::View;
 use crate::web::problem::Problem;
 
-/// Findings of one alert that a page shows.
-const SHOWN: usize = 50;
+/// Findings of one alert that a page shows at once.
+const SHOWN: usize = 20;
 
 /// What was found, as far as whoever looks may read it; else why not, or the way to it.
-pub(super) fn found(view: &View<'_>, alert: &Alert, found: Option<Findings>) -> Result<Markup, Problem> {
+pub(super) fn found(view: &View<'_>, alert: &Alert, found: Option<(Findings, Reading)>) -> Result<Markup, Problem> {
     let title = view.say("为何命中", "Why it matched");
     if !view.ask.may(Act::SeeExcerpts, Some(&concerning(alert))) {
         let why = view
             .say("您的角色只能看到有此告警，看不到命中内容。", "You see that this alert is there, not what was found.");
         return Ok(card(title, html! { p.soft { (why) } }));
     }
-    let Some(found) = found else { return Ok(card(title, ask_why(view, alert))) };
+    let Some((found, reading)) = found else { return Ok(card(title, ask_why(view, alert))) };
     let link = link(view.ask)?;
-    let count = found.items.len();
+    let (count, next) = (found.items.len(), reading.from.saturating_add(SHOWN));
     let beside = html! { (view.say("本次查看已写入审计", "That you read this is in the audit trail")) };
     Ok(card_with(
         title,
         beside,
         html! {
-            @for it in found.items.iter().take(SHOWN) { (item(view, it, alert, link.as_ref())) }
-            @if count > SHOWN {
-                p.soft { (view.say(format!("此处显示前 {SHOWN} 处，共 {count} 处；其余见证据包或导出。"), format!("The first {SHOWN} of {count}; the others are in the evidence and in exports."))) }
+            @for it in found.items.iter().skip(reading.from).take(SHOWN) { (item(view, it, alert, link.as_ref())) }
+            @if count > next {
+                form method="post" action={ "/alerts/" (alert.alert) "/read" } {
+                    (parts::mark(view))
+                    input type="hidden" name="reason" value=(reading.reason);
+                    button type="submit" name="from" value=(next) {
+                        (view.say(format!("继续查看（第 {} 处起，共 {count} 处）", next + 1), format!("Go on from {} of {count}", next + 1)))
+                    }
+                }
             }
         },
     ))
