@@ -136,6 +136,9 @@ mod tests {
 
     use super::*;
 
+    /// A text, its words as lists have them, as they are written and how they were recognised, and what is marked.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str, &'static str)], &'a [&'a str]);
+
     /// The finding of these words in a text, each told as found by a channel.
     fn item(text: &str, words: &[(&str, &str, &'static str)], disclose: &'static str) -> Item {
         let of = |(word, written, channel): &(&str, &str, &'static str)| {
