@@ -15,6 +15,8 @@ const PARTS_MAX: usize = 64;
 /// A file that came with a form.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct Upload {
+    /// As the browser calls it; anybody may have chosen it.
+    pub(in crate::web) name: String,
     pub(in crate::web) bytes: Bytes,
 }
 
@@ -34,13 +36,12 @@ pub(in crate::web) async fn unpack(
         if fields.len() + files.len() >= PARTS_MAX {
             return Err(Problem::new(Kind::TooLarge).because("the form has too many fields"));
         }
-        let name = part.name().unwrap_or_default().to_owned();
-        // What the browser calls a file is anybody's choice: it says only that there is one.
-        match part.file_name().map(str::is_empty) {
+        let (name, file) = (part.name().unwrap_or_default().to_owned(), part.file_name().map(str::to_owned));
+        match file {
             // A file field that was left empty.
-            Some(true) => {}
-            Some(false) => {
-                files.insert(name, Upload { bytes: part.bytes().await.map_err(broken)? });
+            Some(file) if file.is_empty() => {}
+            Some(file) => {
+                files.insert(name, Upload { name: file, bytes: part.bytes().await.map_err(broken)? });
             }
             None => fields.push((name, part.text().await.map_err(broken)?)),
         }
@@ -66,7 +67,7 @@ mod tests {
         let fields: Vec<(String, String)> = serde_html_form::from_bytes(&fields).unwrap();
         assert_eq!(fields, [("note".to_owned(), "a&b=销售".to_owned())]);
         assert_eq!(files.len(), 1);
-        assert_eq!(&files["list"].bytes[..], b"x,y");
+        assert_eq!((files["list"].name.as_str(), &files["list"].bytes[..]), ("a.csv", &b"x,y"[..]));
         for broken in ["", "--XX\r\n", "--XX\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nno end"] {
             assert!(unpack(&headers, Bytes::from(broken)).await.is_err(), "{broken:?}");
         }
