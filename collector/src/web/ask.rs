@@ -191,7 +191,7 @@ impl<'a> Ask<'a> {
     pub(in crate::web) fn respond(&self, body: Body) -> Response {
         let Body { kind, bytes, file, location, is_forever } = body;
         let mut response = ([(header::CONTENT_TYPE, kind)], bytes).into_response();
-        if let Some(Ok(location)) = location.map(|location| HeaderValue::try_from(location)) {
+        if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
             *response.status_mut() = StatusCode::SEE_OTHER;
             response.headers_mut().insert(header::LOCATION, location);
         }

@@ -227,7 +227,8 @@ fn told(month: &mut Month) {
 /// Two lists of words: some approved by a second person, some that wait for one.
 fn words(month: &mut Month) {
     const LIST: &str = "payees";
-    let day = |ago: i64| month.now_ms - ago * DAY_MS;
+    let now_ms = month.now_ms;
+    let day = |ago: i64| now_ms - ago * DAY_MS;
     let new = |word: &str, note: String| New { word: word.into(), note, expires_ms: None, replaces: None };
     let first = [
         "私人账户",

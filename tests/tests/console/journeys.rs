@@ -270,6 +270,10 @@ fn an_alert_arrives_while_its_reader_watches_is_read_taken_closed_and_taken_alon
     tab.press(Key::Enter)?;
     tab.until_at(&alert)?;
     let id = alert.trim_start_matches("/alerts/");
+    // Whoever has not taken it says why they read it, and that is in the audit before they see anything.
+    tab.fill("form[action$='/read'] [name=reason]", "asked by the branch")?;
+    tab.click("form[action$='/read'] button")?;
+    tab.until("!document.querySelector('form[action$=\"/read\"]')")?;
     wait_until("the look is in the audit", PATIENCE, || {
         let trail = stage.lab.collector.json(&["audit"])?;
         Ok(trail

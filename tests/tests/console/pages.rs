@@ -26,10 +26,9 @@ fn kind(path: &str) -> String {
             || part.parse::<u64>().is_ok()
     };
     let parts: Vec<&str> = path.split('/').map(|part| if varies(part) { "*" } else { part }).collect();
-    let fields: BTreeSet<&str> =
-        query.split('&').filter_map(|field| field.split('=').next()).filter(|field| !field.is_empty()).collect();
-    let fields: Vec<&str> = fields.into_iter().collect();
-    if fields.is_empty() { parts.join("/") } else { format!("{}?{}", parts.join("/"), fields.join("&")) }
+    // Conditions of a list change what is in it, tabs and views what it is.
+    let part = query.split('&').find(|field| field.starts_with("tab=") || field.starts_with("view="));
+    part.map_or_else(|| parts.join("/"), |part| format!("{}?{part}", parts.join("/")))
 }
 
 /// All pages somebody gets to by links, a few of each kind; and links that lead nowhere.
@@ -204,7 +203,7 @@ fn pictures_of_every_page() -> anyhow::Result<()> {
             let file = if path == "/" {
                 format!("overview-{name}")
             } else {
-                kind(&path).trim_matches('/').replace(['/', '?', '&', '*'], "_")
+                kind(&path).trim_matches('/').replace(['/', '?', '=', '*'], "_")
             };
             if !taken.insert(file.clone()) {
                 continue;

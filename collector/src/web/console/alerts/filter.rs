@@ -148,7 +148,7 @@ impl Wanted {
         match (query.since_ms, query.until_ms) {
             (None, None) => {}
             (Some(since), Some(until)) if until - since == DAY_MS && text.contains("day:") => {
-                wanted.day = tongue::day(since)
+                wanted.day = tongue::day(since);
             }
             _ => return None,
         }

@@ -94,7 +94,7 @@ fn rings(view: &View<'_>, rollout: &RolloutView) -> Markup {
 
 /// Hundredths of a percent.
 fn share(ring: u32) -> String {
-    if ring % 100 == 0 { format!("{}%", ring / 100) } else { format!("{:.2}%", f64::from(ring) / 100.0) }
+    if ring.is_multiple_of(100) { format!("{}%", ring / 100) } else { format!("{:.2}%", f64::from(ring) / 100.0) }
 }
 
 fn reported(view: &View<'_>, rollout: &RolloutView) -> Markup {

@@ -64,7 +64,10 @@ fn difference(ask: &Ask<'_>, bytes: &[u8]) -> Result<Difference, Problem> {
 
 fn bring(ask: &Ask<'_>, asked: Held) -> Result<Body, Problem> {
     let file = ask.file("file").ok_or_else(|| Problem::malformed("choose a file"))?;
-    difference(ask, &file.bytes)?;
+    difference(ask, &file.bytes).map_err(|problem| {
+        let detail = format!("{}: {}", file.name, problem.detail());
+        problem.because(detail)
+    })?;
     let held = ask.site.uploads.keep(ask.by()?, file.bytes.clone(), ask.now_ms);
     let list = ask.param("list")?;
     Ok(Body::see(super::to(&format!("{}/import", place(list)), &[("held", &held), ("whole", &asked.whole)])))

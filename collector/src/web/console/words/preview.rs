@@ -125,9 +125,12 @@ fn samples(view: &View<'_>, fields: &Fields, samples: &[Sample]) -> Markup {
 
 /// The excerpt with the word marked where it stands as it was typed.
 fn around(excerpt: &str, word: &str) -> Markup {
+    if word.is_empty() {
+        return html! { (excerpt) };
+    }
     let mut rest = excerpt.split(word);
     let first = rest.next().unwrap_or_default();
-    html! { (first) @if !word.is_empty() { @for piece in rest { mark { (word) } (piece) } } }
+    html! { (first) @for piece in rest { mark { (word) } (piece) } }
 }
 
 fn honest(view: &View<'_>) -> Markup {
