@@ -284,7 +284,9 @@ impl Tab {
         let (mut troubles, asked) =
             self.noted(|noted| (std::mem::take(&mut noted.troubles), std::mem::take(&mut noted.asked)));
         troubles.extend(violations.iter().map(|violation| format!("content security policy: {violation}")));
-        let foreign = asked.into_iter().filter(|url| !url.starts_with(origin) && url != "about:blank");
+        // What stands in an address itself asks nobody: the browser's own signs in fields come so.
+        let is_own = |url: &String| ["about:blank", "data:", origin].iter().any(|own| url.starts_with(own));
+        let foreign = asked.into_iter().filter(|url| !is_own(url));
         troubles.extend(foreign.map(|url| format!("asked {url}")));
         if self.eval("typeof window.__xss")? != json!("undefined") {
             troubles.push("text became a script".into());

@@ -118,5 +118,5 @@ fn cell(tongue: Tongue, mark: &str, day: &str) -> Markup {
         "silent" => ("shade0", tongue.of("无消息", "nothing")),
         _ => ("none", tongue.of("不受管", "not managed")),
     };
-    html! { td class=(class) title={ (day) " " (words) } { span.unseen { (words) } } }
+    html! { td class=(class) title={ (day.get(5..).unwrap_or(day)) " " (words) } { span.unseen { (words) } } }
 }

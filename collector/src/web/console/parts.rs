@@ -184,7 +184,7 @@ pub(in crate::web) fn choice(id: &str, label: &str, chosen: &str, options: &[(&s
 
 /// Where the rest of a list is.
 pub(in crate::web) fn more(tongue: Tongue, to: Option<String>) -> Markup {
-    html! { @if let Some(to) = to { nav.more { a.button href=(to) rel="next" { (tongue.of("下一页", "Next page")) } } } }
+    html! { @if let Some(to) = to { nav.more aria-label=(tongue.of("分页", "Pages")) { a.button href=(to) rel="next" { (tongue.of("下一页", "Next page")) } } } }
 }
 
 /// Tabs: `(address, words, is here)`.
