@@ -163,9 +163,6 @@ mod tests {
         pieces.into_iter().filter(|(_, is_marked)| *is_marked).map(|(piece, _)| piece).collect()
     }
 
-    /// A text, the hits in it (word, what stands there, channel), and what is marked.
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str, &'a str)], &'a [&'a str]);
-
     #[test]
     fn marks_stand_where_the_hits_are() {
         let long = "前文".repeat(60);
