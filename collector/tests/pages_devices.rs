@@ -62,7 +62,7 @@ async fn devices_are_shown_to_those_who_look_after_them_and_changed_by_administr
         for path in pages.into_iter().chain([one.as_str()]) {
             let page = client.page(path).await;
             assert_eq!(page.status, 200, "{name} {path}: {}", page.text);
-            assert!(!page.text.contains("<script>alert") && !page.text.contains("<img"), "{name} {path}");
+            assert!(!page.text.contains("<script>alert") && !page.text.contains("<img src=x"), "{name} {path}");
             let is_admin = name == "admin";
             assert!(is_admin || !page.text.contains(&format!("{one}/revoke")), "{name} {path}");
             assert!(is_admin || !page.text.contains("/devices/enrol/token\""), "{name} {path}");

@@ -101,7 +101,7 @@ async fn people_are_shown_to_whom_the_table_says_and_the_never_list_is_a_number(
                 !told.contains("法律顾问") && !told.contains("counsel") && !told.contains("1009\""),
                 "{name} {path}"
             );
-            assert!(!told.contains("<script>alert") && !told.contains("<img"), "{name} {path}");
+            assert!(!told.contains("<script>alert") && !told.contains("<img src=x"), "{name} {path}");
         }
         let api = client.get("/people").await;
         assert_eq!((&api.body["counts"]["never"], api.text.contains("counsel")), (&1.into(), false));

@@ -79,7 +79,7 @@ async fn an_invitation_of_the_page_lets_somebody_in_once() {
     assert!(set.status == 200 && set.text.contains("href=\"/login\""), "{}", set.text);
     let li = console.signed_in("li.na").await;
     assert_eq!(
-        li.get("/session").await.body["grant"]["scopes"].as_array().map(Vec::len),
+        li.get("/session").await.body["scopes"].as_array().map(Vec::len),
         Some(2),
         "{}",
         li.get("/session").await.text

@@ -148,7 +148,7 @@ fn show(ask: &Ask<'_>, _: Any) -> Result<Body, Problem> {
     let next = steps.iter().find(|it| !it.is_done).map(|it| it.step);
     let done = steps.iter().filter(|it| it.is_done).count();
     let body = html! {
-        (parts::heading(title, Some(view.say("从安装到第一条告警被关闭；每一步都从日志判断，无需手工勾选。", "From installing to the first alert that was closed; what is done is read from the log.")),
+        (parts::heading(title, Some(view.say("从安装到第一条告警被关闭；每一步都按实际情况判断，无需手工勾选。", "From installing to the first alert that was closed; what is done is seen by itself.")),
             Some(html! { (badge(if next.is_none() { Tone::Good } else { Tone::Note }, &format!("{done} / {}", steps.len()))) })))
         @if is_over {
             (parts::notice(Tone::Good, html! { p { (view.say("整条路径已经跑通。剩下的步骤做完即可长期运行。", "The whole way has worked once. What is left below makes it last.")) } }))
@@ -166,7 +166,7 @@ fn show(ask: &Ask<'_>, _: Any) -> Result<Body, Problem> {
                     @if !it.is_done {
                         p.soft { (view.say(what.0, what.1)) }
                         (copied(tongue, command))
-                        @if let Some((path, (zh, en))) = to { p { a href=(path) { (view.say(zh, en)) } } }
+                        @if let Some((path, (zh, en))) = to.filter(|(path, _)| *path != "/rules" || view.may(Act::SeeRules)) { p { a href=(path) { (view.say(zh, en)) } } }
                     }
                 }
             }
