@@ -119,14 +119,19 @@ pub(in crate::web) fn mark(cookie: &str) -> String {
 
 /// A form that does not carry the mark of the session was not made here.
 fn refuse_unmarked(heard: &Heard, caller: &Caller) -> Result<(), Problem> {
+    refuse_without_mark_of(heard, caller.cookie.as_deref().unwrap_or_default())
+}
+
+/// The same, of a session or a visit with this cookie.
+pub(in crate::web) fn refuse_without_mark_of(heard: &Heard, cookie: &str) -> Result<(), Problem> {
     let fields: Vec<(String, String)> = serde_html_form::from_bytes(&heard.body).unwrap_or_default();
     let shown = fields.iter().find(|(name, _)| name == MARK_FIELD).map(|(_, shown)| shown.as_bytes());
-    let marked = caller.cookie.as_deref().map(mark).unwrap_or_default();
+    let marked = mark(cookie);
     let is_own =
         shown.is_some_and(|shown| aws_lc_rs::constant_time::verify_slices_are_equal(shown, marked.as_bytes()).is_ok());
     let told =
         || Problem::new(Kind::CrossSite).because("the form is not of this session: reload the page and send it again");
-    (is_own && !marked.is_empty()).then_some(()).ok_or_else(told)
+    (is_own && !cookie.is_empty()).then_some(()).ok_or_else(told)
 }
 
 fn signed_in(site: &Site, heard: &Heard, log: &Connection, used: bool, now_ms: i64) -> Result<Option<Caller>, Problem> {

@@ -173,10 +173,8 @@ pub(in crate::web) fn leave(ask: &Ask<'_>, visit: &Visit) -> Result<(), Problem>
 }
 
 /// A form that does not carry the mark of this visit was not made here.
-pub(in crate::web) fn refuse_unmarked(visit: &Visit, shown: &str) -> Result<(), Problem> {
-    let marked = auth::mark(&visit.cookie);
-    let is_own = aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), marked.as_bytes()).is_ok();
-    is_own.then_some(()).ok_or(Problem::new(Kind::CrossSite))
+pub(in crate::web) fn refuse_unmarked(ask: &Ask<'_>, visit: &Visit) -> Result<(), Problem> {
+    auth::refuse_without_mark_of(&ask.heard, &visit.cookie)
 }
 
 /// What was told about whoever looks. It is read anew at most once a minute for each of them, and for one of them at a time.

@@ -51,15 +51,7 @@ struct Opening {
 }
 
 #[derive(Deserialize)]
-struct Marked {
-    #[serde(default)]
-    mark: String,
-}
-
-#[derive(Deserialize)]
 struct Objection {
-    #[serde(default)]
-    mark: String,
     alert: String,
     #[serde(default)]
     text: String,
@@ -123,9 +115,9 @@ fn open(ask: &Ask<'_>, given: Opening) -> Result<Body, Problem> {
     }
 }
 
-fn leave(ask: &Ask<'_>, given: Marked) -> Result<Body, Problem> {
+fn leave(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
     if let Some(visit) = visits::visit(ask)? {
-        visits::refuse_unmarked(&visit, &given.mark)?;
+        visits::refuse_unmarked(ask, &visit)?;
         visits::leave(ask, &visit)?;
     }
     Ok(Body::see("/me"))
@@ -133,7 +125,7 @@ fn leave(ask: &Ask<'_>, given: Marked) -> Result<Body, Problem> {
 
 fn appeal(ask: &Ask<'_>, given: Objection) -> Result<Body, Problem> {
     let Some(visit) = visits::visit(ask)? else { return Ok(Body::see("/me")) };
-    visits::refuse_unmarked(&visit, &given.mark)?;
+    visits::refuse_unmarked(ask, &visit)?;
     let view = View::of(ask);
     let id = hex::decode(&given.alert).unwrap_or_default();
     let alert = alerts::find(ask.derived()?, &id)?.filter(|alert| visit.accounts.contains(&alert.person));

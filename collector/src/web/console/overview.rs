@@ -33,7 +33,7 @@ fn show(ask: &Ask<'_>, _: Nothing) -> Result<Body, Problem> {
         (parts::heading(title, Some(&said_first(tongue, alerts.as_ref(), fleet.as_ref())), None))
         @if let Some(card) = first::card(&view) { (card) }
         div.stack id="overview" data-live="replace" {
-            @if let Some(alerts) = &alerts { (waiting(tongue, alerts)) (came(tongue, alerts)) }
+            @if let Some(alerts) = &alerts { (waiting(tongue, alerts)) (came(&view, alerts)) }
             @if let Some(fleet) = &fleet { (devices(&view, fleet)) }
             @if let Some(days) = &coverage { (coverage::strip(tongue, days)) }
             @if alerts.is_none() && fleet.is_none() { (for_authors(&view)) }
@@ -120,7 +120,8 @@ fn levels(tongue: Tongue, alerts: &Alerts) -> Markup {
 }
 
 /// What came in the last thirty days.
-fn came(tongue: Tongue, alerts: &Alerts) -> Markup {
+fn came(view: &View<'_>, alerts: &Alerts) -> Markup {
+    let tongue = view.tongue();
     let arrived = &alerts.arrived;
     let total: u64 = arrived.days.iter().map(|day| day.count).sum();
     if total == 0 {
@@ -146,10 +147,10 @@ fn came(tongue: Tongue, alerts: &Alerts) -> Markup {
         div.columns {
             (ranked(tongue, tongue.of("最多的规则", "Top rules"), tongue.of("规则", "Rule"), &arrived.rules, |name| {
                 let (pack, rule) = name.split_once('/').unwrap_or(("", name));
-                query(&[("pack", pack), ("rule", rule)])
+                (called(view, pack, rule), query(&[("pack", pack), ("rule", rule)]))
             }))
             (ranked(tongue, tongue.of("最多的部门", "Top departments"), tongue.of("部门", "Department"), &arrived.departments,
-                |name| query(&[("department", name)])))
+                |name| (name.to_owned(), query(&[("department", name)]))))
         }
     }
 }
@@ -158,11 +159,27 @@ fn query(fields: &[(&str, &str)]) -> String {
     format!("/alerts?{}", serde_html_form::to_string(fields).unwrap_or_default())
 }
 
-fn ranked(tongue: Tongue, title: &str, head: &str, names: &[Named], to: impl Fn(&str) -> String) -> Markup {
-    let bars = names.iter().map(|named| Bar {
-        name: if named.name.is_empty() { tongue.of("未知", "Unknown").to_owned() } else { named.name.clone() },
-        amount: named.count,
-        to: (!named.name.is_empty()).then(|| to(&named.name)),
+/// The title of a rule; its id where nobody knows one.
+fn called(view: &View<'_>, pack: &str, rule: &str) -> String {
+    let text = view.ask.rule(pack, rule).ok().flatten();
+    let title = text.map(|text| view.say(text.title.zh.clone(), text.title.en.clone()));
+    title.unwrap_or_else(|| format!("{pack}/{rule}"))
+}
+
+/// A ranking; `shown` says what a name is called and where it leads.
+fn ranked(
+    tongue: Tongue,
+    title: &str,
+    head: &str,
+    names: &[Named],
+    shown: impl Fn(&str) -> (String, String),
+) -> Markup {
+    let bars = names.iter().map(|Named { name, count }| {
+        if name.is_empty() {
+            return Bar { name: tongue.of("未知", "Unknown").to_owned(), amount: *count, to: None };
+        }
+        let (name, to) = shown(name);
+        Bar { name, amount: *count, to: Some(to) }
     });
     card(title, chart::ranking(title, (head, tongue.of("告警", "Alerts")), &bars.collect::<Vec<_>>()))
 }
