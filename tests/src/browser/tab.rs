@@ -300,7 +300,7 @@ fn note(noted: &mut Noted, method: &str, params: &Value) {
         "Page.loadEventFired" => noted.is_loaded = true,
         "Runtime.exceptionThrown" => noted.troubles.push(format!("exception: {}", params["exceptionDetails"])),
         "Runtime.consoleAPICalled" if params["type"] == "error" => {
-            noted.troubles.push(format!("console: {}", params["args"]))
+            noted.troubles.push(format!("console: {}", params["args"]));
         }
         "Log.entryAdded" if params["entry"]["source"] == "security" => {
             noted.troubles.push(format!("security: {}", params["entry"]["text"]));

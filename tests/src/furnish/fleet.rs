@@ -329,7 +329,7 @@ fn tells(month: &mut Month, number: usize, member: &Member, enrolled_ms: i64) {
     say(enrolled_ms + 3 * MINUTE_MS, Lane::Bulk, vec![feed(0)]);
     match member.stands {
         Stands::Parted(cause) => {
-            say(gone_ms, Lane::Urgent, vec![Kind::Goodbye(Goodbye { cause: cause.into(), at_ms: gone_ms })])
+            say(gone_ms, Lane::Urgent, vec![Kind::Goodbye(Goodbye { cause: cause.into(), at_ms: gone_ms })]);
         }
         Stands::Starved => say(last_ms, Lane::Bulk, vec![feed(last_ms - 30 * HOUR_MS)]),
         Stands::Behind => say(last_ms, Lane::Urgent, vec![loss("file_vanished", "lines", 1_204)]),

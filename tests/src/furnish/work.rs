@@ -203,7 +203,7 @@ fn told(month: &mut Month) {
         let act = Act { by: "admin", reason: "CRM list of November", at_ms };
         let named = |number: u64| Named {
             pseudonym: format!("p_{number:024x}"),
-            kind: if number % 3 == 0 { names::Kind::Room } else { names::Kind::Customer },
+            kind: if number.is_multiple_of(3) { names::Kind::Room } else { names::Kind::Customer },
             name: format!(
                 "{}{number}{hostile}",
                 ["客户群 ", "华东贸易有限公司 ", "Harbour Textiles "][number as usize % 3]
