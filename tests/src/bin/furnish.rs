@@ -46,7 +46,7 @@ fn run() -> anyhow::Result<()> {
     let administrator = furnished.login("admin").clone();
     let _connected = furnished.connect(address)?;
     let code = move || {
-        println!("  one-time code of {}: {} (Enter for another)", administrator.name, administrator.code(now_ms()))
+        println!("  one-time code of {}: {} (Enter for another)", administrator.name, administrator.code(now_ms()));
     };
     code();
     std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).for_each(|_| code()));
