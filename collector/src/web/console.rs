@@ -1,5 +1,5 @@
 //! The console: pages made on the server from what the handlers of the API give. They work without scripts; a script makes
-//! them live. Each room of pages brings its routes; [`frame`] holds what is around them, [`parts`] what they are built of.
+//! them live. Each room of pages brings its routes; `frame` holds what is around them, `parts` what they are built of.
 
 mod account;
 mod alerts;
